@@ -1,0 +1,1 @@
+"""One file per question a researcher asks of a run."""

@@ -1,0 +1,1 @@
+"""The Typer application, one file per group of verbs; no logic."""

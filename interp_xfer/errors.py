@@ -1,0 +1,45 @@
+"""Typed errors. Each message says what was asked, what was found, and what to do about it.
+
+Every error of the project derives from `InterpXferError`, so that the command line can print one clear line and leave
+with a non-zero exit code, and a notebook can catch the one it expects.
+"""
+
+
+class InterpXferError(Exception):
+    """Base class: something the caller can mend. The message carries cause and remedy."""
+
+
+class ShapeError(InterpXferError):
+    """Arrays whose shapes or values (NaN, too few rows, wrong width) do not allow the computation."""
+
+
+class LayerError(InterpXferError):
+    """A layer index that the model, concept or map does not have."""
+
+
+class ModelError(InterpXferError):
+    """A model reference that cannot be read, fetched, verified or converted."""
+
+
+class FingerprintError(InterpXferError):
+    """An artifact applied to a model, or joined with an artifact, that it was not made for."""
+
+
+class DataError(InterpXferError):
+    """A data set or row that is missing or malformed; names file and line where there is one."""
+
+
+class LeakError(InterpXferError):
+    """Texts shared between stages that must be disjoint (fit corpus, contrast pairs, validation, test)."""
+
+
+class SteeringError(InterpXferError):
+    """Steering that cannot be applied, or that was not applied although asked for."""
+
+
+class ArtifactError(InterpXferError):
+    """A file or directory of a run that is missing, incomplete or cannot be written."""
+
+
+class ConfigError(InterpXferError):
+    """A setting outside its allowed values."""

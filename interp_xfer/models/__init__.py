@@ -1,0 +1,1 @@
+"""Model references, loading as a TransformerLens bridge, fingerprints."""

@@ -1,0 +1,1 @@
+"""Study configuration, run store and the pipeline that carries a study out."""

@@ -1,0 +1,1 @@
+"""Benchmarks: rows, prompts, few-shot examples, splits, answer extraction; contrast-pair builders."""
