@@ -1,0 +1,41 @@
+"""Refusals shared by the pure modules: what is wrong, with its shape, and what to do about it."""
+
+import torch
+from torch import Tensor
+
+from interp_xfer.errors import ShapeError
+
+
+def require_finite(name: str, values: Tensor) -> None:
+    """Pass, or raise ShapeError when `values` holds NaN or infinity.
+
+    Arguments:
+        name: what the values are called in the message, for example "differences".
+        values: any shape.
+    Raises: ShapeError with the number of bad entries and the rows (first axis) they sit in.
+    Source: house rule.
+    """
+    bad = ~torch.isfinite(values)
+    if bad.any():
+        where = bad if bad.dim() < 2 else bad.flatten(1).any(dim=1)
+        rows = where.nonzero().flatten().tolist()
+        shown = ", ".join(map(str, rows[:5])) + (", ..." if len(rows) > 5 else "")
+        raise ShapeError(
+            f"{name} of shape {tuple(values.shape)} hold {int(bad.sum())} NaN or infinite values (rows {shown}); "
+            "read the activations again in float32, or drop those rows."
+        )
+
+
+def require_rows(name: str, found: int, needed: int, why: str) -> None:
+    """Pass, or raise ShapeError when fewer than `needed` rows are there.
+
+    Arguments:
+        name: what a row is, in the plural, for example "pairs".
+        found: number of rows.
+        needed: the least number that the computation allows.
+        why: the computation, for example "the unbiased estimator".
+    Raises: ShapeError naming both numbers.
+    Source: house rule.
+    """
+    if found < needed:
+        raise ShapeError(f"{why} needs at least {needed} {name}, got {found}; give it more {name}.")
