@@ -1,0 +1,108 @@
+"""Which model an artifact belongs to, by content.
+
+Two loads are the same model when weights, tokenizer, chat template, dtype and weight processing are the same; where the
+files came from (a hub id or a copy in a folder) does not matter and is kept only to be read by people.
+"""
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass, fields
+from typing import Any, Literal
+
+import torch
+
+from interp_xfer.errors import FingerprintError
+
+WeightProcessing = Literal["none", "hooked-transformer"]
+
+_DESCRIPTIVE = ("reference", "revision")
+
+
+@dataclass(frozen=True)
+class Fingerprint:
+    """Identity of a loaded model; stored with every artifact made from it."""
+
+    reference: str
+    """What the user wrote: hub id, folder, `gguf:` or `bundled:` name."""
+    revision: str | None
+    """Hub commit, or sha256 of the GGUF file; None for a folder."""
+    architecture: str
+    """Class name of the Hugging Face model."""
+    n_layers: int
+    d_model: int
+    dtype: str
+    """float32, bfloat16 or float16: numbers differ between them."""
+    weights: str
+    """sha256 over names, shapes and bytes of all parameters, first 16 hex digits."""
+    tokenizer: str
+    """sha256 of the tokenizer, first 16 hex digits."""
+    chat_template: str | None
+    """sha256 of the chat template, first 16 hex digits; None without one."""
+    weight_processing: WeightProcessing
+    """`hooked-transformer` folds and centres, which changes the residual basis of LayerNorm models."""
+
+    @property
+    def digest(self) -> str:
+        """Sixteen hex digits over everything that changes numbers (reference and revision do not)."""
+        content = {key: value for key, value in asdict(self).items() if key not in _DESCRIPTIVE}
+        return _short_sha256(json.dumps(content, sort_keys=True).encode())
+
+    def __str__(self) -> str:
+        return f"{self.reference} [{self.digest}: {self.architecture}, {self.n_layers} layers, d_model {self.d_model}]"
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> "Fingerprint":
+        """The fingerprint stored by `to_dict`."""
+        return cls(**{field.name: values[field.name] for field in fields(cls)})
+
+
+def require_same_model(expected: Fingerprint, found: Fingerprint, artifact: str) -> None:
+    """Nothing, if both are one model.
+
+    Raises: FingerprintError naming both and the fields that differ.
+    """
+    if expected.digest == found.digest:
+        return
+    differing = [
+        f"{field.name} {getattr(expected, field.name)} / {getattr(found, field.name)}"
+        for field in fields(Fingerprint)
+        if field.name not in _DESCRIPTIVE and getattr(expected, field.name) != getattr(found, field.name)
+    ]
+    raise FingerprintError(
+        f"{artifact} was made for {expected}, but is used with {found}. They differ in: {'; '.join(differing)}. "
+        f"Load the model it was made for, or make the artifact again."
+    )
+
+
+def weights_digest(model: torch.nn.Module) -> str:
+    """Sixteen hex digits over the name, shape and bytes of every parameter, tied ones once."""
+    digest = hashlib.sha256()
+    for name, parameter in sorted(model.named_parameters()):
+        digest.update(f"{name}{tuple(parameter.shape)}{parameter.dtype}".encode())
+        data = parameter.detach().to("cpu").contiguous().flatten().view(torch.uint8)
+        digest.update(memoryview(data.numpy()))
+    return digest.hexdigest()[:16]
+
+
+def tokenizer_digest(tokenizer: Any) -> str:
+    """Sixteen hex digits over vocabulary, merges and special tokens."""
+    backend = getattr(tokenizer, "backend_tokenizer", None)
+    state = json.loads(backend.to_str()) if backend is not None else sorted(tokenizer.get_vocab().items())
+    if isinstance(state, dict):
+        # Padding and truncation are settings of a call, not of the vocabulary.
+        state = {key: value for key, value in state.items() if key not in ("padding", "truncation")}
+    return _short_sha256(json.dumps([state, tokenizer.special_tokens_map], sort_keys=True, default=str).encode())
+
+
+def chat_template_digest(tokenizer: Any) -> str | None:
+    """Sixteen hex digits over the chat template; None where there is none."""
+    template = getattr(tokenizer, "chat_template", None)
+    return None if template is None else _short_sha256(json.dumps(template, sort_keys=True).encode())
+
+
+def _short_sha256(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()[:16]

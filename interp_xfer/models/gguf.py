@@ -1,0 +1,49 @@
+"""GGUF files, dequantised once into a Hugging Face folder of float32 safetensors.
+
+Transformers reads the GGUF (`gguf_file=`); dequantising takes tens of seconds in Python, so the result is cached under
+the sha256 of the file.
+"""
+
+import hashlib
+from pathlib import Path
+
+import torch
+
+from interp_xfer.errors import ModelError
+from interp_xfer.models.cache import cache_dir, cached_folder
+
+
+def file_sha256(path: Path) -> str:
+    """sha256 of a file, 64 hex digits."""
+    with path.open("rb") as handle:
+        return hashlib.file_digest(handle, "sha256").hexdigest()
+
+
+def converted_gguf(path: Path) -> tuple[Path, str]:
+    """The Hugging Face folder made from a GGUF file (converted at the first call), and the sha256 of the file."""
+    sha256 = file_sha256(path)
+    return cached_folder(cache_dir() / "gguf" / sha256, lambda folder: convert_gguf(path, folder)), sha256
+
+
+def convert_gguf(path: Path, folder: Path) -> None:
+    """Write model and tokenizer of a GGUF file into `folder` as float32 safetensors.
+
+    Raises: ModelError if the file is no GGUF or its architecture is unknown to transformers.
+    """
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    try:
+        model = AutoModelForCausalLM.from_pretrained(str(path.parent), gguf_file=path.name, dtype=torch.float32)
+        tokenizer = AutoTokenizer.from_pretrained(str(path.parent), gguf_file=path.name)
+    except (ValueError, KeyError, RuntimeError, NotImplementedError) as error:
+        raise ModelError(
+            f"cannot read {path.name} as a GGUF model: {error}. Check that the file is complete and that transformers "
+            f"supports its architecture."
+        ) from None
+    # The weights are plain float32 now; with a trace of the quantiser left, save_pretrained refuses.
+    if hasattr(model.config, "quantization_config"):
+        del model.config.quantization_config
+    model.hf_quantizer = None
+    model.is_quantized = False
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
