@@ -1,1 +1,52 @@
 """Benchmarks: rows, prompts, few-shot examples, splits, answer extraction; contrast-pair builders."""
+
+from interp_xfer.tasks.contrast import ContrastPair, contrast_pairs
+from interp_xfer.tasks.leaks import FitText, check_disjoint, normalise_text, projection_texts
+from interp_xfer.tasks.prompt_files import load_few_shot, load_system_prompt
+from interp_xfer.tasks.prompts import (
+    RenderedPair,
+    RenderedPrompt,
+    adds_special_tokens,
+    has_chat_template,
+    render_pair,
+    render_prompt,
+)
+from interp_xfer.tasks.records import Choice, HubSplit, Problem, Score, Source, Split, Task, cut_at_stop
+from interp_xfer.tasks.registry import TASKS, get_task
+from interp_xfer.tasks.rows import BadRow, Rows, read_rows
+from interp_xfer.tasks.splits import load_problems
+from interp_xfer.tasks.sums import LEVELS, SumsKnobs, sums_task
+
+__all__ = [
+    "LEVELS",
+    "TASKS",
+    "BadRow",
+    "Choice",
+    "ContrastPair",
+    "FitText",
+    "HubSplit",
+    "Problem",
+    "RenderedPair",
+    "RenderedPrompt",
+    "Rows",
+    "Score",
+    "Source",
+    "Split",
+    "SumsKnobs",
+    "Task",
+    "adds_special_tokens",
+    "check_disjoint",
+    "contrast_pairs",
+    "cut_at_stop",
+    "get_task",
+    "has_chat_template",
+    "load_few_shot",
+    "load_problems",
+    "load_system_prompt",
+    "normalise_text",
+    "projection_texts",
+    "read_rows",
+    "render_pair",
+    "render_prompt",
+    "sums_task",
+]

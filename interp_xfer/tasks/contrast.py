@@ -1,0 +1,134 @@
+"""Contrast pairs: two texts about the same question that differ in one concept (science.md, section 2).
+
+Kinds (a new one is a function and a line in `KINDS`):
+
+- `reasoning-vs-answer` (default, the paper): the worked reasoning ending in the answer, against the bare answer.
+- `own-vs-other-reasoning`: the question's own reasoning, against that of another question.
+- `correct-vs-incorrect`: the solution with the right final answer, against the same with a wrong one.
+- `instruction`: the same solution under two opposed instructions (as in representation engineering, 2310.01405).
+"""
+
+import random
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+from interp_xfer.errors import ConfigError, DataError
+from interp_xfer.tasks.records import Problem, Task
+from interp_xfer.tasks.registry import get_task
+
+THOROUGH = "Think carefully and reason step by step before you give the answer."
+HASTY = "Give the first answer that comes to mind, without any reasoning."
+
+
+@dataclass(frozen=True)
+class ContrastPair:
+    """Two conversations of one user turn and one assistant turn, without examples."""
+
+    id: str
+    kind: str
+    prompt: str
+    """User text of the positive member, and of the negative one unless `negative_prompt` is set."""
+    positive: str
+    """Assistant text that shows the concept."""
+    negative: str
+    """Assistant text that does not."""
+    problem_ids: tuple[str, ...]
+    """Every problem that a part of the pair comes from."""
+    questions: tuple[str, ...]
+    """Their questions with options, for the leak check."""
+    negative_prompt: str | None = None
+    """User text of the negative member where it differs."""
+
+
+def contrast_pairs(
+    problems: Sequence[Problem], kind: str = "reasoning-vs-answer", seed: int = 0, task: Task | None = None
+) -> list[ContrastPair]:
+    """One contrast pair for each problem, in order.
+
+    Arguments:
+        problems: training problems of one task.
+        kind: a key of `KINDS`.
+        seed: draws the other question or the wrong answer.
+        task: formats question and solution; None takes the task that the problems name.
+    Returns: pairs, zero-shot.
+    Raises: ConfigError for an unknown kind; DataError without problems, or if the kind needs reasoning and a problem
+        has none.
+    Source: 2512.19069, section 3; 2310.01405 for `instruction`.
+    """
+    if kind not in KINDS:
+        raise ConfigError(f"unknown kind of contrast pair {kind!r}; choose from {', '.join(KINDS)}.")
+    if not problems:
+        raise DataError("no problems to make contrast pairs from; give at least one.")
+    return KINDS[kind](problems, task or get_task(problems[0].task), random.Random(f"{kind}/{seed}"))
+
+
+def _pair(problem: Problem, task: Task, kind: str, positive: str, negative: str) -> ContrastPair:
+    return ContrastPair(
+        id=f"{problem.id}#{kind}",
+        kind=kind,
+        prompt=task.format_question(problem),
+        positive=positive,
+        negative=negative,
+        problem_ids=(problem.id,),
+        questions=(problem.text,),
+    )
+
+
+def _need_reasoning(problems: Sequence[Problem], kind: str) -> None:
+    missing = [problem for problem in problems if not problem.reasoning]
+    if missing:
+        raise DataError(
+            f"{len(missing)} of {len(problems)} problems have no reasoning ({missing[0].id}), which {kind!r} needs; "
+            f"have a model write it: interp-xfer rationales --dataset {missing[0].task}."
+        )
+
+
+def _reasoning_vs_answer(problems: Sequence[Problem], task: Task, rng: random.Random) -> list[ContrastPair]:
+    kind = "reasoning-vs-answer"
+    _need_reasoning(problems, kind)
+    return [_pair(p, task, kind, task.format_solution(p), task.format_answer(p)) for p in problems]
+
+
+def _own_vs_other(problems: Sequence[Problem], task: Task, rng: random.Random) -> list[ContrastPair]:
+    kind = "own-vs-other-reasoning"
+    _need_reasoning(problems, kind)
+    if len(problems) < 2:
+        raise DataError(f"{kind!r} needs at least 2 problems, got 1.")
+    order = list(range(len(problems)))
+    rng.shuffle(order)
+    # The next one in a shuffled circle: never the problem itself, and each reasoning is used once.
+    other = {order[i]: order[(i + 1) % len(order)] for i in range(len(order))}
+    pairs = []
+    for index, problem in enumerate(problems):
+        partner = problems[other[index]]
+        pair = _pair(problem, task, kind, task.format_solution(problem), task.format_solution(partner))
+        pairs.append(
+            replace(pair, problem_ids=(problem.id, partner.id), questions=(problem.text, partner.text)),
+        )
+    return pairs
+
+
+def _correct_vs_incorrect(problems: Sequence[Problem], task: Task, rng: random.Random) -> list[ContrastPair]:
+    pairs = []
+    for problem in problems:
+        wrong = replace(problem, answer=task.wrong_answer(problem, rng))
+        positive, negative = task.format_solution(problem), task.format_solution(wrong)
+        pairs.append(_pair(problem, task, "correct-vs-incorrect", positive, negative))
+    return pairs
+
+
+def _instruction(problems: Sequence[Problem], task: Task, rng: random.Random) -> list[ContrastPair]:
+    pairs = []
+    for problem in problems:
+        question, solution = task.format_question(problem), task.format_solution(problem)
+        pair = _pair(problem, task, "instruction", solution, solution)
+        pairs.append(replace(pair, prompt=f"{THOROUGH}\n\n{question}", negative_prompt=f"{HASTY}\n\n{question}"))
+    return pairs
+
+
+KINDS: dict[str, Callable[[Sequence[Problem], Task, random.Random], list[ContrastPair]]] = {
+    "reasoning-vs-answer": _reasoning_vs_answer,
+    "own-vs-other-reasoning": _own_vs_other,
+    "correct-vs-incorrect": _correct_vs_incorrect,
+    "instruction": _instruction,
+}

@@ -1,0 +1,116 @@
+"""GSM8K: grade-school word problems with a worked solution and a number as answer (2110.14168).
+
+Rows: `question`, and `answer`, a solution with calculator marks (`<<6*12=72>>`, dropped here) that ends in `#### N`.
+The answer format asked for is the paper's: a numbered derivation, then `#### The final answer is: N`.
+"""
+
+import random
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from interp_xfer.errors import DataError
+from interp_xfer.tasks.numbers import canonical_number
+from interp_xfer.tasks.numeric_answer import score_number
+from interp_xfer.tasks.prompt_files import shipped_examples, shipped_text
+from interp_xfer.tasks.records import HubSplit, Problem, Score, Source, Task, cut_at_stop
+from interp_xfer.tasks.rows import require
+
+STOP_SEQUENCES = ("Question:", "<|im_end|>", "<|endoftext|>", "</s>")
+_CALCULATOR = re.compile(r"<<[^<>]*>>")
+_CLOSING = re.compile(r"\s*(?:so )?the (?:final )?answer is[^\n]*$", re.IGNORECASE)
+_COMPLETE = re.compile(r"####[ \t*]*(?:the final answer is\s*:?)?[^\n\w]*-?[\d,.]*\d[^\n]*\n", re.IGNORECASE)
+_REVISION = "740312add88f781978c0658806c59bc2815b9866"
+
+
+def parse_row(row: Mapping[str, Any], fallback_id: str) -> Problem:
+    """A row of the GSM8K schema, or a few-shot row with `target` and `answer`, as a problem.
+
+    Raises: DataError if a field is missing or empty, or the answer is no number.
+    """
+    question, answer = require(row, "question"), require(row, "answer")
+    if "target" in row:
+        reasoning = _CLOSING.sub("", require(row, "target"))
+    elif "####" in answer:
+        reasoning, answer = answer.rsplit("####", 1)
+    else:
+        raise DataError("field 'answer' has no line '#### N'")
+    if canonical_number(answer) is None:
+        raise DataError(f"the answer {answer.strip()[:40]!r} is not a number")
+    return Problem(
+        id=str(row.get("id") or fallback_id),
+        question=question.strip(),
+        reasoning=_CALCULATOR.sub("", reasoning).strip() or None,
+        answer=answer.strip(),
+        task="gsm8k",
+    )
+
+
+def format_question(problem: Problem) -> str:
+    """User text: the question."""
+    return problem.question
+
+
+def format_solution(problem: Problem) -> str:
+    """Assistant text: the numbered derivation and the final answer."""
+    if problem.reasoning is None:
+        return format_answer(problem)
+    steps = [line.strip() for line in problem.reasoning.splitlines() if line.strip()]
+    numbered = "\n".join(f"{number}. {step}" for number, step in enumerate(steps, start=1))
+    return f"#### Step-by-step derivation:\n{numbered}\n{format_answer(problem)}"
+
+
+def format_answer(problem: Problem) -> str:
+    """Assistant text: the final answer alone, in canonical spelling."""
+    return f"#### The final answer is: {canonical_number(problem.answer) or problem.answer}"
+
+
+def score(text: str, problem: Problem, truncated: bool = False) -> Score:
+    """The score of a generation: `####`, "answer is", box, last number; lm-eval strict and flexible in `extra`."""
+    return score_number(text, problem, truncated, STOP_SEQUENCES)
+
+
+def is_complete(text: str) -> bool:
+    """True once the final-answer line has ended, or a stop sequence has begun."""
+    return _COMPLETE.search(text) is not None or cut_at_stop(text, STOP_SEQUENCES) != text
+
+
+def wrong_number(problem: Problem, rng: random.Random) -> str:
+    """A number near the reference answer, but not equal to it.
+
+    Whole answers move by 1 to max(3, a fifth of their size); others by a whole number.
+    """
+    gold = canonical_number(problem.answer)
+    if gold is None:
+        raise DataError(f"{problem.id}: the answer {problem.answer!r} is not a number")
+    if not re.fullmatch(r"-?\d{1,15}(\.\d+)?", gold):
+        return f"{rng.randint(2, 99)}"
+    whole, _, decimals = gold.partition(".")
+    reach = max(3, abs(int(whole)) // 5)
+    step = rng.randint(1, reach) * (1 if int(whole) <= reach or rng.random() < 0.5 else -1)
+    moved = str(int(whole) + step)
+    return f"{moved}.{decimals}" if decimals else moved
+
+
+GSM8K = Task(
+    name="gsm8k",
+    system_prompt=shipped_text("gsm8k.system.txt"),
+    few_shot=shipped_examples("gsm8k.fewshot.jsonl", parse_row),
+    max_new_tokens=400,
+    stop_sequences=STOP_SEQUENCES,
+    format_question=format_question,
+    format_solution=format_solution,
+    format_answer=format_answer,
+    score=score,
+    is_complete=is_complete,
+    wrong_answer=wrong_number,
+    source=Source(
+        hub={
+            "train": HubSplit("openai/gsm8k", _REVISION, "train", ("main",)),
+            "test": HubSplit("openai/gsm8k", _REVISION, "test", ("main",)),
+        },
+        licence="MIT",
+        rows={"train": 7473, "test": 1319},
+    ),
+    parse_row=parse_row,
+)

@@ -1,0 +1,176 @@
+"""Rendering: few-shot prompts for generation, and contrast pairs for extraction.
+
+Where the tokenizer has a chat template, examples are turns of a conversation and the system prompt is a system message
+(folded into the first user turn where the template refuses or drops one). Without a template a prompt is plain text of
+"Question: ..." and "Answer: ..." blocks.
+
+A prompt is split into a prefix, the same for all problems of a task, and a suffix, so that the prefix is run once and
+its key/value cache shared. The split stands at a place where tokenising the two parts gives the tokens of the whole;
+this is checked with the tokenizer for each prompt.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from jinja2.exceptions import TemplateError
+
+from interp_xfer.errors import ConfigError, ModelError
+from interp_xfer.tasks.contrast import ContrastPair
+from interp_xfer.tasks.records import Problem, Task
+
+_MAX_TRIES = 24
+
+
+@dataclass(frozen=True)
+class RenderedPrompt:
+    """A prompt as text, ready to be tokenised once."""
+
+    prefix: str
+    """The same for every problem with the same task, examples and system prompt; may be empty."""
+    suffix: str
+    add_special_tokens: bool
+    """Whether the tokenizer adds BOS: not with a chat template, which writes it itself. With a prefix the suffix is
+    always tokenised without special tokens."""
+
+    @property
+    def text(self) -> str:
+        """The whole prompt."""
+        return self.prefix + self.suffix
+
+
+class RenderedPair(NamedTuple):
+    """The two members of a contrast pair as text."""
+
+    positive: str
+    negative: str
+
+
+def has_chat_template(tokenizer: Any) -> bool:
+    """Whether prompts for this tokenizer are conversations."""
+    return bool(getattr(tokenizer, "chat_template", None))
+
+
+def adds_special_tokens(tokenizer: Any) -> bool:
+    """`add_special_tokens` for tokenising rendered text: only plain prompts need BOS from the tokenizer."""
+    return not has_chat_template(tokenizer)
+
+
+def render_prompt(
+    tokenizer: Any,
+    task: Task,
+    problem: Problem,
+    n_shots: int = 5,
+    system_prompt: str | None = None,
+    enable_thinking: bool = False,
+) -> RenderedPrompt:
+    """The prompt that asks for a solution of `problem`, up to where the model writes.
+
+    Arguments:
+        tokenizer: of the model that will read it.
+        task: examples, formats and system prompt.
+        problem: what is asked.
+        n_shots: how many of the task's examples come first.
+        system_prompt: None for the task's own, "" for none.
+        enable_thinking: passed to templates that know it (Qwen3).
+    Returns: prefix and suffix; their tokens joined are the tokens of the whole.
+    Raises: ConfigError if the task has fewer examples; ModelError if the template cannot render a conversation.
+    Source: 2512.19069, appendix A (five examples and a system prompt at inference).
+    """
+    if not 0 <= n_shots <= len(task.few_shot):
+        raise ConfigError(f"n_shots={n_shots}, but {task.name} has {len(task.few_shot)} few-shot examples.")
+    system = task.system_prompt if system_prompt is None else system_prompt
+    question = task.format_question(problem).strip()
+    shots = [(task.format_question(shot).strip(), task.format_solution(shot)) for shot in task.few_shot[:n_shots]]
+    if not has_chat_template(tokenizer):
+        blocks = [system] if system else []
+        blocks += [f"Question: {shot}\nAnswer: {solution}" for shot, solution in shots]
+        blocks.append(f"Question: {question}\nAnswer:")
+        return _split_safely(tokenizer, "\n\n".join(blocks), question, add_special_tokens=True)
+    turns = []
+    for shot, solution in shots:
+        turns += [{"role": "user", "content": shot}, {"role": "assistant", "content": solution}]
+    turns.append({"role": "user", "content": question})
+    options = {"add_generation_prompt": True, "enable_thinking": enable_thinking}
+    return _split_safely(tokenizer, _render_chat(tokenizer, system, turns, options), question, add_special_tokens=False)
+
+
+def render_pair(tokenizer: Any, pair: ContrastPair, system_prompt: str = "") -> RenderedPair:
+    """Both members of a pair as text, zero-shot, ending with the last character of the assistant text.
+
+    What the template writes after the assistant's text (an end-of-turn token, a line break) is left off, so that the
+    last token belongs to the answer, with a template or without.
+
+    Arguments:
+        tokenizer: of the model that will read them.
+        pair: what is rendered.
+        system_prompt: none by default, so that the two members differ in the assistant text only and no text is
+            shared by all pairs.
+    Returns: positive and negative text; tokenise with `add_special_tokens=adds_special_tokens(tokenizer)`.
+    Raises: ModelError if the template cannot render a conversation.
+    Source: 2512.19069, section 3 (extraction is zero-shot).
+    """
+    prompts = (pair.prompt, pair.prompt if pair.negative_prompt is None else pair.negative_prompt)
+    members = [
+        _render_exchange(tokenizer, system_prompt, prompt, answer)
+        for prompt, answer in zip(prompts, (pair.positive, pair.negative), strict=True)
+    ]
+    return RenderedPair(*members)
+
+
+def _render_exchange(tokenizer: Any, system: str, prompt: str, answer: str) -> str:
+    if not has_chat_template(tokenizer):
+        block = f"Question: {prompt}\nAnswer: {answer}"
+        return f"{system}\n\n{block}" if system else block
+    turns = [{"role": "user", "content": prompt}, {"role": "assistant", "content": answer}]
+    text = _render_chat(tokenizer, system, turns, {"add_generation_prompt": False})
+    at = text.rfind(answer.strip())
+    if at < 0:
+        raise ModelError("the chat template changes the assistant's text, so that its end cannot be found.")
+    return text[: at + len(answer.strip())]
+
+
+def _render_chat(tokenizer: Any, system: str, turns: Sequence[dict[str, str]], options: dict[str, bool]) -> str:
+    """The conversation as text, with the system prompt in a turn of its own where the template takes one."""
+    if system:
+        try:
+            text = tokenizer.apply_chat_template(
+                [{"role": "system", "content": system}, *turns], tokenize=False, **options
+            )
+            if system.strip() in text:
+                return text
+        except TemplateError:
+            pass  # "System role not supported"
+        first, *rest = turns
+        turns = [{"role": first["role"], "content": f"{system}\n\n{first['content']}"}, *rest]
+    try:
+        return tokenizer.apply_chat_template(list(turns), tokenize=False, **options)
+    except TemplateError as error:
+        raise ModelError(f"the chat template cannot render a user and assistant conversation: {error}.") from error
+
+
+def _split_safely(tokenizer: Any, text: str, question: str, add_special_tokens: bool) -> RenderedPrompt:
+    """Cuts `text` before the last question, at a place that does not change its tokens."""
+    encoded = tokenizer(text, add_special_tokens=add_special_tokens, return_offsets_mapping=True)
+    ids, offsets = list(encoded["input_ids"]), list(encoded["offset_mapping"])
+    limit = _constant_length(tokenizer, text, question, add_special_tokens)
+    starts = sorted({start for start, end in offsets if end > start and 0 < start <= limit}, reverse=True)
+    for start in starts[:_MAX_TRIES]:
+        parts = (text[:start], text[start:])
+        prefix = tokenizer(parts[0], add_special_tokens=add_special_tokens)["input_ids"]
+        suffix = tokenizer(parts[1], add_special_tokens=False)["input_ids"]
+        if list(prefix) + list(suffix) == ids:
+            return RenderedPrompt(parts[0], parts[1], add_special_tokens)
+    return RenderedPrompt("", text, add_special_tokens)
+
+
+def _constant_length(tokenizer: Any, text: str, question: str, add_special_tokens: bool) -> int:
+    """How much of the text may be prefix: up to the marker before the question, so that it is the same for all."""
+    at = text.rfind(question)
+    if at < 0:
+        raise ModelError("the chat template changes the question, so that it cannot be found in the prompt.")
+    special = [token for token in getattr(tokenizer, "all_special_tokens", []) if token]
+    markers = [position for token in special if (position := text.rfind(token, 0, at)) > 0]
+    if add_special_tokens or not markers:
+        return max(text.rfind("Question:", 0, at), 0) if add_special_tokens else max(text.rfind("\n", 0, at), 0)
+    return max(markers)

@@ -1,0 +1,20 @@
+"""The tasks by name. A new task is one file and one line here."""
+
+from interp_xfer.errors import ConfigError
+from interp_xfer.tasks.gsm8k import GSM8K
+from interp_xfer.tasks.records import Task
+from interp_xfer.tasks.sums import SUMS
+
+TASKS: dict[str, Task] = {task.name: task for task in (SUMS, GSM8K)}
+
+
+def get_task(task: str | Task) -> Task:
+    """The task of that name; a task is returned as it is.
+
+    Raises: ConfigError for an unknown name, with the names there are.
+    """
+    if isinstance(task, Task):
+        return task
+    if task not in TASKS:
+        raise ConfigError(f"unknown task {task!r}; choose from {', '.join(TASKS)}.")
+    return TASKS[task]
