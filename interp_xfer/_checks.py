@@ -39,3 +39,20 @@ def require_rows(name: str, found: int, needed: int, why: str) -> None:
     """
     if found < needed:
         raise ShapeError(f"{why} needs at least {needed} {name}, got {found}; give it more {name}.")
+
+
+def require_paired(found_x: int, found_y: int, rows: str) -> None:
+    """Pass, or raise ShapeError when two sides do not have the same number of rows.
+
+    Arguments:
+        found_x: rows of the parent.
+        found_y: rows of the child.
+        rows: what a row is, in the plural.
+    Raises: ShapeError naming both numbers.
+    Source: house rule.
+    """
+    if found_x != found_y:
+        raise ShapeError(
+            f"the parent has {found_x} {rows} and the child {found_y}; rows must be paired: "
+            f"read the same {rows} in the same order in both models."
+        )
