@@ -1,6 +1,7 @@
 """Benchmarks: rows, prompts, few-shot examples, splits, answer extraction; contrast-pair builders."""
 
-from interp_xfer.tasks.contrast import ContrastPair, contrast_pairs
+from interp_xfer.tasks.arc import LikelihoodPrompt, likelihood_prompt
+from interp_xfer.tasks.contrast import CONTRAST_KINDS, ContrastPair, contrast_pairs
 from interp_xfer.tasks.leaks import FitText, check_disjoint, normalise_text, projection_texts
 from interp_xfer.tasks.prompt_files import load_few_shot, load_system_prompt
 from interp_xfer.tasks.prompts import (
@@ -11,21 +12,25 @@ from interp_xfer.tasks.prompts import (
     render_pair,
     render_prompt,
 )
+from interp_xfer.tasks.rationales import RationaleStore, accept_rationale, rationale_prompt
 from interp_xfer.tasks.records import Choice, HubSplit, Problem, Score, Source, Split, Task, cut_at_stop
 from interp_xfer.tasks.registry import TASKS, get_task
-from interp_xfer.tasks.rows import BadRow, Rows, read_rows
+from interp_xfer.tasks.rows import BadRow, Rows, data_folder, read_rows
+from interp_xfer.tasks.scoring import score_many
 from interp_xfer.tasks.splits import load_problems
 from interp_xfer.tasks.sums import LEVELS, SumsKnobs, sums_task
 
 __all__ = [
-    "LEVELS",
-    "TASKS",
     "BadRow",
     "Choice",
     "ContrastPair",
     "FitText",
     "HubSplit",
+    "CONTRAST_KINDS",
+    "LEVELS",
+    "LikelihoodPrompt",
     "Problem",
+    "RationaleStore",
     "RenderedPair",
     "RenderedPrompt",
     "Rows",
@@ -33,20 +38,26 @@ __all__ = [
     "Source",
     "Split",
     "SumsKnobs",
+    "TASKS",
     "Task",
+    "accept_rationale",
     "adds_special_tokens",
     "check_disjoint",
     "contrast_pairs",
     "cut_at_stop",
+    "data_folder",
     "get_task",
     "has_chat_template",
+    "likelihood_prompt",
     "load_few_shot",
     "load_problems",
     "load_system_prompt",
     "normalise_text",
     "projection_texts",
+    "rationale_prompt",
     "read_rows",
     "render_pair",
     "render_prompt",
+    "score_many",
     "sums_task",
 ]

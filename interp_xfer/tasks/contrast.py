@@ -1,6 +1,6 @@
 """Contrast pairs: two texts about the same question that differ in one concept (science.md, section 2).
 
-Kinds (a new one is a function and a line in `KINDS`):
+Kinds (a new one is a function and a line in `CONTRAST_KINDS`):
 
 - `reasoning-vs-answer` (default, the paper): the worked reasoning ending in the answer, against the bare answer.
 - `own-vs-other-reasoning`: the question's own reasoning, against that of another question.
@@ -47,7 +47,7 @@ def contrast_pairs(
 
     Arguments:
         problems: training problems of one task.
-        kind: a key of `KINDS`.
+        kind: a key of `CONTRAST_KINDS`.
         seed: draws the other question or the wrong answer.
         task: formats question and solution; None takes the task that the problems name.
     Returns: pairs, zero-shot.
@@ -55,11 +55,11 @@ def contrast_pairs(
         has none.
     Source: 2512.19069, section 3; 2310.01405 for `instruction`.
     """
-    if kind not in KINDS:
-        raise ConfigError(f"unknown kind of contrast pair {kind!r}; choose from {', '.join(KINDS)}.")
+    if kind not in CONTRAST_KINDS:
+        raise ConfigError(f"unknown kind of contrast pair {kind!r}; choose from {', '.join(CONTRAST_KINDS)}.")
     if not problems:
         raise DataError("no problems to make contrast pairs from; give at least one.")
-    return KINDS[kind](problems, task or get_task(problems[0].task), random.Random(f"{kind}/{seed}"))
+    return CONTRAST_KINDS[kind](problems, task or get_task(problems[0].task), random.Random(f"{kind}/{seed}"))
 
 
 def _pair(problem: Problem, task: Task, kind: str, positive: str, negative: str) -> ContrastPair:
@@ -126,7 +126,7 @@ def _instruction(problems: Sequence[Problem], task: Task, rng: random.Random) ->
     return pairs
 
 
-KINDS: dict[str, Callable[[Sequence[Problem], Task, random.Random], list[ContrastPair]]] = {
+CONTRAST_KINDS: dict[str, Callable[[Sequence[Problem], Task, random.Random], list[ContrastPair]]] = {
     "reasoning-vs-answer": _reasoning_vs_answer,
     "own-vs-other-reasoning": _own_vs_other,
     "correct-vs-incorrect": _correct_vs_incorrect,

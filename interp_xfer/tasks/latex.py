@@ -39,13 +39,17 @@ def closing_brace(text: str, start: int) -> int | None:
     return None
 
 
-def replace_last_boxed(text: str, content: str) -> str | None:
-    r"""`text` with the content of its last balanced `\boxed{...}` replaced, or None without one."""
-    for match in reversed(list(re.finditer(r"\\f?boxed\s*\{", text))):
+def replace_boxes(text: str) -> str:
+    r"""`text` with every balanced `\boxed{...}` replaced by its content."""
+    match = re.search(r"\\f?boxed\s*\{", text)
+    while match is not None:
         end = closing_brace(text, match.end() - 1)
+        start = match.end()
         if end is not None:
-            return text[: match.end()] + content + text[end:]
-    return None
+            content = text[match.end() : end]
+            text, start = text[: match.start()] + content + text[end + 1 :], match.start()
+        match = re.compile(r"\\f?boxed\s*\{").search(text, start)
+    return text
 
 
 def is_equiv(first: str | None, second: str | None) -> bool:

@@ -64,7 +64,7 @@ def check_disjoint(sets: Mapping[str, Iterable[Item]]) -> None:
     Raises: LeakError that names both sets, how many items are shared, and the first ids.
     Source: science.md, section 7.
     """
-    keyed = {name: [(item, _keys(item)) for item in items] for name, items in sets.items()}
+    keyed = {name: [(item, leak_keys(item)) for item in items] for name, items in sets.items()}
     for first, second in combinations(keyed, 2):
         ids = {id_ for _, keys in keyed[second] for id_ in keys[0]}
         texts = {text for _, keys in keyed[second] for text in keys[1]}
@@ -77,8 +77,8 @@ def check_disjoint(sets: Mapping[str, Iterable[Item]]) -> None:
             )
 
 
-def _keys(item: Item) -> tuple[frozenset[str], frozenset[str]]:
-    """Ids and normalised texts of an item."""
+def leak_keys(item: Item) -> tuple[frozenset[str], frozenset[str]]:
+    """Ids and normalised texts of an item: what it shares with another item if both hold the same question."""
     if isinstance(item, ContrastPair):
         ids, texts = item.problem_ids, item.questions
     elif isinstance(item, FitText):

@@ -1,11 +1,13 @@
 """The tasks by name. A new task is one file and one line here."""
 
 from interp_xfer.errors import ConfigError
+from interp_xfer.tasks.arc import ARC_CHALLENGE
 from interp_xfer.tasks.gsm8k import GSM8K
+from interp_xfer.tasks.math import MATH, MATH_FULL
 from interp_xfer.tasks.records import Task
 from interp_xfer.tasks.sums import SUMS
 
-TASKS: dict[str, Task] = {task.name: task for task in (SUMS, GSM8K)}
+TASKS: dict[str, Task] = {task.name: task for task in (SUMS, GSM8K, MATH, MATH_FULL, ARC_CHALLENGE)}
 
 
 def get_task(task: str | Task) -> Task:

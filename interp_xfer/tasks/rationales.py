@@ -1,0 +1,160 @@
+"""Worked reasoning that a model wrote for data that has none (ARC), kept as JSON lines.
+
+One line for each accepted rationale: the problem's id and task, the reasoning, the raw text, and the fingerprint of the
+model that wrote it. A store holds the work of one model only. Lines are appended as they come, so that an interrupted
+run goes on where it stopped; a last line that was cut off in the middle is dropped.
+"""
+
+import json
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from interp_xfer.errors import ArtifactError, DataError, FingerprintError
+from interp_xfer.tasks.records import Problem, Task
+
+# Rules that read an answer which the text states on purpose; a lone last number or letter does not count.
+_STATED = frozenset({"hash", "answer_is", "boxed"})
+
+
+def rationale_prompt(task: Task, problem: Problem) -> str:
+    """User text that asks for a worked reasoning, given the right answer.
+
+    Arguments:
+        task: formats the question and the answer.
+        problem: its reference answer is told.
+    Returns: the text.
+    Source: 2512.19069, section 4 (the parent writes the reasoning for ARC); the wording is ours.
+    """
+    return (
+        f"{task.format_question(problem)}\n\n"
+        f"The correct answer is known: {_answer_in_words(problem)}\n"
+        "Explain step by step, in a few sentences, how one arrives at it. Do not mention that you were given the "
+        f"answer. Close with this line:\n{task.format_answer(problem)}"
+    )
+
+
+def accept_rationale(task: Task, problem: Problem, text: str, truncated: bool = False) -> str | None:
+    """The reasoning in a generated text, or None if the text does not state the right answer at its end.
+
+    Arguments:
+        task: whose scorer judges.
+        problem: the problem.
+        text: generation for `rationale_prompt`.
+        truncated: the generation ran into its limit; such texts are refused.
+    Returns: the text before its last line, which holds the answer.
+    """
+    text = text.strip()
+    body, _, last = text.rpartition("\n")
+    score = task.score(last, problem)
+    if truncated or not score.correct or score.rule not in _STATED or not body.strip():
+        return None
+    return body.strip()
+
+
+class RationaleStore:
+    """A JSON-lines file of rationales by one model."""
+
+    def __init__(self, path: str | os.PathLike[str], task: Task, fingerprint: Mapping[str, Any] | str) -> None:
+        """Opens a store; the file need not exist.
+
+        Raises: FingerprintError if it holds the work of another model; DataError if a line cannot be read.
+        """
+        self.path = Path(path)
+        self.task = task
+        self.fingerprint = json.loads(json.dumps(fingerprint))
+        self.reasoning: dict[str, str] = {}
+        self.refused: set[str] = set()
+        if self.path.exists():
+            self._read()
+
+    @property
+    def done(self) -> set[str]:
+        """Ids of problems that need no further attempt: accepted, or refused before."""
+        return self.reasoning.keys() | self.refused
+
+    def missing(self, problems: Iterable[Problem]) -> list[Problem]:
+        """The problems that have not been tried."""
+        return [problem for problem in problems if problem.id not in self.done]
+
+    def add(self, problem: Problem, text: str, truncated: bool = False) -> bool:
+        """Keeps a generation if it ends in the right answer, and records the attempt either way.
+
+        Returns: whether it was accepted.
+        Raises: ArtifactError if the file cannot be written.
+        """
+        reasoning = accept_rationale(self.task, problem, text, truncated)
+        line = {
+            "id": problem.id,
+            "task": self.task.name,
+            "reasoning": reasoning,
+            "text": text,
+            "fingerprint": self.fingerprint,
+        }
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            with self.path.open("a", encoding="utf-8") as file:
+                file.write(json.dumps(line, ensure_ascii=False) + "\n")
+        except OSError as error:
+            raise ArtifactError(
+                f"rationale of {problem.id} cannot be written to {self.path}: {error.strerror}."
+            ) from None
+        self._take(problem.id, reasoning)
+        return reasoning is not None
+
+    def apply(self, problems: Iterable[Problem]) -> list[Problem]:
+        """The problems that have a rationale, with it as their reasoning.
+
+        Raises: DataError if none has.
+        """
+        problems = list(problems)
+        found = [replace(p, reasoning=self.reasoning[p.id]) for p in problems if p.id in self.reasoning]
+        if not found:
+            raise DataError(
+                f"{self.path} has no rationale for any of the {len(problems)} problems; write them first: "
+                f"interp-xfer rationales --dataset {self.task.name}."
+            )
+        return found
+
+    def _take(self, id_: str, reasoning: str | None) -> None:
+        if reasoning is None:
+            self.refused.add(id_)
+        else:
+            self.refused.discard(id_)
+            self.reasoning[id_] = reasoning
+
+    def _read(self) -> None:
+        content = self.path.read_bytes()
+        whole = content[: content.rfind(b"\n") + 1]
+        for number, raw in enumerate(whole.splitlines(), start=1):
+            try:
+                line = json.loads(raw.decode("utf-8"))
+                id_, reasoning, fingerprint = line["id"], line["reasoning"], line["fingerprint"]
+            except (ValueError, KeyError, TypeError) as error:
+                raise DataError(
+                    f"{self.path}, line {number}: no rationale record ({type(error).__name__}: {error}); "
+                    "remove the line or give another file."
+                ) from None
+            if fingerprint != self.fingerprint:
+                raise FingerprintError(
+                    f"{self.path}, line {number}: written by {_short(fingerprint)}, but the model is "
+                    f"{_short(self.fingerprint)}; give each model a file of its own."
+                )
+            self._take(id_, reasoning)
+        if len(whole) < len(content):
+            with self.path.open("r+b") as file:
+                file.truncate(len(whole))
+
+
+def _answer_in_words(problem: Problem) -> str:
+    for choice in problem.choices:
+        if choice.label == problem.answer:
+            return f"{choice.label}. {choice.text}"
+    return problem.answer
+
+
+def _short(fingerprint: Any) -> str:
+    text = fingerprint if isinstance(fingerprint, str) else json.dumps(fingerprint, sort_keys=True)
+    return text if len(text) <= 120 else text[:117] + "..."
