@@ -6,7 +6,7 @@ Accuracies and effects are fractions, not points.
 1. One pair of arms: `wilson_interval`, `paired_difference` with `mcnemar_exact`, `paired_bootstrap` for any score.
 2. Many strengths, the best of which looks good by luck: `max_t_sign_flip` adjusts for the search, and
    `cross_fitted_selection` reports what the choice is worth on questions that did not choose.
-3. Before the run: `required_n`, `minimum_detectable_effect`, `required_n_sampled`.
+3. Before the run: `required_n`, `minimum_detectable_effect`, `required_n_sampled`, from `sample_size`.
 """
 
 import math
@@ -20,6 +20,25 @@ from torch import Tensor
 
 from interp_xfer._checks import require_finite, require_paired, require_rows
 from interp_xfer.errors import ConfigError
+from interp_xfer.sample_size import minimum_detectable_effect, required_n, required_n_sampled
+
+__all__ = [
+    "Interval",
+    "MaxT",
+    "PairedDifference",
+    "clustered_standard_error",
+    "cross_fitted_selection",
+    "max_t_sign_flip",
+    "mcnemar_exact",
+    "minimum_detectable_effect",
+    "paired_bootstrap",
+    "paired_difference",
+    "rank_p_value",
+    "required_n",
+    "required_n_sampled",
+    "score_interval",
+    "wilson_interval",
+]
 
 _ROWS_AT_ONCE = 1000  # resamples held in memory together
 
@@ -75,12 +94,24 @@ def wilson_interval(k: int, n: int, confidence: float = 0.95) -> Interval:
     """
     if not (0 <= k <= n and n >= 1):
         raise ConfigError(f"a share needs 0 <= k <= n and n >= 1, got k={k} of n={n}; count the questions again.")
+    return score_interval(k / n, float(n), confidence)
+
+
+def score_interval(share: float, n: float, confidence: float = 0.95) -> Interval:
+    """A share with the interval that `wilson_interval` gives n trials, for an effective, fractional n.
+
+    Arguments:
+        share: estimate between 0 and 1.
+        n: trials that would make the estimate as certain as it is.
+        confidence: coverage.
+    Returns: estimate, low, high, fractions.
+    Source: Wilson 1927.
+    """
     z = float(norm.ppf((1 + confidence) / 2))
-    share = k / n
     middle = share + z**2 / (2 * n)
     half = z * math.sqrt(share * (1 - share) / n + z**2 / (4 * n**2))
     low, high = (middle - half) / (1 + z**2 / n), (middle + half) / (1 + z**2 / n)
-    return Interval(share, 0.0 if k == 0 else low, 1.0 if k == n else high)
+    return Interval(share, 0.0 if share == 0 else low, 1.0 if share == 1 else high)
 
 
 def mcnemar_exact(broken: int, fixed: int) -> float:
@@ -271,92 +302,8 @@ def clustered_standard_error(values: Float[Tensor, " questions"], clusters: Int[
     return float(sums.norm()) / len(values)
 
 
-def required_n(effect: float, discordance: float, alpha: float = 0.05, power: float = 0.8) -> int:
-    """Questions needed to find a paired effect.
-
-    (z_{alpha/2} sqrt(psi) + z_beta sqrt(psi - delta²))² / delta², rounded up.
-
-    Arguments:
-        effect: delta, difference of accuracies, fraction.
-        discordance: psi, share of questions whose correctness changes, at least |delta|.
-        alpha: two-sided level; divide it by the number of strengths for Bonferroni.
-        power: chance to find the effect.
-    Returns: n.
-    Raises: ConfigError unless 0 < |effect| <= discordance <= 1.
-    Source: Connor 1987, doi 10.2307/2531961.
-    """
-    if not 0 < abs(effect) <= discordance <= 1:
-        raise ConfigError(
-            f"an effect of {effect} needs a discordance between its size and 1, got {discordance}; "
-            "both are fractions: one point is 0.01."
-        )
-    return math.ceil(_exact_n(effect, discordance, alpha, power))
-
-
-def minimum_detectable_effect(n: int, discordance: float, alpha: float = 0.05, power: float = 0.8) -> float:
-    """The smallest paired effect that n questions find, the inverse of `required_n`.
-
-    Arguments:
-        n: questions.
-        discordance: psi, share of questions whose correctness changes.
-        alpha: two-sided level.
-        power: chance to find the effect.
-    Returns: delta, fraction; equal to psi when even an effect in one direction only is too small to be found.
-    Raises: ConfigError unless n >= 1 and 0 < discordance <= 1.
-    Source: Connor 1987, doi 10.2307/2531961.
-    """
-    if n < 1 or not 0 < discordance <= 1:
-        raise ConfigError(f"n must be at least 1 and discordance in (0, 1], got n={n}, discordance={discordance}.")
-    if _exact_n(discordance, discordance, alpha, power) >= n:
-        return discordance
-    low, high = 0.0, discordance
-    while high - low > 1e-15:  # the size needed falls as the effect grows
-        middle = (low + high) / 2
-        low, high = (middle, high) if _exact_n(middle, discordance, alpha, power) > n else (low, middle)
-    return high
-
-
-def required_n_sampled(
-    effect: float,
-    between_questions: float,
-    within_a: float = 0.0,
-    within_b: float = 0.0,
-    samples_a: int = 1,
-    samples_b: int = 1,
-    alpha: float = 0.05,
-    power: float = 0.8,
-) -> int:
-    """Questions needed for a paired effect when each arm answers each question several times.
-
-    (z_{alpha/2} + z_beta)² (omega² + sigma_A²/K_A + sigma_B²/K_B) / delta², rounded up.
-
-    Arguments:
-        effect: delta, fraction.
-        between_questions: omega², variance over questions of the difference of expected scores.
-        within_a: sigma_A², mean variance over repeated answers of arm A.
-        within_b: sigma_B², the same of arm B.
-        samples_a: K_A, answers per question.
-        samples_b: K_B.
-        alpha: two-sided level.
-        power: chance to find the effect.
-    Returns: n.
-    Raises: ConfigError on an effect of zero or fewer than one sample.
-    Source: arXiv 2411.00640, section 5.
-    """
-    if effect == 0 or min(samples_a, samples_b) < 1:
-        raise ConfigError(f"need an effect other than 0 and a sample per arm, got {effect}, {samples_a}, {samples_b}.")
-    z = float(norm.ppf(1 - alpha / 2) + norm.ppf(power))
-    return math.ceil(z**2 * (between_questions + within_a / samples_a + within_b / samples_b) / effect**2)
-
-
 def _paired_error(b: float, c: float, n: float) -> float:
     return math.sqrt(b + c - (c - b) ** 2 / n) / n
-
-
-def _exact_n(effect: float, discordance: float, alpha: float, power: float) -> float:
-    z_alpha, z_beta = float(norm.ppf(1 - alpha / 2)), float(norm.ppf(power))
-    numerator = z_alpha * math.sqrt(discordance) + z_beta * math.sqrt(max(discordance - effect**2, 0.0))
-    return numerator**2 / effect**2
 
 
 def _sided(sums: Tensor, alternative: str) -> Tensor:

@@ -1,0 +1,163 @@
+"""Layer maps measured from activations, with the evidence that they are better than chance, or are not.
+
+1. S = CKA of all layer pairs on contrast differences of the same prompts.
+2. The map: best monotone path, argmax per child layer, or optimal transport.
+3. Evidence, kept in the map:
+   - margins over the runner-up (adjacent layers are nearly identical, so they are small);
+   - how often each parent layer is chosen on random halves of the prompts. Half samples drawn without replacement
+     spread as much as a bootstrap of all prompts does, (1/(n/2) - 1/n) = 1/n, and do not repeat a prompt, which would
+     look like agreement between layers;
+   - similarity on the half of the prompts that did not choose the map;
+   - p of the largest similarity against jointly permuted prompts, and the rank of the mean held-out similarity among
+     random monotone maps.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import partial
+from typing import Literal, NamedTuple
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from scipy.optimize import linprog
+from scipy.sparse import coo_array
+from torch import Tensor
+
+from interp_xfer._checks import require_finite, require_rows
+from interp_xfer.layer_maps import LayerMap, cka_matched, proportional, random_monotone, with_scores
+from interp_xfer.similarity import centre, cka_of_grams, paired_grams
+from interp_xfer.similarity_nulls import PermutationNull, permutation_null
+from interp_xfer.statistics import rank_p_value
+
+Method = Literal["monotone", "argmax", "transport"]
+
+
+class LayerMatch(NamedTuple):
+    """A layer map and the similarities that it rests on."""
+
+    layer_map: LayerMap
+    """With scores, margins, bootstrap, held-out scores and p values."""
+    null: PermutationNull
+    """Observed and calibrated similarity of all layer pairs, and the null of their maximum."""
+
+
+def match_layers(
+    xs: Sequence[Float[Tensor, "parent_prompts d_parent"]] | Float[Tensor, "n_parent parent_prompts d_parent"],
+    ys: Sequence[Float[Tensor, "child_prompts d_child"]] | Float[Tensor, "n_child child_prompts d_child"],
+    method: Method = "monotone",
+    penalty: float = 1.0,
+    band: float = 0.25,
+    normalize_rows: bool = True,
+    n_bootstrap: int = 100,
+    n_permutations: int = 199,
+    n_random_maps: int = 999,
+    seed: int = 0,
+) -> LayerMatch:
+    """The layer map that follows the unbiased CKA of the given rows, tested against chance.
+
+    Steps 1 to 3 of the module docstring.
+
+    Arguments:
+        xs: one matrix per parent layer, rows are contrast differences of prompts.
+        ys: one matrix per child layer, the same prompts.
+        method: "monotone" and "argmax" as in `cka_matched`, "transport" as in `optimal_transport`.
+        penalty: of `cka_matched`.
+        band: of `cka_matched`.
+        normalize_rows: scale rows to unit length first.
+        n_bootstrap: half samples of the prompts.
+        n_permutations: joint permutations, at least 19.
+        n_random_maps: random monotone maps.
+        seed: of all of them.
+    Returns: the map and the similarities.
+    Raises: ShapeError on fewer than 8 prompts, unpaired rows, NaN, or a constant layer; ConfigError on settings.
+    Source: house rule.
+    """
+    choose = {
+        "monotone": partial(cka_matched, penalty=penalty, band=band),
+        "argmax": partial(cka_matched, method="argmax"),
+        "transport": optimal_transport,
+    }[method]
+    parent, child = paired_grams(xs, ys, "unbiased", normalize_rows)
+    n = parent.shape[1]
+    require_rows("prompts", n, 8, "a layer map tested on halves of the prompts")
+    null = permutation_null(parent, child, n_permutations, seed=seed)
+    chosen = choose(null.observed)
+    generator = torch.Generator().manual_seed(seed)
+    halves = [torch.randperm(n, generator=generator) for _ in range(n_bootstrap)]
+    held_out, p_random_map = _held_out(parent, child, choose, n_random_maps, seed)
+    return LayerMatch(
+        replace(
+            chosen,
+            bootstrap=_shares([choose(_on(parent, child, order[: n // 2])) for order in halves]) if halves else None,
+            held_out_scores=held_out,
+            p_permutation=null.p_value,
+            p_random_map=p_random_map,
+        ),
+        null,
+    )
+
+
+def optimal_transport(scores: Float[Tensor, "n_parent n_child"]) -> LayerMap:
+    """The map of the cheapest plan that moves all parent layers onto all child layers, each weighing the same.
+
+    P = argmin sum_pc P_pc (1 - S_pc), rows of P sum to 1 / n_parent and columns to 1 / n_child. A child layer takes the
+    parent layer that sends it most (ties to the proportional layer); `weights` hold the shares P_pc / sum_p P_pc for
+    a mixture, whose directions need their signs resolved first.
+
+    Arguments:
+        scores: similarity, rows are parent layers.
+    Returns: the map with weights, scores and margins.
+    Raises: ShapeError on NaN.
+    Source: Kantorovich's linear programme, solved exactly; arXiv 2510.01706 for transport between layers.
+    """
+    require_finite("layer similarities", scores)
+    n_parent, n_child = scores.shape
+    cells = np.arange(n_parent * n_child)
+    sums = coo_array(  # one row per parent layer, then one per child layer
+        (np.ones(2 * len(cells)), (np.r_[cells // n_child, n_parent + cells % n_child], np.r_[cells, cells]))
+    )
+    marginals = np.r_[np.full(n_parent, 1 / n_parent), np.full(n_child, 1 / n_child)]
+    solution = linprog(1 - scores.double().numpy().ravel(), A_eq=sums.tocsr(), b_eq=marginals, method="highs")
+    plan = np.maximum(solution.x.reshape(n_parent, n_child), 0)
+    weights = (plan / plan.sum(axis=0)).T.round(12)  # (n_child, n_parent)
+    home = proportional(n_parent, n_child).parent_of
+    parent_of = tuple(
+        max(range(n_parent), key=lambda p: (row[p], -abs(p - (h or 0)))) for row, h in zip(weights, home, strict=True)
+    )
+    shares = tuple(tuple(row) for row in weights.tolist())
+    return with_scores(LayerMap(parent_of, n_parent, "optimal-transport", weights=shares), scores)
+
+
+def _on(
+    parent: Float[Tensor, "n_parent all all"], child: Float[Tensor, "n_child all all"], prompts: Tensor
+) -> Float[Tensor, "n_parent n_child"]:
+    """Similarity on some of the prompts; a subset of a centred matrix centres to the same as the original's subset."""
+    part = (centre(grams[:, prompts][:, :, prompts], "unbiased") for grams in (parent, child))
+    return cka_of_grams(*part)
+
+
+def _shares(maps: list[LayerMap]) -> tuple[tuple[float, ...], ...]:
+    """Row: child layer; entry: share of the maps that chose this parent layer."""
+    first = maps[0]
+    return tuple(
+        tuple(sum(m.parent_of[c] == p for m in maps) / len(maps) for p in range(first.n_parent_layers))
+        for c in range(first.n_child_layers)
+    )
+
+
+def _held_out(
+    parent: Tensor, child: Tensor, choose: Callable[[Tensor], LayerMap], n_random_maps: int, seed: int
+) -> tuple[tuple[float | None, ...], float]:
+    """Scores of maps chosen on one half of the prompts, read on the other, and their rank among random maps."""
+    n, (n_parent, n_child) = parent.shape[1], (len(parent), len(child))
+    order = torch.randperm(n, generator=torch.Generator().manual_seed(seed))
+    halves = [_on(parent, child, order[: n // 2]), _on(parent, child, order[n // 2 :])]
+    layers = torch.arange(n_child)
+    scores = torch.stack(
+        [unseen[torch.tensor(choose(seen).parent_of), layers] for seen, unseen in (halves, halves[::-1])]
+    ).mean(dim=0)
+    both = (halves[0] + halves[1]) / 2
+    random_maps = torch.tensor([random_monotone(n_parent, n_child, seed + i).parent_of for i in range(n_random_maps)])
+    chance = both[random_maps.reshape(-1, n_child).long(), layers].mean(dim=1)
+    return tuple(scores.tolist()), rank_p_value(float(scores.mean()), chance)

@@ -1,0 +1,40 @@
+"""Linear algebra of the projections: known answers of the handbook (section 6), brute force, refusals."""
+
+import pytest
+import torch
+from sklearn.linear_model import Ridge
+
+from interp_xfer.errors import ShapeError
+from interp_xfer.map_solvers import leave_one_out_residuals
+from interp_xfer.projections import random_orthogonal
+
+
+def normal(*shape: int, seed: int = 0) -> torch.Tensor:
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+
+
+def test_leave_one_out_equals_brute_force():
+    """Handbook, section 6: LOO = brute force to 2e-14 (here 1e-12: the oracle is scikit-learn's solver)."""
+    x, y = normal(15, 6), normal(15, 3, seed=1)
+    found = leave_one_out_residuals(x, y, penalty=0.7)
+    for row in range(15):
+        keep = torch.arange(15) != row
+        oracle = Ridge(alpha=0.7).fit(x[keep].numpy(), y[keep].numpy())
+        expected = y[row] - torch.from_numpy(oracle.predict(x[[row]].numpy())[0])
+        torch.testing.assert_close(found[row], expected, atol=1e-12, rtol=0)
+
+
+def test_rectangular_procrustes_without_reduction_misses_the_truth():
+    """Handbook, section 6: a semi-orthogonal truth is missed by .15 (isotropic) to .37; hence PCA first."""
+    truth = random_orthogonal(60, 20).weight
+    for scales, low, high in ((torch.ones(60), 0.05, 0.25), (torch.linspace(0.5, 1.5, 60), 0.25, 0.5)):
+        x = normal(1000, 60) * scales
+        u, _, vt = torch.linalg.svd(x.T @ x @ truth, full_matrices=False)
+        assert low < float((u @ vt - truth).norm() / truth.norm()) < high
+
+
+def test_leave_one_out_refuses_what_has_nothing_to_predict():
+    with pytest.raises(ShapeError, match="4 rows without a penalty leave nothing to predict in 3 dimensions"):
+        leave_one_out_residuals(normal(4, 3), normal(4, 2), 0.0)
+    with pytest.raises(ShapeError, match="parent has 4 rows and the child 5"):
+        leave_one_out_residuals(normal(4, 3), normal(5, 2), 1.0)
