@@ -61,15 +61,30 @@ def extract_choice(text: str, choices: Sequence[Choice]) -> Extracted:
 def _named(text: str, choices: Sequence[Choice]) -> str | None:
     """The option that `text` begins with: its text, else its label."""
     text = strip_wrapping(text)
-    words = _words(text)
-    for choice in sorted(choices, key=lambda choice: -len(choice.text)):
-        option = _words(choice.text)
-        if len(option) > 1 and (words == option or words.startswith(option + " ")):
-            return choice.label
+    by_text = _by_text(text, choices)
+    if by_text is not None:
+        return by_text
     match = _TOKEN.match(text)
     if match is None or (match[2] == "A" and _ARTICLE.match(text.lstrip(" *_\"'$"))):
         return None
     return _label((match[1] or match[2]).upper(), choices)
+
+
+def _by_text(text: str, choices: Sequence[Choice]) -> str | None:
+    """The option that `text` is or begins with; an option that reads like a label ("3" of 1-4) is left to labels."""
+    labels = {choice.label for choice in choices}
+    named = [choice for choice in choices if choice.text not in labels]
+    exact = [choice.label for choice in named if choice.text.strip(" .") == text.strip(" .")]
+    if len(exact) == 1:
+        return exact[0]
+    words = _words(text)
+    alike = [
+        (option, choice.label)
+        for choice in named
+        if (option := _words(choice.text)) and (words == option or (len(option) > 1 and words.startswith(option + " ")))
+    ]
+    longest = [label for option, label in alike if option == max(alike)[0]]
+    return longest[0] if len(longest) == 1 else None
 
 
 def _leading(line: str, choices: Sequence[Choice]) -> str | None:
@@ -98,7 +113,7 @@ def _label(token: str, choices: Sequence[Choice]) -> str | None:
 
 
 def _words(text: str) -> str:
-    return " ".join(re.findall(r"\w+(?:[.,]\d+)*", text.casefold()))
+    return " ".join(re.findall(r"(?:(?<!\w)-(?=\d))?\w+(?:[.,]\d+)*", text.casefold()))
 
 
 def _contains(text: str, option: str) -> bool:

@@ -17,7 +17,7 @@ def last_boxed(text: str) -> str | None:
     Returns: the content, unchanged.
     Source: 2103.03874 (last_boxed_only_string), with a fallback to an earlier balanced box.
     """
-    for match in reversed(list(re.finditer(r"\\f?boxed\s*(\{|[^\s{}$\\]+)", text))):
+    for match in reversed(list(re.finditer(r"\\(?:boxed|fbox)\s*(\{|[^\s{}$\\]+)", text))):
         if match[1] != "{":
             return match[1].rstrip(".,;")
         end = closing_brace(text, match.end() - 1)
@@ -41,14 +41,14 @@ def closing_brace(text: str, start: int) -> int | None:
 
 def replace_boxes(text: str) -> str:
     r"""`text` with every balanced `\boxed{...}` replaced by its content."""
-    match = re.search(r"\\f?boxed\s*\{", text)
+    match = re.search(r"\\(?:boxed|fbox)\s*\{", text)
     while match is not None:
         end = closing_brace(text, match.end() - 1)
         start = match.end()
         if end is not None:
             content = text[match.end() : end]
             text, start = text[: match.start()] + content + text[end + 1 :], match.start()
-        match = re.compile(r"\\f?boxed\s*\{").search(text, start)
+        match = re.compile(r"\\(?:boxed|fbox)\s*\{").search(text, start)
     return text
 
 

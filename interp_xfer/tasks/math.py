@@ -30,6 +30,7 @@ SUBJECTS = (
     "precalculus",
 )
 _ANSWER_IS = re.compile(r"answer\**\s*(?:is\b|:)\s*:?", re.IGNORECASE)
+_WORDS = re.compile(r"[A-Za-z]{4,}(?:[ -]+[A-Za-z]+)*(?: \d{1,4})?")
 _CLOSING = re.compile(r"\s*I hope (?:it|this) is correct\.?\s*$", re.IGNORECASE)
 
 
@@ -101,10 +102,11 @@ def score_many(texts: list[str], problems: list[Problem], truncated: list[bool])
     comparisons: dict[Comparison, Verdict | None] = {}
     keys: list[Comparison | None] = []
     for candidate, problem in zip(candidates, problems, strict=True):
-        number = canonical_number(candidate.text)
         key = None
-        if candidate.text and (number is None or number != canonical_number(problem.answer)):
-            key = Comparison(problem.answer or None, candidate.text, candidate.rule == "text")
+        plain = _plain_value(candidate)
+        decided = plain is not None and (plain == _plain_value(_gold(problem)) or plain[0].isalpha())
+        if candidate.text and not decided:
+            key = Comparison(_gold(problem).text or None, candidate.text, candidate.rule == "text")
             comparisons[key] = None
         keys.append(key)
     if comparisons:
@@ -118,16 +120,16 @@ def score_many(texts: list[str], problems: list[Problem], truncated: list[bool])
 
 
 def _score(text: str, problem: Problem, truncated: bool, candidate: _Candidate, verdict: Verdict | None) -> Score:
-    number = canonical_number(candidate.text)
-    same_string = candidate.rule != "text" and is_equiv(problem.answer, candidate.text)
+    plain = _plain_value(candidate)
+    same_string = candidate.rule != "text" and is_equiv(_gold(problem).text, candidate.text)
     if not candidate.text:
         parsed, verified = None, False
-    elif verdict is None:  # the same number, read exactly
-        parsed, verified = number, True
+    elif verdict is None:  # words, or the same number
+        parsed, verified = plain, plain == _plain_value(_gold(problem))
     else:
         canonical = verdict.canonical and (canonical_number(verdict.canonical) or verdict.canonical)
-        fallback = normalise_latex(strip_wrapping(candidate.text)) if candidate.rule != "text" else None
-        parsed, verified = number or canonical or fallback or None, verdict.equal
+        fallback = normalise_latex(candidate.text) if candidate.rule != "text" else None
+        parsed, verified = plain or canonical or fallback or None, verdict.equal
     return Score(
         raw=text,
         parsed=parsed,
@@ -141,16 +143,31 @@ def _score(text: str, problem: Problem, truncated: bool, candidate: _Candidate, 
     )
 
 
+def _gold(problem: Problem) -> _Candidate:
+    return _Candidate(_unwrap(problem.answer), "gold")
+
+
+def _unwrap(answer: str) -> str:
+    return strip_wrapping(answer).rstrip(".").strip()
+
+
+def _plain_value(candidate: _Candidate) -> str | None:
+    """The canonical form of a number, or of words, which math-verify would read as products of letters."""
+    if candidate.rule != "text" and _WORDS.fullmatch(candidate.text):
+        return " ".join(candidate.text.casefold().split())
+    return canonical_number(candidate.text)
+
+
 def extract(text: str) -> _Candidate:
     """The part of a solution that holds its answer, and the rule that chose it."""
     boxed = last_boxed(text)
     if boxed is not None:
-        return _Candidate(strip_wrapping(boxed).rstrip(".").strip(), "boxed")
+        return _Candidate(_unwrap(boxed), "boxed")
     for match in reversed(list(_ANSWER_IS.finditer(text))):
         line = _CLOSING.sub("", text[match.end() :].lstrip(" \t\n*:").split("\n", 1)[0])
         inline = re.match(r"\$([^$]+)\$|\\\((.+?)\\\)", line)
         answer = (inline[1] or inline[2]) if inline else line
-        answer = strip_wrapping(answer.strip("* ").rstrip(".").strip())
+        answer = _unwrap(answer.strip("* ").rstrip(". "))
         if answer:
             return _Candidate(answer, "answer_is")
     return _Candidate(text.strip(), "text" if text.strip() else None)

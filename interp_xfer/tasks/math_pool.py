@@ -57,7 +57,7 @@ class MathPool:
 
     def __post_init__(self) -> None:
         if importlib.util.find_spec("math_verify") is None:
-            raise DataError("scoring MATH needs math-verify; install it: pip install 'math-verify[antlr4_13_2]'.")
+            raise DataError("scoring MATH needs math-verify; install it: pip install 'math-verify>=0.9,<0.10'.")
         for _ in range(self.n_workers):
             self._idle.put(_Worker())
 
@@ -106,8 +106,8 @@ class _Worker:
             self._process = self._start()
             if self._exchange({"gold": "1", "answer": "1", "whole_text": False}, _START_LIMIT_S)[0] is None:
                 raise DataError(
-                    "math-verify does not start; check it with: python -c 'import math_verify', and install one "
-                    "antlr runtime only: pip install 'math-verify[antlr4_13_2]'."
+                    "math-verify does not start; see why with: python -c 'import math_verify', then "
+                    " install it again: pip install 'math-verify>=0.9,<0.10'."
                 )
         text = comparison.answer[-_MAX_CHARACTERS:]
         request = {"gold": comparison.gold, "answer": text, "whole_text": comparison.whole_text}

@@ -20,6 +20,7 @@ _MAX_INT_DIGITS = 4000
 _GROUPED = r"\d{1,3}(?:(?:,|\{,\}|\\,|\\!,|[\u00a0\u202f\u2009])\d{3})+(?!\d)"
 _NUMBER = re.compile(
     rf"""
+    (?:\\?\$(?=-))?
     (?P<sign>(?<![\w)\]])-(?=\\?\$?\.?\d|\\[dt]?frac))?   # after a word or a bracket, a minus is a subtraction
     \\?\$?
     (?:

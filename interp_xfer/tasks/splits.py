@@ -23,7 +23,7 @@ _VALIDATION_BUCKETS = 10
 
 def load_problems(
     task: str | Task,
-    split: Split = "train",
+    split: str = "train",
     limit: int | None = None,
     data_dir: str | os.PathLike[str] | None = None,
     seed: int = 0,

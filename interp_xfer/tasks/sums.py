@@ -24,7 +24,7 @@ from interp_xfer.tasks.sums_templates import NAMES, ONE_STEP, THINGS, TWO_STEP, 
 
 STOP_SEQUENCES = ("Question:", "\n\n", "<|im_end|>", "<|endoftext|>", "</s>")
 _COMPLETE = re.compile(r"answer is[^\w\n-]*-?\d[\d,]*(?:\.(?!\d)|\.0\b|[^\d.,])")
-_MAX_DRAWS_PER_PROBLEM = 2000
+_MAX_DRAWS_PER_PROBLEM = 400
 # Of 20 buckets, which belong to which split.
 _BUCKETS = {"train": range(0, 11), "validation": range(11, 14), "test": range(14, 19), "few-shot": range(19, 20)}
 
@@ -100,7 +100,7 @@ def _draw_many(split: str, knobs: SumsKnobs, seed: int, count: int) -> list[tupl
         raise ConfigError(f"no template for operations={knobs.operations} and two_step_share={knobs.two_step_share}.")
     rng = random.Random(f"sums/{split}/{seed}/{knobs}")
     found: dict[str, tuple[Problem, Template]] = {}
-    for _ in range(_MAX_DRAWS_PER_PROBLEM * max(count, 1)):
+    for _ in range(_MAX_DRAWS_PER_PROBLEM * (count + 50)):
         if len(found) >= count:
             break
         template = rng.choice(two if rng.random() < knobs.two_step_share else one)
