@@ -41,18 +41,23 @@ def require_rows(name: str, found: int, needed: int, why: str) -> None:
         raise ShapeError(f"{why} needs at least {needed} {name}, got {found}; give it more {name}.")
 
 
-def require_paired(found_x: int, found_y: int, rows: str) -> None:
+def require_paired(
+    found_x: int, found_y: int, rows: str, x: str = "the parent", y: str = "the child", remedy: str = "in both models"
+) -> None:
     """Pass, or raise ShapeError when two sides do not have the same number of rows.
 
     Arguments:
-        found_x: rows of the parent.
-        found_y: rows of the child.
+        found_x: rows of one side.
+        found_y: rows of the other.
         rows: what a row is, in the plural.
+        x: what the first side is called.
+        y: what the second side is called.
+        remedy: where the same rows should have been read.
     Raises: ShapeError naming both numbers.
     Source: house rule.
     """
     if found_x != found_y:
         raise ShapeError(
-            f"the parent has {found_x} {rows} and the child {found_y}; rows must be paired: "
-            f"read the same {rows} in the same order in both models."
+            f"{x} has {found_x} {rows} and {y} {found_y}; rows must be paired: "
+            f"read the same {rows} in the same order {remedy}."
         )

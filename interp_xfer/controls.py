@@ -75,7 +75,7 @@ def shuffled_label_differences(
     Source: house rule.
     """
     n = positive.shape[-2]
-    require_paired(n, negative.shape[-2], "pair members")
+    require_paired(n, negative.shape[-2], "members", "the positive side", "the negative side", "on both sides")
     members = torch.cat([positive, negative], dim=-2)
     require_finite("activations", members)
     order = torch.randperm(2 * n, generator=torch.Generator().manual_seed(seed)).to(members.device)

@@ -45,7 +45,7 @@ def member_readout(
     Raises: ShapeError on unpaired members, fewer than two pairs, NaN, or a direction of length zero.
     Source: house rule; interval as in `paired_auroc`.
     """
-    require_paired(len(positive), len(negative), "pair members")
+    require_paired(len(positive), len(negative), "members", "the positive side", "the negative side", "on both sides")
     return _readout(_score(direction, positive), _score(direction, negative), confidence)
 
 
@@ -84,7 +84,7 @@ def paired_auroc(
     Raises: ShapeError on unpaired scores, fewer than two pairs, or NaN.
     Source: jackknife of Mann and Whitney's statistic; score interval after Newcombe 2006, doi 10.1002/sim.2324.
     """
-    require_paired(len(positive), len(negative), "scores")
+    require_paired(len(positive), len(negative), "scores", "the positive side", "the negative side", "on both sides")
     n = len(positive)
     require_rows("pairs", n, 2, "AUROC with an interval")
     require_finite("scores", torch.stack([positive, negative]))

@@ -149,7 +149,9 @@ def paired_difference(
     Raises: ShapeError on unpaired or no questions.
     Source: delta and SE: arXiv 2411.00640, section 4; interval: Agresti and Min 2005, doi 10.1002/sim.1781.
     """
-    require_paired(len(baseline_correct), len(steered_correct), "questions")
+    require_paired(
+        len(baseline_correct), len(steered_correct), "questions", "the baseline", "the steered run", "in both"
+    )
     n = len(baseline_correct)
     require_rows("questions", n, 1, "a paired difference")
     b = int((baseline_correct & ~steered_correct).sum())

@@ -84,5 +84,5 @@ def test_refusals():
         random_covariance_matched(torch.stack([normal(4, 3), torch.ones(4, 3).double()]), 2)
     with pytest.raises(ShapeError, match="a covariance needs at least 2 rows, got 1"):
         random_covariance_matched(normal(2, 1, 3), 2)
-    with pytest.raises(ShapeError, match="parent has 4 pair members and the child 5"):
+    with pytest.raises(ShapeError, match="positive side has 4 members and the negative side 5"):
         shuffled_label_differences(normal(4, 3), normal(5, 3))

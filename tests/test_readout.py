@@ -69,7 +69,11 @@ def test_length_does_not_matter_and_sign_does():
 REFUSALS = [
     ("zero", lambda: difference_readout(torch.zeros(3), normal(5, 3)), "direction has length 0 and reads nothing"),
     ("few", lambda: difference_readout(torch.ones(3), normal(1, 3)), "at least 2 pairs, got 1"),
-    ("unpaired", lambda: member_readout(torch.ones(3), normal(5, 3), normal(6, 3)), "5 pair members and the child 6"),
+    (
+        "unpaired",
+        lambda: member_readout(torch.ones(3), normal(5, 3), normal(6, 3)),
+        "5 members and the negative side 6",
+    ),
     ("NaN", lambda: difference_readout(torch.ones(3), normal(5, 3) * float("nan")), "activations .* 15 NaN"),
 ]
 

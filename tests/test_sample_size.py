@@ -31,7 +31,7 @@ def test_minimum_detectable_effect_table(n, expected):
     assert minimum_detectable_effect(n, 0.1, alpha=0.05 / 19) / found[0] == pytest.approx(1.37, abs=0.005)
 
 
-@settings(max_examples=25)
+@settings(max_examples=25, deadline=None)
 @given(n=st.integers(100, 10_000), discordance=st.floats(0.05, 1.0))
 def test_effect_and_sample_size_are_inverse(n, discordance):
     effect = minimum_detectable_effect(n, discordance)
