@@ -53,7 +53,7 @@ def contrast_pairs(
     Returns: pairs, zero-shot.
     Raises: ConfigError for an unknown kind; DataError without problems, or if the kind needs reasoning and a problem
         has none.
-    Source: 2512.19069, section 3; 2310.01405 for `instruction`.
+    Source: 2512.19069, section 4; 2310.01405 for `instruction`.
     """
     if kind not in CONTRAST_KINDS:
         raise ConfigError(f"unknown kind of contrast pair {kind!r}; choose from {', '.join(CONTRAST_KINDS)}.")

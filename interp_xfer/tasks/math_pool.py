@@ -107,7 +107,7 @@ class _Worker:
             if self._exchange({"gold": "1", "answer": "1", "whole_text": False}, _START_LIMIT_S)[0] is None:
                 raise DataError(
                     "math-verify does not start; see why with: python -c 'import math_verify', then "
-                    " install it again: pip install 'math-verify>=0.9,<0.10'."
+                    "install it again: pip install 'math-verify>=0.9,<0.10'."
                 )
         text = comparison.answer[-_MAX_CHARACTERS:]
         request = {"gold": comparison.gold, "answer": text, "whole_text": comparison.whole_text}

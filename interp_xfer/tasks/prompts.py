@@ -75,7 +75,7 @@ def render_prompt(
         enable_thinking: passed to templates that know it (Qwen3).
     Returns: prefix and suffix; their tokens joined are the tokens of the whole.
     Raises: ConfigError if the task has fewer examples; ModelError if the template cannot render a conversation.
-    Source: 2512.19069, appendix A (five examples and a system prompt at inference).
+    Source: 2512.19069, section 4 and appendix A (five examples and a system prompt at inference).
     """
     if not 0 <= n_shots <= len(task.few_shot):
         raise ConfigError(f"n_shots={n_shots}, but {task.name} has {len(task.few_shot)} few-shot examples.")
@@ -108,7 +108,7 @@ def render_pair(tokenizer: Any, pair: ContrastPair, system_prompt: str = "") -> 
             shared by all pairs.
     Returns: positive and negative text; tokenise with `add_special_tokens=adds_special_tokens(tokenizer)`.
     Raises: ModelError if the template cannot render a conversation.
-    Source: 2512.19069, section 3 (extraction is zero-shot).
+    Source: 2512.19069, section 4 (extraction is zero-shot).
     """
     prompts = (pair.prompt, pair.prompt if pair.negative_prompt is None else pair.negative_prompt)
     members = [

@@ -26,7 +26,7 @@ def rationale_prompt(task: Task, problem: Problem) -> str:
         task: formats the question and the answer.
         problem: its reference answer is told.
     Returns: the text.
-    Source: 2512.19069, section 4 (the parent writes the reasoning for ARC); the wording is ours.
+    Source: 2512.19069, section 4 (there another, larger model writes the reasoning for ARC); the wording is ours.
     """
     return (
         f"{task.format_question(problem)}\n\n"

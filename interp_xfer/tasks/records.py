@@ -131,7 +131,7 @@ class Task:
 
 
 def cut_at_stop(text: str, stop_sequences: tuple[str, ...]) -> str:
-    """The part of `text` before the first stop sequence.
+    """The part of `text` before the first stop sequence, leaving aside white space at its beginning.
 
     Arguments:
         text: decoded generation.
@@ -139,5 +139,6 @@ def cut_at_stop(text: str, stop_sequences: tuple[str, ...]) -> str:
     Returns: `text`, shortened where a stop sequence occurs.
     Source: house rule.
     """
-    ends = [position for stop in stop_sequences if (position := text.find(stop)) >= 0]
+    start = len(text) - len(text.lstrip())
+    ends = [position for stop in stop_sequences if (position := text.find(stop, start)) >= 0]
     return text[: min(ends)] if ends else text

@@ -9,6 +9,7 @@ Method (house rule, science.md section 12):
 4. Within a split, a repeated question is kept once.
 """
 
+import contextlib
 import hashlib
 import os
 
@@ -72,8 +73,9 @@ def _split(
     texts = [normalise_text(problem.text) for problem in problems]
     taken = {normalise_text(example.text) for example in task.few_shot}
     for later in published[published.index(read) + 1 :]:
-        # Bad rows of another split are that split's concern.
-        taken.update(normalise_text(problem.text) for problem in read_rows(task, later, data_dir).problems)
+        # Bad rows of another split, or a split that is not there, are the concern of whoever loads it.
+        with contextlib.suppress(DataError):
+            taken.update(normalise_text(problem.text) for problem in read_rows(task, later, data_dir).problems)
     kept = []
     for problem, text in zip(problems, texts, strict=True):
         if text in taken or not problem.answer:

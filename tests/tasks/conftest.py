@@ -3,6 +3,11 @@
 import json
 
 import pytest
+from hypothesis import settings
+
+# The runtime type checks make single examples slow; the same examples in every run.
+settings.register_profile("interp-xfer", deadline=None, derandomize=True)
+settings.load_profile("interp-xfer")
 
 CHATML = (
     "{% for m in messages %}<|im_start|>{{ m['role'] }}\n{{ m['content'] | trim }}<|im_end|>\n{% endfor %}"

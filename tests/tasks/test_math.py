@@ -42,6 +42,7 @@ EQUALITY = [
     ("", "", False, None),
     ("", "5", False, "5"),
     ("5", "", False, None),
+    ("4", "-4... wait, it is 4.", True, "4"),  # math-verify 0.9.0 reads the last number
     (r"\text{A, B}", r"\text{A,B}", True, None),
     (r"\text{October 30}", "October 30", True, "october 30"),
     ("Evelyn", r"\text{Elvyne}", False, "elvyne"),  # no product of letters

@@ -32,6 +32,7 @@ def test_lengths_must_agree():
         ("a\n\nb|c", ("|", "\n\n"), "a"),
         ("abc", ("x",), "abc"),
         ("abc", (), "abc"),
+        ("\n\nab\n\nc", ("\n\n",), "\n\nab"),
     ],
 )
 def test_cut_at_stop(text, stops, kept):

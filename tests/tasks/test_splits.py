@@ -56,6 +56,11 @@ def test_test_questions_are_taken_out_of_train_and_repeats_kept_once(data_dir):
     assert sorted(problem.id for problem in kept) == sorted(f"gsm8k/train/{n}" for n in range(10))
 
 
+def test_train_can_be_read_where_there_is_no_test_split(data_dir):
+    (data_dir / "gsm8k" / "test.jsonl").unlink()
+    assert load_problems("gsm8k", "train", data_dir=data_dir)
+
+
 def test_a_repeated_question_stays_on_one_side(data_dir):
     again = [row | {"question": row["question"].upper() + " "} for row in GSM8K_ROWS[:100]]
     write_jsonl(data_dir / "gsm8k" / "train.jsonl", GSM8K_ROWS[:100] + again)

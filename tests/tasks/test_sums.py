@@ -20,7 +20,7 @@ settings_of_knobs = st.fixed_dictionaries(
 )
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 @given(settings_of_knobs, settings_of_knobs, st.integers(0, 5), st.integers(0, 5))
 def test_splits_are_disjoint_for_any_seeds_and_difficulties(first, second, seed, other_seed):
     first, second = SumsKnobs(**first), SumsKnobs(**second)
@@ -34,7 +34,7 @@ def test_splits_are_disjoint_for_any_seeds_and_difficulties(first, second, seed,
     )
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 @given(settings_of_knobs, st.integers(0, 3))
 def test_solutions_are_right_and_score_as_correct(chosen, seed):
     chosen = SumsKnobs(**chosen)
