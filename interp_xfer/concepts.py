@@ -1,0 +1,148 @@
+"""Algorithm 1: a concept direction for every layer of a model, from contrast pairs (arXiv 2512.19069, section 3).
+
+1. Both members of each pair are rendered zero-shot and run; the residual stream after every block is read at the last
+   token.
+2. The differences, positive minus negative, give one direction per layer: the first principal component, or the mean
+   difference (`interp_xfer.directions`).
+3. The sign of a component is taken from the labels and folded into the vector.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from interp_xfer.activations import last_token_activations
+from interp_xfer.artifacts import load_artifact, save_artifact
+from interp_xfer.directions import Centering, difference_cosines, mean_difference, pca_directions, resolve_sign
+from interp_xfer.errors import ConfigError, DataError
+from interp_xfer.models import Fingerprint, LoadedModel
+from interp_xfer.progress import Progress, no_progress
+from interp_xfer.prompt_hashes import PromptHashes
+from interp_xfer.tasks import ContrastPair, adds_special_tokens, render_pair
+
+Method = Literal["pca", "mean-difference"]
+
+
+@dataclass(frozen=True, eq=False)
+class ConceptVectors:
+    """One unit direction per layer of the model the concept was found in."""
+
+    vectors: Float[Tensor, "layers d_model"]
+    """Unit rows; positive members lie on their positive side."""
+    explained_variance: Float[Tensor, " layers"]
+    """Share of the differences' variance along the direction (see `PrincipalDirections`); NaN for the mean."""
+    mean_cosine: Float[Tensor, " layers"]
+    """Cosine of the direction with the mean difference: near 1, PCA found the concept; near 0, a nuisance axis."""
+    cosine_spread: Float[Tensor, " layers"]
+    """Standard deviation over pairs of the cosine with the mean difference; wide predicts failure (2505.22637)."""
+    model: Fingerprint
+    settings: dict[str, Any]
+    """method, centering, normalize_differences, seed, kind of pairs, number of pairs."""
+    prompts: PromptHashes
+    """The questions of the contrast pairs."""
+
+    def save(self, directory: Path | str) -> Path:
+        """Write `concept.json` and `concept.safetensors` (vectors named `blocks.{l}.hook_resid_post`)."""
+        tensors = {f"blocks.{i}.hook_resid_post": vector.clone() for i, vector in enumerate(self.vectors)}
+        tensors |= {name: getattr(self, name).clone() for name in _PER_LAYER}
+        description = {"model": self.model.to_dict(), "settings": self.settings, "prompts": self.prompts.to_list()}
+        return save_artifact(Path(directory), "concept", description, tensors)
+
+    @classmethod
+    def load(cls, directory: Path | str) -> "ConceptVectors":
+        """What `save` wrote.
+
+        Raises: ArtifactError if files are missing or damaged.
+        """
+        description, tensors = load_artifact(Path(directory), "concept")
+        model = Fingerprint.from_dict(description["model"])
+        return cls(
+            vectors=torch.stack([tensors[f"blocks.{i}.hook_resid_post"] for i in range(model.n_layers)]),
+            **{name: tensors[name] for name in _PER_LAYER},
+            model=model,
+            settings=description["settings"],
+            prompts=PromptHashes.from_list(description["prompts"]),
+        )
+
+
+_PER_LAYER = ("explained_variance", "mean_cosine", "cosine_spread")
+
+
+def contrast_differences(
+    model: LoadedModel, pairs: Sequence[ContrastPair], progress: Progress = no_progress
+) -> Float[Tensor, "layers pairs d_model"]:
+    """Residual stream of the positive member minus that of the negative one, at the last token of each.
+
+    Raises: DataError without pairs.
+    """
+    if not pairs:
+        raise DataError("no contrast pairs; give at least one.")
+    rendered = [render_pair(model.tokenizer, pair) for pair in pairs]
+    texts = [member for pair in rendered for member in pair]
+    activations = last_token_activations(
+        model, texts, add_special_tokens=adds_special_tokens(model.tokenizer), progress=progress
+    )
+    return activations[:, 0::2] - activations[:, 1::2]
+
+
+def extract_concept(
+    model: LoadedModel,
+    pairs: Sequence[ContrastPair],
+    *,
+    method: Method = "pca",
+    centering: Centering = "symmetric",
+    normalize_differences: bool = False,
+    seed: int = 0,
+    progress: Progress = no_progress,
+) -> ConceptVectors:
+    """The concept that separates the members of the pairs, at every layer of the model.
+
+    Arguments:
+        model: the parent (or the child, for native vectors).
+        pairs: training pairs of one kind.
+        method: "pca" (the paper) or "mean-difference".
+        centering: preparation of the differences for PCA; "ordered" loses the concept and is kept to show it.
+        normalize_differences: unit length for each difference first, as the paper's formula says (its code does not).
+        seed: of the "repe" swaps.
+        progress: called with the number of texts done.
+    Returns: unit vectors (n_layers, d_model), float32, signed.
+    Raises: DataError without pairs; ConfigError for an unknown method; ShapeError for degenerate differences.
+    Source: arXiv 2512.19069, algorithm 1; arXiv 2310.01405.
+    """
+    if method not in ("pca", "mean-difference"):
+        raise ConfigError(f"method {method!r} is not one of 'pca', 'mean-difference'.")
+    differences = contrast_differences(model, pairs, progress)
+    vectors, explained, cosines, spreads = [], [], [], []
+    for layer_differences in differences.double():
+        mean = mean_difference(layer_differences)
+        if method == "pca":
+            components = pca_directions(layer_differences, 1, centering, normalize_differences, seed)
+            vector = components.directions[0] * resolve_sign(components.directions[0], layer_differences)
+            explained.append(components.explained_variance[0])
+        else:
+            vector = mean
+            explained.append(torch.tensor(float("nan"), dtype=torch.float64))
+        vectors.append(vector)
+        cosines.append(vector @ mean)
+        spreads.append(difference_cosines(layer_differences).std(correction=0))
+    return ConceptVectors(
+        vectors=torch.stack(vectors).float(),
+        explained_variance=torch.stack(explained).float(),
+        mean_cosine=torch.stack(cosines).float(),
+        cosine_spread=torch.stack(spreads).float(),
+        model=model.fingerprint,
+        settings={
+            "kind": pairs[0].kind,
+            "n_pairs": len(pairs),
+            "method": method,
+            "centering": centering if method == "pca" else None,
+            "normalize_differences": normalize_differences,
+            "seed": seed,
+        },
+        prompts=PromptHashes.of(pairs),
+    )

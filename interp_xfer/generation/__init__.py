@@ -1,0 +1,15 @@
+"""Generation for sweeps over strengths: shared prefixes, batched strengths, exact answers."""
+
+from interp_xfer.generation.engine import SweepEngine
+from interp_xfer.generation.records import Generation, IsComplete, StopReason, TokenPrompt, tokenise_prompt
+from interp_xfer.generation.reference import reference_generate
+
+__all__ = [
+    "Generation",
+    "IsComplete",
+    "StopReason",
+    "SweepEngine",
+    "TokenPrompt",
+    "reference_generate",
+    "tokenise_prompt",
+]

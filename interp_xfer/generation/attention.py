@@ -1,0 +1,126 @@
+"""Attention of many rows over a prefix they share and over their own tokens, without copying the prefix.
+
+For each row, softmax over [prefix keys, own keys] is computed in two parts and merged (as in flash decoding, arXiv
+2205.14135): each part gives its unnormalised output o, the row maximum m and the row sum l, and
+
+    out = (o_1 exp(m_1 - m) + o_2 exp(m_2 - m)) / (l_1 exp(m_1 - m) + l_2 exp(m_2 - m)),  m = max(m_1, m_2).
+
+The prefix part is one matrix product for all rows of a prefix. Grouped keys and values, a sliding window and a soft cap
+on the logits are covered.
+"""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class AttentionSpec:
+    """What an attention layer does to its logits."""
+
+    scaling: float
+    window: int | None = None
+    """A query sees keys at most `window - 1` positions back; None: all."""
+    softcap: float | None = None
+    """Logits become softcap * tanh(logits / softcap)."""
+
+
+class PartialAttention(NamedTuple):
+    """Attention over some of the keys, not yet normalised."""
+
+    output: Float[Tensor, "batch kv queries d_head"]
+    maximum: Float[Tensor, "batch kv queries 1"]
+    total: Float[Tensor, "batch kv queries 1"]
+
+
+class PrefixSegment(NamedTuple):
+    """Rows of a batch that share one prefix."""
+
+    rows: Int[Tensor, " rows"] | None
+    """Indices into the batch; None: all rows."""
+    keys: Float[Tensor, "kv prefix d_head"]
+    values: Float[Tensor, "kv prefix d_head"]
+
+
+def partial_attention(
+    query: Float[Tensor, "batch kv queries d_head"],
+    key: Float[Tensor, "batch kv keys d_head"],
+    value: Float[Tensor, "batch kv keys d_head"],
+    spec: AttentionSpec,
+    visible: Bool[Tensor, "batch #kv queries keys"] | None,
+) -> PartialAttention:
+    """Attention over one part of the keys.
+
+    Arguments:
+        query: queries of all heads of a key/value group side by side.
+        key, value: this part.
+        spec: scaling, soft cap (the window is in `visible`).
+        visible: which keys each query sees; None: all. A query may see none.
+    """
+    scores = (query @ key.mT).float()
+    scores *= spec.scaling
+    if spec.softcap is not None:
+        scores = torch.tanh_(scores / spec.softcap).mul_(spec.softcap)
+    if visible is not None:
+        scores = scores.masked_fill_(~visible, float("-inf"))
+    # A query that sees no key here gets weight exp(-inf) = 0 relative to the other part, not NaN.
+    maximum = scores.amax(dim=-1, keepdim=True).clamp_(min=torch.finfo(scores.dtype).min / 2)
+    weights = scores.sub_(maximum).exp_()
+    total = weights.sum(dim=-1, keepdim=True)
+    return PartialAttention((weights.to(value.dtype) @ value).float(), maximum, total)
+
+
+def merge(first: PartialAttention, second: PartialAttention) -> Float[Tensor, "batch kv queries d_head"]:
+    """Attention over the keys of both parts."""
+    maximum = torch.maximum(first.maximum, second.maximum)
+    weight_1 = (first.maximum - maximum).exp_()
+    weight_2 = (second.maximum - maximum).exp_()
+    output = first.output * weight_1 + second.output * weight_2
+    return output / (first.total * weight_1 + second.total * weight_2)
+
+
+def prefix_attention(
+    query: Float[Tensor, "batch kv queries d_head"],
+    segments: list[PrefixSegment],
+    spec: AttentionSpec,
+    positions: Int[Tensor, "batch queries"],
+) -> PartialAttention:
+    """Attention of every row over the prefix of its segment: one matrix product per segment.
+
+    Arguments:
+        query: as in `partial_attention`.
+        segments: a partition of the rows.
+        spec: scaling, window and soft cap.
+        positions: absolute position of each query, prefix included.
+    """
+    if len(segments) == 1:
+        return _segment_attention(query, segments[0], spec, positions)
+    batch, kv, queries, d_head = query.shape
+    output = torch.empty(batch, kv, queries, d_head, dtype=torch.float32, device=query.device)
+    maximum = torch.empty(batch, kv, queries, 1, dtype=torch.float32, device=query.device)
+    total = torch.empty_like(maximum)
+    for segment in segments:
+        rows = segment.rows
+        part = _segment_attention(query[rows], segment, spec, positions[rows])
+        output[rows], maximum[rows], total[rows] = part
+    return PartialAttention(output, maximum, total)
+
+
+def _segment_attention(
+    query: Float[Tensor, "batch kv queries d_head"],
+    segment: PrefixSegment,
+    spec: AttentionSpec,
+    positions: Int[Tensor, "batch queries"],
+) -> PartialAttention:
+    batch, kv, queries, d_head = query.shape
+    n_keys = segment.keys.shape[1]
+    visible = None
+    if spec.window is not None and int(positions.max()) >= spec.window:
+        key_positions = torch.arange(n_keys, device=query.device)
+        visible = (positions.reshape(-1, 1) - key_positions < spec.window)[None, None]  # (1, 1, batch*queries, keys)
+    folded = query.transpose(0, 1).reshape(1, kv, batch * queries, d_head)
+    part = partial_attention(folded, segment.keys[None], segment.values[None], spec, visible)
+    return PartialAttention(*(t.view(kv, batch, queries, -1).transpose(0, 1) for t in part))

@@ -1,0 +1,81 @@
+"""What generation takes and gives: tokenised prompts in two parts, and finished texts with the reason they ended."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from interp_xfer.errors import ConfigError
+from interp_xfer.models import LoadedModel
+from interp_xfer.tasks import RenderedPrompt
+
+StopReason = Literal["eos", "complete", "length", "degenerate"]
+
+IsComplete = Callable[[str], bool]
+"""True once the text decoded so far holds its final answer."""
+
+
+@dataclass(frozen=True)
+class TokenPrompt:
+    """One prompt as token ids. Prompts with equal prefixes share its computation."""
+
+    name: str
+    """Id of the problem, for messages."""
+    prefix: tuple[int, ...]
+    """May be empty."""
+    suffix: tuple[int, ...]
+    """At least one token."""
+
+    def __len__(self) -> int:
+        return len(self.prefix) + len(self.suffix)
+
+
+@dataclass(frozen=True)
+class Generation:
+    """One finished answer."""
+
+    text: str
+    """New text only, special tokens removed."""
+    token_ids: tuple[int, ...]
+    """New tokens, the end-of-sequence token included."""
+    stop_reason: StopReason
+    """eos: the model ended; complete: the answer was there; length: the limit was hit; degenerate: logits were NaN."""
+
+    @property
+    def truncated(self) -> bool:
+        """The limit on new tokens was hit."""
+        return self.stop_reason == "length"
+
+
+def tokenise_prompt(model: LoadedModel, name: str, prompt: RenderedPrompt) -> TokenPrompt:
+    """A rendered prompt as token ids; prefix and suffix are tokenised apart, which the rendering has made safe."""
+
+    def ids(text: str, special: bool) -> tuple[int, ...]:
+        return tuple(model.tokenizer(text, add_special_tokens=special)["input_ids"]) if text else ()
+
+    suffix_special = prompt.add_special_tokens and not prompt.prefix
+    return TokenPrompt(name, ids(prompt.prefix, prompt.add_special_tokens), ids(prompt.suffix, suffix_special))
+
+
+def check_fits(model: LoadedModel, prompts: Sequence[TokenPrompt], max_new_tokens: int) -> None:
+    """Nothing, if every prompt and its answer fit the context.
+
+    Raises: ConfigError naming the first prompt that does not, before anything is computed.
+    """
+    if max_new_tokens < 1:
+        raise ConfigError(f"max_new_tokens is {max_new_tokens}; it must be at least 1.")
+    context = getattr(model.hf.config, "max_position_embeddings", None)
+    for prompt in prompts:
+        if not prompt.suffix:
+            raise ConfigError(f"the prompt of {prompt.name} has an empty suffix; give it at least one token.")
+        if context is not None and len(prompt) + max_new_tokens > context:
+            raise ConfigError(
+                f"the prompt of {prompt.name} has {len(prompt)} tokens; with {max_new_tokens} new ones it exceeds the "
+                f"context of {model.name} ({context}). Use fewer examples (n_shots) or fewer new tokens."
+            )
+
+
+def end_tokens(model: LoadedModel) -> frozenset[int]:
+    """Ids that end a generation, from the generation config and the tokenizer."""
+    configured = model.hf.generation_config.eos_token_id
+    ids = configured if isinstance(configured, list) else [configured]
+    return frozenset(token for token in [*ids, model.tokenizer.eos_token_id] if token is not None)

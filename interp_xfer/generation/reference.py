@@ -1,0 +1,97 @@
+"""The plain way: Hugging Face `generate` under steering hooks, one strength at a time.
+
+Slow and simple: the fallback for architectures without a fast path, the reference that the fast path is tested against,
+and what users of other steering libraries run (a baseline in `benchmarks/sweep.py`).
+"""
+
+from collections.abc import Sequence
+from contextlib import nullcontext
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from interp_xfer.generation.records import Generation, IsComplete, StopReason, TokenPrompt, end_tokens
+from interp_xfer.models import LoadedModel
+from interp_xfer.operators import OperatorName
+from interp_xfer.progress import Progress, no_progress
+from interp_xfer.steering import TokenScope, steer
+from interp_xfer.vectors import SteeringVectors, StrengthUnit
+
+
+@torch.inference_mode()
+def reference_generate(
+    model: LoadedModel,
+    prompts: Sequence[TokenPrompt],
+    steering: SteeringVectors | None,
+    strength: float,
+    *,
+    operator: OperatorName = "add",
+    tokens: TokenScope = "all",
+    unit: StrengthUnit = "relative",
+    max_new_tokens: int,
+    is_complete: IsComplete | None = None,
+    batch_size: int = 8,
+    progress: Progress = no_progress,
+) -> list[Generation]:
+    """The greedy answer to every prompt at one strength, through Hugging Face `generate`.
+
+    Arguments and returns as in `SweepEngine.generate`, for one strength.
+    """
+    ends = end_tokens(model)
+    out: list[Generation] = []
+    for start in range(0, len(prompts), batch_size):
+        batch = prompts[start : start + batch_size]
+        input_ids, mask = _pad_left([[*p.prefix, *p.suffix] for p in batch], model)
+        steered = nullcontext() if steering is None or strength == 0 else steer(
+            model, steering, strength=strength, operator=operator, tokens=tokens, unit=unit
+        )  # fmt: skip
+        stop = _StopWhenComplete(model.tokenizer, input_ids.shape[1], is_complete)
+        with steered:
+            ids = model.hf.generate(
+                input_ids=input_ids,
+                attention_mask=mask,
+                max_new_tokens=max_new_tokens,
+                do_sample=False,
+                pad_token_id=model.tokenizer.pad_token_id,
+                eos_token_id=sorted(ends),
+                stopping_criteria=[stop],
+            )
+        out += [_cut(row, model.tokenizer, ends, is_complete) for row in ids[:, input_ids.shape[1] :].tolist()]
+        progress(len(batch))
+    return out
+
+
+class _StopWhenComplete:
+    """Stopping criterion of transformers: True for the rows whose text holds the answer."""
+
+    def __init__(self, tokenizer: Any, prompt_length: int, is_complete: IsComplete | None) -> None:
+        self._tokenizer, self._start, self._is_complete = tokenizer, prompt_length, is_complete
+
+    def __call__(self, input_ids: Tensor, scores: Any, **_: Any) -> Tensor:
+        if self._is_complete is None:
+            return torch.zeros(len(input_ids), dtype=torch.bool, device=input_ids.device)
+        texts = self._tokenizer.batch_decode(input_ids[:, self._start :], skip_special_tokens=True)
+        return torch.tensor([self._is_complete(text) for text in texts], device=input_ids.device)
+
+
+def _cut(ids: list[int], tokenizer: Any, ends: frozenset[int], is_complete: IsComplete | None) -> Generation:
+    """One row of `generate`, without the padding that follows its end."""
+    for length in range(1, len(ids) + 1):
+        reason: StopReason | None = "eos" if ids[length - 1] in ends else None
+        text = tokenizer.decode(ids[:length], skip_special_tokens=True)
+        if reason is None and is_complete is not None and is_complete(text):
+            reason = "complete"
+        if reason is not None:
+            return Generation(text, tuple(ids[:length]), reason)
+    return Generation(tokenizer.decode(ids, skip_special_tokens=True), tuple(ids), "length")
+
+
+def _pad_left(rows: Sequence[Sequence[int]], model: LoadedModel) -> tuple[Tensor, Tensor]:
+    width = max(len(row) for row in rows)
+    input_ids = torch.full((len(rows), width), model.tokenizer.pad_token_id)
+    mask = torch.zeros_like(input_ids)
+    for index, row in enumerate(rows):
+        input_ids[index, width - len(row) :] = torch.tensor(row)
+        mask[index, width - len(row) :] = 1
+    return input_ids.to(model.device), mask.to(model.device)

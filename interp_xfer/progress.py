@@ -1,0 +1,70 @@
+"""Progress of long steps: a rich bar on a terminal, plain lines elsewhere.
+
+A step reports by calling `progress(n)` with the number of units just done; the library itself never prints.
+"""
+
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TextIO
+
+Progress = Callable[[int], None]
+
+_SECONDS_BETWEEN_LINES = 15.0
+
+
+def no_progress(_: int) -> None:
+    """Reports nothing; the default everywhere."""
+
+
+@contextmanager
+def progress_bar(description: str, total: int, unit: str = "", stream: TextIO | None = None) -> Iterator[Progress]:
+    """Shows the progress of one step on standard error.
+
+    Arguments:
+        description: what is being done.
+        total: number of units.
+        unit: word for the units, "texts" or "answers".
+        stream: where to write; standard error by default.
+    Yields: the function to call with the number of units just done.
+    """
+    stream = stream or sys.stderr
+    if not stream.isatty():
+        yield from _plain(description, total, unit, stream)
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+    from rich.progress import Progress as RichProgress
+
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn(unit),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+    )
+    with RichProgress(*columns, console=Console(file=stream)) as bars:
+        task = bars.add_task(description, total=total)
+        yield lambda done: bars.advance(task, done)
+
+
+def _plain(description: str, total: int, unit: str, stream: TextIO) -> Iterator[Progress]:
+    start = last = time.monotonic()
+    done = 0
+
+    def report(count: int) -> None:
+        nonlocal done, last
+        done += count
+        now = time.monotonic()
+        if now - last >= _SECONDS_BETWEEN_LINES and done < total:
+            last = now
+            stream.write(f"{description}: {done}/{total} {unit}, {now - start:.0f} s\n")
+            stream.flush()
+
+    stream.write(f"{description} ...\n")
+    stream.flush()
+    yield report
+    stream.write(f"{description}: {done}/{total} {unit}, {time.monotonic() - start:.1f} s\n")
+    stream.flush()
