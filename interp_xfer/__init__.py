@@ -1,1 +1,81 @@
-"""Does a concept found in one language model exist, and work, in another one?"""
+"""Does a concept found in one language model exist, and work, in another one?
+
+The names below are the public surface; they are imported when first used, so that `import interp_xfer` is quick.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from interp_xfer.answers import GenerationSettings
+    from interp_xfer.concepts import ConceptVectors, extract_concept
+    from interp_xfer.evaluation import Evaluation, evaluate
+    from interp_xfer.lambda_search import PAPER_GRID, SearchResult, search_lambda
+    from interp_xfer.model_maps import ProjectionSet, fit_projection, map_layers
+    from interp_xfer.models import LoadedModel, load_model, wrap_model
+    from interp_xfer.steering import steer
+    from interp_xfer.tasks import contrast_pairs, get_task, load_problems, projection_texts, render_prompt
+    from interp_xfer.transfer import Calibration, calibrate, native_steering, transfer_concept
+    from interp_xfer.vectors import SteeringVectors
+
+_HOME = {
+    "GenerationSettings": "answers",
+    "ConceptVectors": "concepts",
+    "extract_concept": "concepts",
+    "Evaluation": "evaluation",
+    "evaluate": "evaluation",
+    "PAPER_GRID": "lambda_search",
+    "SearchResult": "lambda_search",
+    "search_lambda": "lambda_search",
+    "ProjectionSet": "model_maps",
+    "fit_projection": "model_maps",
+    "map_layers": "model_maps",
+    "LoadedModel": "models",
+    "load_model": "models",
+    "wrap_model": "models",
+    "steer": "steering",
+    "contrast_pairs": "tasks",
+    "get_task": "tasks",
+    "load_problems": "tasks",
+    "projection_texts": "tasks",
+    "render_prompt": "tasks",
+    "Calibration": "transfer",
+    "calibrate": "transfer",
+    "native_steering": "transfer",
+    "transfer_concept": "transfer",
+    "SteeringVectors": "vectors",
+}
+
+__all__ = [
+    "PAPER_GRID",
+    "Calibration",
+    "ConceptVectors",
+    "Evaluation",
+    "GenerationSettings",
+    "LoadedModel",
+    "ProjectionSet",
+    "SearchResult",
+    "SteeringVectors",
+    "calibrate",
+    "contrast_pairs",
+    "evaluate",
+    "extract_concept",
+    "fit_projection",
+    "get_task",
+    "load_model",
+    "load_problems",
+    "map_layers",
+    "native_steering",
+    "projection_texts",
+    "render_prompt",
+    "search_lambda",
+    "steer",
+    "transfer_concept",
+    "wrap_model",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module 'interp_xfer' has no attribute {name!r}")
+    return getattr(import_module(f"interp_xfer.{_HOME[name]}"), name)

@@ -14,8 +14,10 @@ from torch import Tensor
 
 from interp_xfer.activations import pad_right, read_residuals
 from interp_xfer.artifacts import load_artifact, save_artifact
+from interp_xfer.concepts import contrast_differences
 from interp_xfer.errors import ConfigError, DataError
-from interp_xfer.layer_maps import STRATEGIES, LayerMap
+from interp_xfer.layer_maps import STRATEGIES, LayerMap, random_monotone
+from interp_xfer.layer_matching import Method, match_layers
 from interp_xfer.models import Fingerprint, LoadedModel
 from interp_xfer.paired_sums import PairedSums
 from interp_xfer.progress import Progress, no_progress
@@ -28,7 +30,7 @@ from interp_xfer.projections import (
     random_orthogonal,
 )
 from interp_xfer.prompt_hashes import PromptHashes
-from interp_xfer.tasks import FitText
+from interp_xfer.tasks import ContrastPair, FitText
 from interp_xfer.token_pairing import TokenPair, paired_positions, tokens_with_offsets
 
 ProjectionKind = Literal["ridge", "procrustes", "low-rank", "identity", "random-orthogonal"]
@@ -42,6 +44,9 @@ FITTED: dict[str, Callable[[PairedSums], Projection]] = {
 
 UNFITTED: dict[str, Callable[[int, int], Projection]] = {"identity": identity, "random-orthogonal": random_orthogonal}
 """Projections that need the widths alone."""
+
+MEASURED: dict[str, Method] = {"cka": "monotone", "cka-argmax": "argmax"}
+"""Layer maps that are measured on contrast pairs."""
 
 _TEXTS_PER_BATCH = 16
 _SUMS_BYTES = 4 * 2**30  # paired sums of one pass over the corpus; more layer pairs take more passes
@@ -110,18 +115,36 @@ class ProjectionSet:
         )
 
 
-def map_layers(parent: LoadedModel, child: LoadedModel, strategy: str = "proportional") -> LayerMap:
+def map_layers(
+    parent: LoadedModel,
+    child: LoadedModel,
+    pairs: Sequence[ContrastPair] = (),
+    strategy: str = "cka",
+    *,
+    seed: int = 0,
+    progress: Progress = no_progress,
+) -> LayerMap:
     """Which parent layer feeds each child layer.
 
     Arguments:
         parent: the model the concept was found in.
         child: the model to steer.
-        strategy: "greedy" (the paper: n -> n), "proportional" (equal relative depth) or "random-monotone" (control).
-    Raises: ConfigError for an unknown strategy.
+        pairs: contrast pairs that both models read; used by the measured strategies alone.
+        strategy: "greedy" (the paper: n -> n), "proportional" (equal relative depth), "cka" (best monotone path through
+            the CKA of contrast differences), "cka-argmax" (one argmax per child layer) or "random-monotone" (control).
+        seed: of random maps and resampling.
+        progress: called with the number of texts done (both members of each pair, in both models).
+    Raises: ConfigError for an unknown strategy; DataError or ShapeError if a measured one has too few pairs.
     """
-    if strategy not in STRATEGIES:
-        raise ConfigError(f"layer map {strategy!r} is not one of {', '.join(sorted(STRATEGIES))}.")
-    return STRATEGIES[strategy](parent.n_layers, child.n_layers)
+    if strategy in STRATEGIES:
+        if strategy == "random-monotone":
+            return random_monotone(parent.n_layers, child.n_layers, seed)
+        return STRATEGIES[strategy](parent.n_layers, child.n_layers)
+    if strategy not in MEASURED:
+        raise ConfigError(f"layer map {strategy!r} is not one of {', '.join([*STRATEGIES, *MEASURED])}.")
+    x = contrast_differences(parent, pairs, progress)
+    y = contrast_differences(child, pairs, progress)
+    return match_layers(x, y, method=MEASURED[strategy], seed=seed).layer_map
 
 
 def fit_projection(

@@ -56,7 +56,8 @@ def partial_attention(
 
     Arguments:
         query: queries of all heads of a key/value group side by side.
-        key, value: this part.
+        key: keys of this part.
+        value: values of this part.
         spec: scaling, soft cap (the window is in `visible`).
         visible: which keys each query sees; None: all. A query may see none.
     """

@@ -1,0 +1,217 @@
+"""Scored answers of one model to some problems at some strengths: what search, vote and analyses are made of."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any
+
+import torch
+from jaxtyping import Bool
+from torch import Tensor
+
+from interp_xfer.errors import ConfigError, DataError
+from interp_xfer.generation import SweepEngine, tokenise_prompt
+from interp_xfer.operators import OperatorName
+from interp_xfer.progress import Progress, no_progress
+from interp_xfer.statistics import Interval, wilson_interval
+from interp_xfer.steering import TokenScope
+from interp_xfer.tasks import Problem, Task, get_task, render_prompt
+from interp_xfer.tasks.scoring import score_many
+from interp_xfer.vectors import StrengthUnit
+
+
+@dataclass(frozen=True)
+class GenerationSettings:
+    """How questions are asked and answers steered; the same for every arm of a comparison."""
+
+    n_shots: int = 5
+    """Few-shot examples (the paper: 5)."""
+    max_new_tokens: int | None = None
+    """None: the task's own limit."""
+    unit: StrengthUnit = "relative"
+    operator: OperatorName = "add"
+    tokens: TokenScope = "all"
+    system_prompt: str | None = None
+    """None: the task's own; "" for none."""
+    enable_thinking: bool = False
+    """Passed to chat templates that know it (Qwen3)."""
+    max_memory: int | None = None
+    """Bytes for caches and logits; None: half of what is free."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """One scored generation."""
+
+    problem_id: str
+    strength: float
+    text: str
+    parsed: str | None
+    """Canonical answer; None: invalid."""
+    correct: bool
+    rule: str | None
+    """Which extraction rule found it."""
+    stop_reason: str
+    n_tokens: int
+    extra: dict[str, bool] = field(default_factory=dict)
+    """The same text scored by other published conventions."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON."""
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class ArmSummary:
+    """One arm of a comparison, over n questions."""
+
+    n: int
+    correct: int
+    accuracy: Interval
+    """Fraction, with its 95 % Wilson interval."""
+    invalid: int
+    """Answers in which no answer was found."""
+    truncated: int
+    """Answers that hit the token limit."""
+    mean_tokens: float
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON."""
+        low, high = self.accuracy.low, self.accuracy.high
+        return {**asdict(self), "accuracy": self.accuracy.estimate, "low": low, "high": high}
+
+
+@dataclass(frozen=True)
+class AnswerTable:
+    """Answers [strength][problem], both in the order given."""
+
+    strengths: tuple[float, ...]
+    problems: tuple[Problem, ...]
+    answers: tuple[tuple[Answer, ...], ...]
+    first_prompt: str
+    """The rendered prompt of the first problem, as it was run."""
+
+    def at(self, strength: float) -> tuple[Answer, ...]:
+        """The answers at one strength.
+
+        Raises: ConfigError if it was not run.
+        """
+        if strength not in self.strengths:
+            raise ConfigError(f"strength {strength} was not run; there are {', '.join(map(str, self.strengths))}.")
+        return self.answers[self.strengths.index(strength)]
+
+    def correct(self, strength: float) -> Bool[Tensor, " questions"]:
+        """Which questions are right at one strength."""
+        return torch.tensor([answer.correct for answer in self.at(strength)])
+
+    def summary(self, strength: float) -> ArmSummary:
+        """Accuracy and telemetry at one strength."""
+        return summarise(self.at(strength))
+
+
+def summarise(answers: Sequence[Answer]) -> ArmSummary:
+    """Accuracy and telemetry of some answers.
+
+    Raises: DataError without answers.
+    """
+    if not answers:
+        raise DataError("there are no answers to summarise.")
+    n, correct = len(answers), sum(answer.correct for answer in answers)
+    return ArmSummary(
+        n=n,
+        correct=correct,
+        accuracy=wilson_interval(correct, n),
+        invalid=sum(answer.parsed is None for answer in answers),
+        truncated=sum(answer.stop_reason == "length" for answer in answers),
+        mean_tokens=sum(answer.n_tokens for answer in answers) / n,
+    )
+
+
+def make_engine(model: Any, steering: Any, settings: GenerationSettings) -> SweepEngine:
+    """The sweep engine for these settings."""
+    return SweepEngine(
+        model,
+        steering,
+        operator=settings.operator,
+        tokens=settings.tokens,
+        unit=settings.unit,
+        max_memory=settings.max_memory,
+    )
+
+
+def answer_problems(
+    engine: SweepEngine,
+    problems: Sequence[Problem],
+    strengths: Sequence[float],
+    settings: GenerationSettings,
+    *,
+    task: Task | None = None,
+    progress: Progress = no_progress,
+) -> AnswerTable:
+    """Ask every problem at every strength and score the answers.
+
+    Arguments:
+        engine: of the child and its steering vectors.
+        problems: of one task.
+        strengths: 0 is the unsteered model.
+        settings: examples, limits, prompts.
+        task: None takes the one the problems name.
+        progress: called with the number of answers just finished.
+    Raises: DataError without problems; otherwise as `SweepEngine.generate`.
+    """
+    if not problems:
+        raise DataError("no problems to answer; the split is empty.")
+    task = task or get_task(problems[0].task)
+    tokenizer = engine.model.tokenizer
+    rendered = [
+        render_prompt(tokenizer, task, p, settings.n_shots, settings.system_prompt, settings.enable_thinking)
+        for p in problems
+    ]
+    prompts = [tokenise_prompt(engine.model, p.id, r) for p, r in zip(problems, rendered, strict=True)]
+    generations = engine.generate(
+        prompts,
+        strengths,
+        max_new_tokens=settings.max_new_tokens or task.max_new_tokens,
+        is_complete=task.is_complete,
+        progress=progress,
+    )
+    table = []
+    for strength, row in zip(strengths, generations, strict=True):
+        scores = score_many(task, [g.text for g in row], list(problems), [g.truncated for g in row])
+        table.append(
+            tuple(
+                Answer(
+                    problem_id=p.id,
+                    strength=strength,
+                    text=g.text,
+                    parsed=s.parsed,
+                    correct=s.correct,
+                    rule=s.rule,
+                    stop_reason=g.stop_reason,
+                    n_tokens=len(g.token_ids),
+                    extra=dict(s.extra),
+                )
+                for p, g, s in zip(problems, row, scores, strict=True)
+            )
+        )
+    return AnswerTable(tuple(strengths), tuple(problems), tuple(table), rendered[0].text)
+
+
+def voted(table: AnswerTable, grid: Sequence[float], choose: Callable[..., str | None]) -> tuple[Answer, ...]:
+    """One answer per question by `choose(answers, strengths)`, with the cost of all of them.
+
+    The voted answer keeps text and rule of the answer at the smallest strength that gave it.
+    """
+    rows = [table.at(strength) for strength in grid]
+    out = []
+    for index, problem in enumerate(table.problems):
+        candidates = [row[index] for row in rows]
+        winner = choose([c.parsed for c in candidates], list(grid))
+        tokens = sum(c.n_tokens for c in candidates)
+        agreeing = [c for c in candidates if winner is not None and c.parsed == winner]
+        if agreeing:
+            shown = min(agreeing, key=lambda c: abs(c.strength))
+            out.append(replace(shown, n_tokens=tokens))
+        else:
+            reason = "length" if all(c.stop_reason == "length" for c in candidates) else candidates[0].stop_reason
+            out.append(Answer(problem.id, float("nan"), "", None, False, None, reason, tokens))
+    return tuple(out)

@@ -1,0 +1,83 @@
+"""Algorithm 2: the strength lambda* that answers most validation questions (arXiv 2512.19069, section 3).
+
+Every strength of the grid and the unsteered baseline (0, outside the grid) answer the validation questions; lambda* is
+the strength of the grid with the highest accuracy, the smallest of them on a tie. It may be worse than the baseline:
+that is a result.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from interp_xfer.answers import AnswerTable, GenerationSettings, answer_problems, make_engine
+from interp_xfer.errors import ConfigError
+from interp_xfer.generation import SweepEngine
+from interp_xfer.models import LoadedModel
+from interp_xfer.progress import Progress, no_progress
+from interp_xfer.tasks import Problem, Task
+from interp_xfer.vectors import SteeringVectors
+
+PAPER_GRID: tuple[float, ...] = tuple(k / 100 for k in range(1, 10)) + tuple(k / 10 for k in range(1, 11))
+"""{0.01, ..., 0.09} and {0.1, ..., 1.0}: 19 strengths."""
+
+
+@dataclass(frozen=True)
+class SearchResult:
+    """The outcome of a strength search."""
+
+    best: float
+    """lambda*."""
+    grid: tuple[float, ...]
+    """The strengths that competed; 0 is not among them."""
+    table: AnswerTable
+    """All answers, those of the baseline (strength 0) included."""
+
+
+def search_lambda(
+    child: LoadedModel,
+    steering: SteeringVectors,
+    validation: Sequence[Problem],
+    *,
+    grid: Sequence[float] = PAPER_GRID,
+    settings: GenerationSettings | None = None,
+    task: Task | None = None,
+    engine: SweepEngine | None = None,
+    progress: Progress = no_progress,
+) -> SearchResult:
+    """lambda* on validation problems.
+
+    Arguments:
+        child: the model to steer.
+        steering: vectors made for it.
+        validation: problems that took no part in making the vectors.
+        grid: strengths to choose from, without 0.
+        settings: how questions are asked; default the paper's (5 examples, greedy).
+        task: None takes the one the problems name.
+        engine: reuse one to keep its prefixes; None makes one.
+        progress: called with the number of answers just finished.
+    Raises: ConfigError for an empty grid, duplicates or a 0 in it; LeakError if a problem took part in the vectors.
+    Source: arXiv 2512.19069, algorithm 2; the tie rule is ours.
+    """
+    check_grid(grid)
+    steering.prompts.require_disjoint(validation, "material of the steering vectors", "validation")
+    settings = settings or GenerationSettings()
+    engine = engine or make_engine(child, steering, settings)
+    table = answer_problems(engine, validation, (0.0, *grid), settings, task=task, progress=progress)
+    return SearchResult(choose_strength(table, grid), tuple(grid), table)
+
+
+def choose_strength(table: AnswerTable, grid: Sequence[float]) -> float:
+    """The strength of the grid with the most right answers; the smallest on a tie."""
+    return max(sorted(grid, key=abs), key=lambda strength: table.summary(strength).correct)
+
+
+def check_grid(grid: Sequence[float]) -> None:
+    """Nothing, if the grid has at least one strength, none twice, and no 0.
+
+    Raises: ConfigError otherwise.
+    """
+    if not grid:
+        raise ConfigError("the grid of strengths is empty; give at least one, such as 0.1.")
+    if len(set(grid)) != len(grid):
+        raise ConfigError(f"the grid of strengths {list(grid)} names one twice.")
+    if 0 in grid:
+        raise ConfigError("0 is the baseline, which is always run; leave it out of the grid.")

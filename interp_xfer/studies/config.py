@@ -1,0 +1,135 @@
+"""A study: one parent, one child, one data set, and every setting that changes a number.
+
+Written as YAML, validated strictly: an unknown key is an error. The resolved study is kept beside the results.
+"""
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from interp_xfer.concepts import Method
+from interp_xfer.directions import Centering
+from interp_xfer.errors import ConfigError
+from interp_xfer.lambda_search import PAPER_GRID
+from interp_xfer.model_maps import ProjectionKind
+from interp_xfer.models import DTypeName, WeightProcessing
+from interp_xfer.operators import OperatorName
+from interp_xfer.steering import TokenScope
+from interp_xfer.vectors import StrengthUnit
+
+
+class Study(BaseModel):
+    """Everything that determines the numbers of one (parent, child, data set) cell."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    parent: str
+    """Reference of the model the concept is found in."""
+    child: str
+    """Reference of the model that is steered."""
+    dataset: str
+    """Name of a task: see `interp-xfer datasets`."""
+    data_dir: str | None = None
+    """Folder of `<dataset>/<split>.jsonl`; None: the hub, or the variable INTERP_XFER_DATA."""
+    dtype: DTypeName | None = None
+    """None: float32 on CPU, bfloat16 on CUDA."""
+    weight_processing: WeightProcessing = "none"
+    seed: int = 0
+    """Of splits, generated problems, pairs and random maps."""
+
+    pairs: str = "reasoning-vs-answer"
+    """Kind of contrast pair."""
+    n_pairs: int = Field(default=128, ge=2)
+    """Training problems for the contrast pairs."""
+    method: Method = "pca"
+    centering: Centering = "symmetric"
+    normalize_differences: bool = False
+    """True: unit length for each difference first, as the formula of arXiv 2512.19069 says."""
+
+    layer_map: Literal["greedy", "proportional", "cka", "cka-argmax", "random-monotone"] = "proportional"
+    projection: ProjectionKind = "ridge"
+    n_fit_texts: int = Field(default=512, ge=1)
+    """Training problems whose texts the projection is fitted on, disjoint from the pairs."""
+    n_calibration: int = Field(default=32, ge=1)
+    """Training problems whose pairs settle the sign and measure residual norms in the child."""
+
+    n_validation: int = Field(default=128, ge=1)
+    n_test: int | None = Field(default=None, ge=1)
+    """None: the whole test split."""
+    n_shots: int = Field(default=5, ge=0)
+    max_new_tokens: int | None = Field(default=None, ge=1)
+    """None: the task's own limit."""
+    system_prompt: str | None = None
+    """Path of a text file; None: the task's own prompt."""
+    few_shot: str | None = None
+    """Path of a JSONL file of examples; None: the task's own."""
+    enable_thinking: bool = False
+
+    unit: StrengthUnit = "relative"
+    operator: OperatorName = "add"
+    tokens: TokenScope = "all"
+    strengths: tuple[float, ...] = PAPER_GRID
+    """The grid; the baseline (0) is always run."""
+    with_its: bool = True
+    """Also vote over the grid on the test questions."""
+
+    def key(self, *fields: str) -> str:
+        """Twelve hex digits over the named settings, or over all of them."""
+        values = self.model_dump(mode="json")
+        chosen = {name: values[name] for name in fields} if fields else values
+        return hashlib.sha256(json.dumps(chosen, sort_keys=True).encode()).hexdigest()[:12]
+
+    @property
+    def concept_key(self) -> str:
+        """Key of the concept artifact: what Algorithm 1 depends on."""
+        return self.key(*_CONCEPT)
+
+    @property
+    def transfer_key(self) -> str:
+        """Key of the steering vectors."""
+        return self.key(*_CONCEPT, *_TRANSFER)
+
+    @property
+    def cell_key(self) -> str:
+        """Key of the results."""
+        return self.key()
+
+
+_CONCEPT = (
+    "parent", "dataset", "data_dir", "dtype", "weight_processing", "seed", "pairs", "n_pairs", "method", "centering",
+    "normalize_differences",
+)  # fmt: skip
+_TRANSFER = ("child", "layer_map", "projection", "n_fit_texts", "n_calibration")
+
+
+def load_study(path: Path | str, overrides: dict[str, Any] | None = None) -> Study:
+    """A study from a YAML file, with some settings replaced.
+
+    Raises: ConfigError naming file, key and problem.
+    """
+    path = Path(path)
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ConfigError(f"there is no study file {path}.") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path} is not YAML: {error}") from None
+    if not isinstance(values, dict):
+        raise ConfigError(f"{path} must hold `key: value` lines; it holds {type(values).__name__}.")
+    return make_study({**values, **(overrides or {})}, str(path))
+
+
+def make_study(values: dict[str, Any], source: str = "the settings") -> Study:
+    """A validated study.
+
+    Raises: ConfigError naming every wrong key and what is wrong with it.
+    """
+    try:
+        return Study(**values)
+    except ValidationError as error:
+        problems = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
+        raise ConfigError(f"{source}: {problems}") from None

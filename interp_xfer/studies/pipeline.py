@@ -1,0 +1,299 @@
+"""One cell of a study, from problems to scored answers; each stage reads the artifact of the one before.
+
+problems -> concept (parent) -> steering vectors (parent and child) -> search (validation) -> evaluation (test) -> cell.
+A finished artifact is read instead of made, so the same call resumes; with all of them there, no model is loaded.
+"""
+
+import platform
+import time
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, replace
+from importlib import metadata
+from typing import Any, Protocol
+
+import torch
+
+from interp_xfer.answers import Answer, AnswerTable, GenerationSettings, make_engine
+from interp_xfer.concepts import ConceptVectors, extract_concept
+from interp_xfer.evaluation import Evaluation, evaluate
+from interp_xfer.lambda_search import SearchResult, search_lambda
+from interp_xfer.layer_maps import LayerMap
+from interp_xfer.model_maps import UNFITTED, fit_projection, map_layers, n_passes
+from interp_xfer.models import LoadedModel, load_model, require_same_model
+from interp_xfer.progress import Progress, no_progress
+from interp_xfer.statistics import max_t_sign_flip
+from interp_xfer.studies.config import Study
+from interp_xfer.studies.run_store import RunStore
+from interp_xfer.tasks import (
+    ContrastPair,
+    FitText,
+    Problem,
+    Task,
+    check_disjoint,
+    contrast_pairs,
+    get_task,
+    load_few_shot,
+    load_problems,
+    load_system_prompt,
+    projection_texts,
+)
+from interp_xfer.transfer import calibrate, transfer_concept
+from interp_xfer.vectors import SteeringVectors
+
+
+class Step(Protocol):
+    """Shows one long step: `with step("extracting", 256, "texts") as progress: ... progress(n)`."""
+
+    def __call__(self, description: str, total: int, unit: str = "") -> AbstractContextManager[Progress]:
+        """A context that yields the function to call with the number of units just done."""
+        ...
+
+
+@contextmanager
+def silent_step(description: str, total: int, unit: str = "") -> Iterator[Progress]:
+    """Shows nothing."""
+    yield no_progress
+
+
+@dataclass(frozen=True)
+class StudyData:
+    """The problems of every stage, disjoint by id and by text."""
+
+    task: Task
+    pairs: tuple[ContrastPair, ...]
+    calibration: tuple[ContrastPair, ...]
+    fit_texts: tuple[FitText, ...]
+    validation: tuple[Problem, ...]
+    test: tuple[Problem, ...]
+
+
+def load_data(study: Study) -> StudyData:
+    """The problems of a study: pairs, calibration and fit texts are consecutive slices of train.
+
+    Raises: DataError if a split is too small; LeakError if two stages share a problem.
+    """
+    task = get_task(study.dataset)
+    if study.system_prompt is not None:
+        task = replace(task, system_prompt=load_system_prompt(study.system_prompt))
+    if study.few_shot is not None:
+        task = replace(task, few_shot=load_few_shot(task, study.few_shot))
+
+    def load(split: str, limit: int | None, offset: int = 0) -> list[Problem]:
+        return load_problems(task, split, limit, study.data_dir, study.seed, offset)
+
+    sizes = (study.n_pairs, study.n_calibration, study.n_fit_texts)
+    train = load("train", sum(sizes))
+    first, second = sizes[0], sizes[0] + sizes[1]
+    data = StudyData(
+        task=task,
+        pairs=tuple(contrast_pairs(train[:first], study.pairs, study.seed, task)),
+        calibration=tuple(contrast_pairs(train[first:second] or train[:first], study.pairs, study.seed, task)),
+        fit_texts=tuple(projection_texts(task, train[second:])),
+        validation=tuple(load("validation", study.n_validation)),
+        test=tuple(load("test", study.n_test)),
+    )
+    check_disjoint(
+        {
+            "contrast": data.pairs,
+            "calibration": data.calibration,
+            "projection": data.fit_texts,
+            "validation": data.validation,
+            "test": data.test,
+            "few-shot": task.few_shot,
+        }
+    )
+    return data
+
+
+class StudyModels:
+    """Loads parent and child when they are first needed."""
+
+    def __init__(self, study: Study, step: Step) -> None:
+        self._study, self._step = study, step
+        self._loaded: dict[str, LoadedModel] = {}
+
+    def get(self, reference: str) -> LoadedModel:
+        """The model of that reference."""
+        if reference not in self._loaded:
+            with self._step(f"loading {reference}", 1, "model") as progress:
+                study = self._study
+                self._loaded[reference] = load_model(
+                    reference, dtype=study.dtype, weight_processing=study.weight_processing
+                )
+                progress(1)
+        return self._loaded[reference]
+
+    def forget(self, reference: str) -> None:
+        """Free a model that is not needed any more."""
+        self._loaded.pop(reference, None)
+
+
+def run_study(study: Study, store: RunStore, step: Step = silent_step) -> dict[str, Any]:
+    """The record of the study's cell; made if it is not there yet.
+
+    Arguments:
+        study: what to run.
+        store: where artifacts and records go; finished ones are reused.
+        step: shows the progress of long steps.
+    Returns: the content of `cells/<key>.json`.
+    Raises: any InterpXferError of the stages; what was finished before stays and is reused next time.
+    """
+    from interp_xfer.artifacts import read_json
+
+    store.write_study(study)
+    if store.cell(study).exists():
+        return read_json(store.cell(study))
+    start = time.monotonic()
+    data = load_data(study)
+    models = StudyModels(study, step)
+    steering = make_steering(study, data, models, store, step)
+    if study.parent != study.child:
+        models.forget(study.parent)
+    seconds = {"extract_and_transfer": round(time.monotonic() - start, 1)}
+    child = models.get(study.child)
+    require_same_model(steering.child, child.fingerprint, "the steering vectors")
+    settings = GenerationSettings(
+        study.n_shots, study.max_new_tokens, study.unit, study.operator, study.tokens, None, study.enable_thinking
+    )
+    engine = make_engine(child, steering, settings)
+    mark = time.monotonic()
+    n_arms = len(study.strengths) + 1
+    with step("searching lambda", n_arms * len(data.validation), "answers") as progress:
+        search = search_lambda(
+            child, steering, data.validation, grid=study.strengths, settings=settings, task=data.task, engine=engine,
+            progress=progress,
+        )  # fmt: skip
+    seconds["search"] = round(time.monotonic() - mark, 1)
+    mark = time.monotonic()
+    n_test_arms = n_arms if study.with_its else 2
+    with step("evaluating", n_test_arms * len(data.test), "answers") as progress:
+        result = evaluate(
+            child, steering, data.test, search.best, with_its=study.with_its, grid=study.strengths, settings=settings,
+            task=data.task, engine=engine, progress=progress,
+        )  # fmt: skip
+    seconds["evaluate"] = round(time.monotonic() - mark, 1)
+    record = cell_record(study, steering, search, result, engine.path, seconds)
+    store.write_cell(study, record, item_records(search, result))
+    return record
+
+
+def make_steering(
+    study: Study, data: StudyData, models: StudyModels, store: RunStore, step: Step = silent_step
+) -> SteeringVectors:
+    """The steering vectors of a study: Algorithm 1 in the parent, then the transfer; read where they are there."""
+    if store.transfer(study).exists():
+        return SteeringVectors.load(store.transfer(study))
+    parent = models.get(study.parent)
+    if store.concept(study).exists():
+        concept = ConceptVectors.load(store.concept(study))
+        require_same_model(concept.model, parent.fingerprint, "the concept")
+    else:
+        with step("extracting the concept", 2 * len(data.pairs), "texts") as progress:
+            concept = extract_concept(
+                parent,
+                data.pairs,
+                method=study.method,
+                centering=study.centering,
+                normalize_differences=study.normalize_differences,
+                seed=study.seed,
+                progress=progress,
+            )
+        concept.save(store.concept(study))
+    child = models.get(study.child)
+    mapping = study_layer_map(study, parent, child, data, step)
+    if study.projection in UNFITTED:
+        projection = fit_projection(parent, child, data.fit_texts, mapping, study.projection)
+    else:
+        total = len(data.fit_texts) * n_passes(mapping, parent.d_model, child.d_model)
+        with step(f"fitting the {study.projection} projection", total, "texts") as progress:
+            projection = fit_projection(parent, child, data.fit_texts, mapping, study.projection, progress=progress)
+    with step("calibrating the child", 4 * len(data.calibration), "texts") as progress:
+        calibration = calibrate(child, data.calibration, progress=progress)
+    steering = transfer_concept(concept, mapping, projection, calibration)
+    steering.save(store.transfer(study))
+    return steering
+
+
+def study_layer_map(study: Study, parent: LoadedModel, child: LoadedModel, data: StudyData, step: Step) -> LayerMap:
+    """The layer map of a study; `cka` and `cka-argmax` read the contrast pairs in both models."""
+    if not study.layer_map.startswith("cka"):
+        return map_layers(parent, child, strategy=study.layer_map)
+    with step("matching layers by CKA", 4 * len(data.pairs), "texts") as progress:
+        return map_layers(parent, child, data.pairs, strategy=study.layer_map, seed=study.seed, progress=progress)
+
+
+def cell_record(
+    study: Study,
+    steering: SteeringVectors,
+    search: SearchResult,
+    result: Evaluation,
+    path: str,
+    seconds: dict[str, float],
+) -> dict[str, Any]:
+    """Everything about a cell that is not a single answer, as plain JSON."""
+    return {
+        "key": study.cell_key,
+        "status": "success",
+        "study": study.model_dump(mode="json"),
+        "parent": steering.parent.to_dict(),
+        "child": steering.child.to_dict(),
+        "concept": steering.concept,
+        "projection": steering.projection,
+        "layer_map": steering.layer_map.to_dict(),
+        "flipped": list(steering.flipped),
+        "residual_norms": steering.residual_norms.tolist(),
+        "validation": {
+            "n": len(search.table.problems),
+            "lambda_star": search.best,
+            "tie_rule": "smallest strength",
+            "strengths": _strength_rows(search.table),
+        },
+        "test": {
+            "n": len(result.table.problems),
+            **{arm.name: arm.to_dict() for arm in result.arms},
+            "strengths": _strength_rows(result.table),
+            "best_of_grid": _max_t(result.table, study.strengths) if study.with_its else None,
+        },
+        "first_prompt": result.table.first_prompt,
+        "generation_path": path,
+        "wall_s": seconds,
+        "versions": versions(),
+    }
+
+
+def item_records(search: SearchResult, result: Evaluation) -> Iterator[dict[str, Any]]:
+    """One record per (split, question, strength); the votes come last, with strength None."""
+    for split, table in (("validation", search.table), ("test", result.table)):
+        problems = {problem.id: problem for problem in table.problems}
+        for answers in table.answers:
+            for answer in answers:
+                yield _item(split, "sweep", problems[answer.problem_id], answer)
+    if result.vote is not None:
+        problems = {problem.id: problem for problem in result.table.problems}
+        for answer in result.vote.answers:
+            yield {**_item("test", "vote", problems[answer.problem_id], answer), "strength": None}
+
+
+def _item(split: str, arm: str, problem: Problem, answer: Answer) -> dict[str, Any]:
+    return {"split": split, "arm": arm, "question": problem.question, "reference": problem.answer, **answer.to_dict()}
+
+
+def _strength_rows(table: AnswerTable) -> list[dict[str, Any]]:
+    return [{"strength": strength, **table.summary(strength).to_dict()} for strength in table.strengths]
+
+
+def _max_t(table: AnswerTable, grid: tuple[float, ...]) -> dict[str, Any]:
+    """The best strength of the grid on the test questions, adjusted for having looked at all of them."""
+    baseline = table.correct(0.0).double()
+    differences = torch.stack([table.correct(strength).double() - baseline for strength in grid], dim=1)
+    if not bool((differences != 0).any()):
+        return {"strength": None, "p_adjusted": 1.0, "note": "no answer changed at any strength"}
+    found = max_t_sign_flip(differences)
+    return {"strength": grid[found.best], "p_adjusted": found.p_value, "note": "max-T over the grid, one-sided"}
+
+
+def versions() -> dict[str, str]:
+    """Versions of what computes the numbers."""
+    names = ("interp-xfer", "torch", "transformers", "transformer-lens", "numpy", "scipy")
+    return {"python": platform.python_version(), **{name: metadata.version(name) for name in names}}

@@ -1,0 +1,89 @@
+"""A run on disk: one directory, every file whole or absent, the same command resumes.
+
+    study.yaml               the resolved study
+    concepts/<key>/          concept.json  concept.safetensors
+    transfers/<key>/         transfer.json transfer.safetensors
+    cells/<key>.json         one immutable record per cell
+    items/<key>.jsonl        one line per (split, question, strength)
+    figures/  report.html
+
+A key is a hash of the settings a file depends on, so a file that is there need not be made again.
+"""
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from interp_xfer.artifacts import read_json, write_json, write_text
+from interp_xfer.errors import ArtifactError
+from interp_xfer.studies.config import Study
+
+
+class RunStore:
+    """Paths and records of one run."""
+
+    def __init__(self, root: Path | str) -> None:
+        self.root = Path(root)
+
+    def concept(self, study: Study) -> Path:
+        """Directory of the concept artifact."""
+        return self.root / "concepts" / study.concept_key
+
+    def transfer(self, study: Study) -> Path:
+        """Directory of the steering vectors."""
+        return self.root / "transfers" / study.transfer_key
+
+    def cell(self, study: Study) -> Path:
+        """File of the results."""
+        return self.root / "cells" / f"{study.cell_key}.json"
+
+    def items(self, study: Study) -> Path:
+        """File of the single answers."""
+        return self.root / "items" / f"{study.cell_key}.jsonl"
+
+    @property
+    def report(self) -> Path:
+        """The page for people."""
+        return self.root / "report.html"
+
+    def write_study(self, study: Study) -> None:
+        """Keep the resolved study."""
+        values = study.model_dump(mode="json")
+        write_text(self.root / "study.yaml", yaml.safe_dump(values, sort_keys=False, allow_unicode=True))
+
+    def write_cell(self, study: Study, record: dict[str, Any], items: Iterable[dict[str, Any]]) -> Path:
+        """Keep the answers, then the record: a cell that is there has its answers."""
+        lines = "".join(json.dumps(item, ensure_ascii=False, allow_nan=False) + "\n" for item in items)
+        write_text(self.items(study), lines)
+        return write_json(self.cell(study), record)
+
+    def read_cells(self) -> list[dict[str, Any]]:
+        """All finished cells, in the order of their names.
+
+        Raises: ArtifactError if there is none, or one is damaged.
+        """
+        files = sorted((self.root / "cells").glob("*.json"))
+        if not files:
+            raise ArtifactError(f"{self.root} has no finished cell; run the study first: interp-xfer run STUDY.yaml.")
+        return [read_json(file) for file in files]
+
+    def read_items(self, key: str) -> list[dict[str, Any]]:
+        """The single answers of a cell.
+
+        Raises: ArtifactError with file and line if one does not parse.
+        """
+        path = self.root / "items" / f"{key}.jsonl"
+        try:
+            lines = path.read_text(encoding="utf-8").splitlines()
+        except FileNotFoundError:
+            raise ArtifactError(f"{path} is missing; delete the cell and run the study again.") from None
+        out = []
+        for number, line in enumerate(lines, 1):
+            try:
+                out.append(json.loads(line))
+            except json.JSONDecodeError as error:
+                raise ArtifactError(f"{path}, line {number}: {error.msg}. Delete the cell and run it again.") from None
+        return out
