@@ -179,9 +179,9 @@ class PairedSums:
         squares = self._yy[fold].trace()
         if weight is not None:
             offset = offset + self._shift[0] @ weight
-            fitted = _mirror(self._xx[fold]) @ weight  # the dot products below spare copies of this size
-            squares = squares + fitted.flatten().dot(weight.flatten())
-            squares = squares - 2 * self._xy[fold].flatten().dot(weight.flatten())
+            fitted = _mirror(self._xx[fold]) @ weight
+            # tr(Wᵀ X'X W - 2 Wᵀ X'Y), in place: each copy would be as large as the map.
+            squares = squares + fitted.sub_(self._xy[fold], alpha=2).mul_(weight).sum()
             squares = squares + 2 * offset @ (self._x[fold] @ weight)
         squares = squares + self.rows_in_fold[fold] * offset.square().sum() - 2 * offset @ self._y[fold]
         return float(squares)
@@ -218,14 +218,28 @@ def out_of_fold_r2(sums: PairedSums, candidates: Candidates, with_yy: bool = Fal
     residuals: dict[float, float] = {}
     total = 0.0
     for fold in folds:
-        train = sums.moments([f for f in folds if f != fold], with_yy)
-        total += sums.residual(fold, None, train.mean_y)
-        for setting, weight in candidates(train):
-            bias = train.mean_y - train.mean_x @ weight
-            residuals[setting] = residuals.get(setting, 0.0) + sums.residual(fold, weight, bias)
+        of_fold, around_mean = _fold_residuals(sums, fold, candidates, with_yy)
+        total += around_mean
+        for setting, residual in of_fold.items():
+            residuals[setting] = residuals.get(setting, 0.0) + residual
     if not total > 0:
         raise ShapeError(f"the child activations of all {sums.n_rows} rows are equal; the layer is constant: skip it.")
     return {setting: 1 - residual / total for setting, residual in residuals.items()}
+
+
+def _fold_residuals(
+    sums: PairedSums, fold: int, candidates: Candidates, with_yy: bool
+) -> tuple[dict[float, float], float]:
+    """Residual of each setting on a fold, fitted on the others, and the residual of their mean.
+
+    A function of its own so that the sums of one fold's fit are gone before those of the next are made.
+    """
+    train = sums.moments([f for f in sums.filled_folds if f != fold], with_yy)
+    of_fold = {
+        setting: sums.residual(fold, weight, train.mean_y - train.mean_x @ weight)
+        for setting, weight in candidates(train)
+    }
+    return of_fold, sums.residual(fold, None, train.mean_y)
 
 
 def _total(parts: list[Tensor], folds: Collection[int]) -> Tensor:

@@ -118,7 +118,7 @@ def fit_ridge(sums: PairedSums, alphas: Sequence[float] = ALPHAS, shuffled: Pair
         alpha = max(scores, key=scores.__getitem__)
     everything = sums.moments()
     projection = _projection(everything, ridge_weight(everything, alpha), "ridge", alpha=alpha)
-    del everything
+    del everything  # 0.4 GB at 5120 -> 4096, not needed below
     for name, paired in (("r2", sums), ("shuffled_r2", shuffled)):
         if paired is not None and len(paired.filled_folds) > 1:
             projection.diagnostics[name] = out_of_fold_r2(paired, partial(ridge_weights, alphas=[alpha]))[alpha]
