@@ -109,7 +109,7 @@ def optimal_transport(scores: Float[Tensor, "n_parent n_child"]) -> LayerMap:
         scores: similarity, rows are parent layers.
     Returns: the map with weights, scores and margins.
     Raises: ShapeError on NaN.
-    Source: Kantorovich's linear programme, solved exactly; arXiv 2510.01706 for transport between layers.
+    Source: Kantorovich's linear programme, solved exactly; its use for layers is a house rule.
     """
     require_finite("layer similarities", scores)
     n_parent, n_child = scores.shape

@@ -159,7 +159,7 @@ def leave_one_out_residuals(
         penalty: a, absolute.
     Returns: (rows, d_child), float64.
     Raises: ShapeError on unpaired rows, NaN, or a penalty of 0 with fewer rows than d_parent + 2.
-    Source: arXiv 1509.09169, section 1.8 (the shortcut for ridge).
+    Source: arXiv 1509.09169 (the shortcut for ridge).
     """
     require_paired(len(x), len(y), "rows")
     require_finite("parent activations", x)

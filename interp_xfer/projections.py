@@ -136,7 +136,7 @@ def fit_low_rank(sums: PairedSums, ranks: Sequence[int] | None = None) -> Projec
         ranks: to choose from by out-of-fold R²; None: powers of two up to both widths and a tenth of the rows.
     Returns: the map; diagnostics "rank", "r2" (out of fold, where there are folds) and "rows_per_width".
     Raises: ShapeError when a rank exceeds the widths, the rows or the rank of the data; ConfigError on no ranks.
-    Source: arXiv 2604.06377; choice of the rank: house rule.
+    Source: principal component regression on both sides; choice of the rank: house rule.
     """
     if ranks is None:
         largest = max(1, min(sums.d_parent, sums.d_child, sums.n_rows // 10))

@@ -81,7 +81,7 @@ def required_n_sampled(
         power: chance to find the effect.
     Returns: n.
     Raises: ConfigError on an effect of zero or fewer than one sample.
-    Source: arXiv 2411.00640, section 5.
+    Source: arXiv 2411.00640.
     """
     if effect == 0 or min(samples_a, samples_b) < 1:
         raise ConfigError(f"need an effect other than 0 and a sample per arm, got {effect}, {samples_a}, {samples_b}.")

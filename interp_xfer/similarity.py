@@ -65,7 +65,7 @@ def hsic(
         estimator: see the formula.
     Returns: a float in the squared units of x and y; "unbiased" can be negative.
     Raises: ShapeError if row counts differ, prompts < 4, NaN values, or a constant layer.
-    Source: arXiv 2010.15327, eq. 3, in the equivalent form of arXiv 1310.6652, eq. 2.9.
+    Source: arXiv 2010.15327, eq. 3, in the equivalent U-centred form of arXiv 1310.2926.
     """
     (a,), (b,) = paired_grams([x], [y], estimator, normalize_rows=False)
     n = len(a)

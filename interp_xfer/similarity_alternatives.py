@@ -26,7 +26,7 @@ def mutual_knn(
         k: neighbours.
     Returns: between 0 and 1.
     Raises: ShapeError on unpaired rows, NaN, or fewer than k + 1 prompts.
-    Source: arXiv 2405.07987, section 2.
+    Source: arXiv 2405.07987.
     """
     _require(x, y, k + 1, f"{k} nearest neighbours")
     shared = _neighbours(x, k) & _neighbours(y, k)
@@ -50,7 +50,7 @@ def rbf_cka(
         estimator: as in `similarity.linear_cka`.
     Returns: a float; NaN when a self-term is not positive.
     Raises: ShapeError on unpaired rows, NaN, prompts < 4, or a median distance of zero; ConfigError on the bandwidth.
-    Source: arXiv 1905.00414, section 3.
+    Source: arXiv 1905.00414.
     """
     if not bandwidth > 0:
         raise ConfigError(f"the bandwidth must be positive, got {bandwidth}; 1.0 is the median distance.")
@@ -108,7 +108,7 @@ def procrustes_distance(
         y: the same prompts.
     Returns: 0 when equal up to shift, rotation and scale, 2 when no rotation helps.
     Raises: ShapeError on unpaired rows, NaN, or a constant side.
-    Source: arXiv 2108.01661, section 2.
+    Source: arXiv 2108.01661.
     """
     _require(x, y, 2, "a Procrustes distance")
     # U S has the inner products of the centred rows in at most n columns, whatever the width.

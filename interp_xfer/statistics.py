@@ -147,7 +147,7 @@ def paired_difference(
         confidence: coverage of the interval.
     Returns: the difference, fractions.
     Raises: ShapeError on unpaired or no questions.
-    Source: delta and SE: arXiv 2411.00640, section 4; interval: Agresti and Min 2005, doi 10.1002/sim.1781.
+    Source: delta and SE: arXiv 2411.00640; interval: Agresti and Min 2005, doi 10.1002/sim.1781.
     """
     require_paired(
         len(baseline_correct), len(steered_correct), "questions", "the baseline", "the steered run", "in both"
@@ -294,7 +294,7 @@ def clustered_standard_error(values: Float[Tensor, " questions"], clusters: Int[
         clusters: group of each question.
     Returns: the standard error in the unit of the values.
     Raises: ShapeError on NaN or no questions.
-    Source: arXiv 2411.00640, section 2.2.
+    Source: arXiv 2411.00640.
     """
     require_finite("values", values)
     require_rows("questions", len(values), 1, "a standard error")
