@@ -35,13 +35,13 @@ class SumsKnobs:
 
     smallest: int = 2
     """Smallest number in a question; at least 2, so that plurals stay right."""
-    largest: int = 20
+    largest: int = 12
     """Largest number that is added, subtracted or multiplied."""
-    largest_factor: int = 5
+    largest_factor: int = 3
     """Largest number of boxes, bags or days."""
-    largest_answer: int = 100
+    largest_answer: int = 30
     """Problems with a larger answer, or a larger result on the way, are drawn again."""
-    two_step_share: float = 0.3
+    two_step_share: float = 0.2
     """Fraction of problems with two steps."""
     operations: tuple[Operation, ...] = ("add", "subtract", "multiply")
     """Operations that may occur."""
