@@ -167,4 +167,8 @@ def median_norms(
 
 
 def _quick_attention(model: LoadedModel) -> Any:
-    return nullcontext() if stock_attention_problem(model) else stock_attention(model, "sdpa")
+    if stock_attention_problem(model):
+        return nullcontext()
+    # The fused kernel has no soft cap on the logits (Gemma 2).
+    capped = getattr(model.hf.config, "attn_logit_softcapping", None) is not None
+    return stock_attention(model, "eager" if capped else "sdpa")

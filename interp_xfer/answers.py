@@ -8,15 +8,13 @@ import torch
 from jaxtyping import Bool
 from torch import Tensor
 
+from interp_xfer.choices import OperatorName, StrengthUnit, TokenScope
 from interp_xfer.errors import ConfigError, DataError
 from interp_xfer.generation import SweepEngine, tokenise_prompt
-from interp_xfer.operators import OperatorName
 from interp_xfer.progress import Progress, no_progress
 from interp_xfer.statistics import Interval, wilson_interval
-from interp_xfer.steering import TokenScope
 from interp_xfer.tasks import Problem, Task, get_task, render_prompt
 from interp_xfer.tasks.scoring import score_many
-from interp_xfer.vectors import StrengthUnit
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -18,14 +18,13 @@ from torch import Tensor
 
 from interp_xfer.activations import last_token_activations
 from interp_xfer.artifacts import load_artifact, save_artifact
-from interp_xfer.directions import Centering, difference_cosines, mean_difference, pca_directions, resolve_sign
+from interp_xfer.choices import Centering, Method
+from interp_xfer.directions import difference_cosines, mean_difference, pca_directions, resolve_sign
 from interp_xfer.errors import ConfigError, DataError
 from interp_xfer.models import Fingerprint, LoadedModel
 from interp_xfer.progress import Progress, no_progress
 from interp_xfer.prompt_hashes import PromptHashes
 from interp_xfer.tasks import ContrastPair, adds_special_tokens, render_pair
-
-Method = Literal["pca", "mean-difference"]
 
 
 @dataclass(frozen=True, eq=False)

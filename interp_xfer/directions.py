@@ -18,7 +18,6 @@ Everything is computed, and returned, in float64.
 """
 
 from dataclasses import dataclass
-from typing import Literal
 
 import torch
 from einops import einsum, reduce
@@ -26,9 +25,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from interp_xfer._checks import require_finite, require_rows
+from interp_xfer.choices import Centering
 from interp_xfer.errors import ShapeError
-
-Centering = Literal["symmetric", "repe", "ordered"]
 
 
 @dataclass(frozen=True, eq=False)

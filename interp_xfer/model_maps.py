@@ -8,12 +8,13 @@ from the contrast pairs and from every evaluation question: `transfer_concept` a
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from torch import Tensor
 
 from interp_xfer.activations import pad_right, read_residuals
 from interp_xfer.artifacts import load_artifact, save_artifact
+from interp_xfer.choices import ProjectionKind
 from interp_xfer.concepts import contrast_differences
 from interp_xfer.errors import ConfigError, DataError
 from interp_xfer.layer_maps import STRATEGIES, LayerMap, random_monotone
@@ -32,8 +33,6 @@ from interp_xfer.projections import (
 from interp_xfer.prompt_hashes import PromptHashes
 from interp_xfer.tasks import ContrastPair, FitText
 from interp_xfer.token_pairing import TokenPair, paired_positions, tokens_with_offsets
-
-ProjectionKind = Literal["ridge", "procrustes", "low-rank", "identity", "random-orthogonal"]
 
 FITTED: dict[str, Callable[[PairedSums], Projection]] = {
     "ridge": fit_ridge,

@@ -12,14 +12,13 @@ With unit vector v, shift delta = c v (c is the strength in the residual stream'
 """
 
 from collections.abc import Callable
-from typing import Literal, get_args
+from typing import get_args
 
 from jaxtyping import Float
 from torch import Tensor
 
+from interp_xfer.choices import OperatorName
 from interp_xfer.errors import ConfigError
-
-OperatorName = Literal["add", "project_out", "norm_preserving", "clamp", "piecewise"]
 
 Residual = Float[Tensor, "batch pos d_model"]
 Coefficient = Float[Tensor, "batch 1 1"]

@@ -29,9 +29,9 @@ def progress_bar(description: str, total: int, unit: str = "", stream: TextIO | 
         stream: where to write; standard error by default.
     Yields: the function to call with the number of units just done.
     """
-    stream = stream or sys.stderr
-    if not stream.isatty():
-        yield from _plain(description, total, unit, stream)
+    target: TextIO = sys.stderr if stream is None else stream
+    if not target.isatty():
+        yield from _plain(description, total, unit, target)
         return
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
@@ -45,7 +45,7 @@ def progress_bar(description: str, total: int, unit: str = "", stream: TextIO | 
         TimeElapsedColumn(),
         TimeRemainingColumn(),
     )
-    with RichProgress(*columns, console=Console(file=stream)) as bars:
+    with RichProgress(*columns, console=Console(file=target)) as bars:
         task = bars.add_task(description, total=total)
         yield lambda done: bars.advance(task, done)
 

@@ -14,18 +14,18 @@ at that layer, divided by the number of steered layers), one number or one per b
 import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from interp_xfer.choices import OperatorName, StrengthUnit, TokenScope
 from interp_xfer.errors import ConfigError, SteeringError
 from interp_xfer.models import LoadedModel, require_same_model
-from interp_xfer.operators import OperatorName, get_operator
-from interp_xfer.vectors import SteeringVectors, StrengthUnit
+from interp_xfer.operators import get_operator
+from interp_xfer.vectors import SteeringVectors
 
-TokenScope = Literal["all", "prompt", "generated"]
 TOKEN_SCOPES: tuple[TokenScope, ...] = ("all", "prompt", "generated")
 
 

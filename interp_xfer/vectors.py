@@ -2,19 +2,19 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from interp_xfer.artifacts import load_artifact, save_artifact
+from interp_xfer.choices import StrengthUnit
 from interp_xfer.errors import ConfigError, ShapeError
 from interp_xfer.layer_maps import LayerMap
 from interp_xfer.models import Fingerprint
 from interp_xfer.prompt_hashes import PromptHashes
 
-StrengthUnit = Literal["relative", "raw"]
 STRENGTH_UNITS: tuple[StrengthUnit, ...] = ("relative", "raw")
 
 

@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
+from interp_xfer.choices import OperatorName, StrengthUnit, TokenScope
 from interp_xfer.errors import SteeringError
 from interp_xfer.generation.attention import PrefixSegment
 from interp_xfer.generation.memory import default_budget, head_size, kv_bytes_per_token, plan_rows
@@ -35,10 +36,9 @@ from interp_xfer.generation.steps import (
 )
 from interp_xfer.models import LoadedModel
 from interp_xfer.models.stock_attention import stock_attention, stock_attention_problem
-from interp_xfer.operators import OperatorName
 from interp_xfer.progress import Progress, no_progress
-from interp_xfer.steering import Steerer, TokenScope, checked_strengths, scope_positions
-from interp_xfer.vectors import SteeringVectors, StrengthUnit
+from interp_xfer.steering import Steerer, checked_strengths, scope_positions
+from interp_xfer.vectors import SteeringVectors
 
 # New rows enter when this share of the batch is free: their prompts are then worth a forward pass of their own.
 _REFILL_SHARE = 0.25
@@ -86,7 +86,10 @@ class SweepEngine:
         max_memory: int | None = None,
     ) -> None:
         self.model = model
-        self.steering, self.operator, self.tokens, self.unit = steering, operator, tokens, unit
+        self.steering = steering
+        self.operator: OperatorName = operator
+        self.tokens: TokenScope = tokens
+        self.unit: StrengthUnit = unit
         self._steerer = None if steering is None else Steerer(model, steering, operator, unit)
         self._budget = default_budget(model.device) if max_memory is None else max_memory
         self._prefixes: OrderedDict[tuple[tuple[int, ...], float], PrefixKV] = OrderedDict()

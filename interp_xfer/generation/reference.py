@@ -11,12 +11,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from interp_xfer.choices import OperatorName, StrengthUnit, TokenScope
 from interp_xfer.generation.records import Generation, IsComplete, StopReason, TokenPrompt, end_tokens
 from interp_xfer.models import LoadedModel
-from interp_xfer.operators import OperatorName
 from interp_xfer.progress import Progress, no_progress
-from interp_xfer.steering import TokenScope, steer
-from interp_xfer.vectors import SteeringVectors, StrengthUnit
+from interp_xfer.steering import steer
+from interp_xfer.vectors import SteeringVectors
 
 
 @torch.inference_mode()

@@ -1,17 +1,15 @@
 """Model references, loading as a TransformerLens bridge, fingerprints."""
 
 from interp_xfer.models.bundled import BUNDLED
-from interp_xfer.models.fingerprint import Fingerprint, WeightProcessing, require_same_model
-from interp_xfer.models.loading import DTypeName, LoadedModel, load_model, wrap_model
+from interp_xfer.models.fingerprint import Fingerprint, require_same_model
+from interp_xfer.models.loading import LoadedModel, load_model, wrap_model
 from interp_xfer.models.references import ModelReference, parse_reference
 
 __all__ = [
     "BUNDLED",
-    "DTypeName",
     "Fingerprint",
     "LoadedModel",
     "ModelReference",
-    "WeightProcessing",
     "load_model",
     "parse_reference",
     "require_same_model",

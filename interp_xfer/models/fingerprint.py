@@ -7,13 +7,12 @@ files came from (a hub id or a copy in a folder) does not matter and is kept onl
 import hashlib
 import json
 from dataclasses import asdict, dataclass, fields
-from typing import Any, Literal
+from typing import Any
 
 import torch
 
+from interp_xfer.choices import WeightProcessing
 from interp_xfer.errors import FingerprintError
-
-WeightProcessing = Literal["none", "hooked-transformer"]
 
 _DESCRIPTIVE = ("reference", "revision")
 
@@ -84,7 +83,7 @@ def weights_digest(model: torch.nn.Module) -> str:
     for name, parameter in sorted(model.named_parameters()):
         digest.update(f"{name}{tuple(parameter.shape)}{parameter.dtype}".encode())
         data = parameter.detach().to("cpu").contiguous().flatten().view(torch.uint8)
-        digest.update(memoryview(data.numpy()))
+        digest.update(data.numpy().data)
     return digest.hexdigest()[:16]
 
 

@@ -6,6 +6,7 @@ the sha256 of the file.
 
 import hashlib
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -40,10 +41,14 @@ def convert_gguf(path: Path, folder: Path) -> None:
             f"cannot read {path.name} as a GGUF model: {error}. Check that the file is complete and that transformers "
             f"supports its architecture."
         ) from None
-    # The weights are plain float32 now; with a trace of the quantiser left, save_pretrained refuses.
+    _forget_quantiser(model)
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+
+
+def _forget_quantiser(model: Any) -> None:
+    """The weights are plain float32 now; with a trace of the quantiser left, save_pretrained refuses."""
     if hasattr(model.config, "quantization_config"):
         del model.config.quantization_config
     model.hf_quantizer = None
     model.is_quantized = False
-    model.save_pretrained(folder)
-    tokenizer.save_pretrained(folder)

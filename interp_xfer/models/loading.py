@@ -5,14 +5,16 @@ the same hook names (`blocks.{l}.hook_resid_post`) on the weights as published. 
 for with `weight_processing="hooked-transformer"`.
 """
 
+import copy
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import torch
 
+from interp_xfer.choices import DTypeName
 from interp_xfer.errors import ConfigError, LayerError, ModelError
 from interp_xfer.models.bundled import bundled_folder
 from interp_xfer.models.fingerprint import (
@@ -24,8 +26,6 @@ from interp_xfer.models.fingerprint import (
 )
 from interp_xfer.models.gguf import converted_gguf
 from interp_xfer.models.references import ModelReference, parse_reference
-
-DTypeName = Literal["float32", "bfloat16", "float16"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -157,12 +157,19 @@ def wrap_model(
     # Before bridging: the bridge renames parameters, and processing changes them.
     digest = weights_digest(hf_model)
     architecture = type(hf_model).__name__
+    # save_pretrained writes this; a model made from a config has none, and TransformerLens decides by it.
+    hf_model.config.architectures = hf_model.config.architectures or [architecture]
     try:
         bridge = TransformerBridge.boot_transformers(
-            reference, hf_model=hf_model, tokenizer=tokenizer, dtype=parameter.dtype, device=str(parameter.device)
+            reference,
+            hf_model=hf_model,
+            tokenizer=_tokenizer_for_bridge(tokenizer),
+            dtype=parameter.dtype,
+            device=str(parameter.device),
         )
     except (ValueError, NotImplementedError) as error:
-        raise ModelError(f"TransformerLens cannot bridge {reference} ({architecture}): {error}") from None
+        reason = str(error).partition(". Available architectures")[0]  # a list of two hundred names follows
+        raise ModelError(f"TransformerLens cannot bridge {reference} ({architecture}): {reason}") from None
     if weight_processing == "hooked-transformer":
         bridge.enable_compatibility_mode()
     bridge.eval()
@@ -180,6 +187,21 @@ def wrap_model(
         weight_processing=weight_processing,
     )
     return LoadedModel(bridge, tokenizer, fingerprint)
+
+
+def _tokenizer_for_bridge(tokenizer: Any) -> Any:
+    """The tokenizer that TransformerLens may change.
+
+    It loads the tokenizer again from where it came from, with BOS switched on. One that was made in memory came from
+    nowhere, and one without BOS it would keep and give the end-of-sequence token as BOS: both get a copy.
+    """
+    in_memory = not tokenizer.init_kwargs.get("name_or_path")
+    if not in_memory and tokenizer.bos_token is not None:
+        return tokenizer
+    own = copy.deepcopy(tokenizer)
+    own.init_kwargs.setdefault("name_or_path", "")
+    own.init_kwargs["add_bos_token"] = True  # TransformerLens: take it as it is
+    return own
 
 
 def _source(reference: ModelReference) -> tuple[str, str | None]:

@@ -6,20 +6,24 @@ Written as YAML, validated strictly: an unknown key is an error. The resolved st
 import hashlib
 import json
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from interp_xfer.concepts import Method
-from interp_xfer.directions import Centering
+from interp_xfer.choices import (
+    Centering,
+    DTypeName,
+    LayerMapName,
+    Method,
+    OperatorName,
+    ProjectionKind,
+    StrengthUnit,
+    TokenScope,
+    WeightProcessing,
+)
 from interp_xfer.errors import ConfigError
 from interp_xfer.lambda_search import PAPER_GRID
-from interp_xfer.model_maps import ProjectionKind
-from interp_xfer.models import DTypeName, WeightProcessing
-from interp_xfer.operators import OperatorName
-from interp_xfer.steering import TokenScope
-from interp_xfer.vectors import StrengthUnit
 
 
 class Study(BaseModel):
@@ -50,7 +54,7 @@ class Study(BaseModel):
     normalize_differences: bool = False
     """True: unit length for each difference first, as the formula of arXiv 2512.19069 says."""
 
-    layer_map: Literal["greedy", "proportional", "cka", "cka-argmax", "random-monotone"] = "proportional"
+    layer_map: LayerMapName = "proportional"
     projection: ProjectionKind = "ridge"
     n_fit_texts: int = Field(default=512, ge=1)
     """Training problems whose texts the projection is fitted on, disjoint from the pairs."""

@@ -1,0 +1,35 @@
+# `make demo` and `make test` do all set-up on a machine with Python 3.11+, pip, make and a package index.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+.PHONY: demo test setup lint types unit figures clean
+
+# The main job on two real models, offline after the downloads; the report opens in any browser.
+demo: $(READY)
+	$(BIN)/interp-xfer demo --out runs/demo
+
+# Everything that has to hold: lint, format, types, tests.
+test: lint types unit
+
+setup: $(READY)
+
+$(READY): pyproject.toml constraints.txt
+	$(PYTHON) -c "import sys; sys.exit(0 if sys.version_info >= (3, 11) else 'interp-xfer needs Python 3.11 or newer; set PYTHON=python3.x')"
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev]"
+	touch $(READY)
+
+lint: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(READY)
+	$(BIN)/pyright
+
+unit: $(READY)
+	$(BIN)/python -m pytest
+
+clean:
+	rm -rf $(VENV) .pytest_cache .ruff_cache build dist

@@ -1,0 +1,60 @@
+"""What a person sees: tables, and the progress of long steps."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from interp_xfer.progress import Progress, progress_bar
+
+console = Console()
+
+
+@contextmanager
+def shown_step(description: str, total: int, unit: str = "") -> Iterator[Progress]:
+    """A step of the pipeline with its progress bar on standard error."""
+    with progress_bar(description, total, unit) as progress:
+        yield progress
+
+
+def points(fraction: float) -> str:
+    """A fraction as percentage points."""
+    return f"{100 * fraction:.1f}"
+
+
+def print_cell(record: dict[str, Any]) -> None:
+    """The three arms of a cell, with intervals and paired differences."""
+    study, test = record["study"], record["test"]
+    sizes = f"{test['n']} test and {record['validation']['n']} validation questions"
+    table = Table(title=f"{study['parent']} -> {study['child']}, {study['dataset']}, {sizes}")
+    for name in ("arm", "strength", "accuracy %", "95 % interval", "change", "95 % interval", "p", "invalid", "tokens"):
+        table.add_column(name, justify="left" if name == "arm" else "right")
+    for name, label in (("baseline", "baseline"), ("lambda_star", "lambda*"), ("vote", "vote (ITS)")):
+        arm = test.get(name)
+        if arm is None:
+            continue
+        change = arm["difference"]
+        table.add_row(
+            label,
+            "-" if arm["strength"] is None else f"{arm['strength']:g}",
+            points(arm["accuracy"]),
+            f"{points(arm['low'])} to {points(arm['high'])}",
+            "" if change is None else f"{100 * change['delta']:+.1f}",
+            "" if change is None else f"{100 * change['low']:+.1f} to {100 * change['high']:+.1f}",
+            "" if change is None else f"{change['p_value']:.3g}",
+            str(arm["invalid"]),
+            f"{arm['mean_tokens']:.1f}",
+        )
+    console.print(table)
+
+
+def print_rows(title: str, columns: tuple[str, ...], rows: list[tuple[str, ...]]) -> None:
+    """A plain table of words."""
+    table = Table(title=title)
+    for column in columns:
+        table.add_column(column, overflow="fold")
+    for row in rows:
+        table.add_row(*row)
+    console.print(table)

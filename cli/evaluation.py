@@ -1,0 +1,189 @@
+"""Algorithms 2 and 3 on steering vectors that are there: search, evaluate."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from cli.display import console, points, print_rows, shown_step
+from cli.options import (
+    ChildOption,
+    DataDirOption,
+    DatasetOption,
+    DTypeOption,
+    FewShotOption,
+    MaxMemoryOption,
+    MaxTokensOption,
+    OperatorOption,
+    OutOption,
+    SeedOption,
+    ShotsOption,
+    StrengthsOption,
+    SystemPromptOption,
+    TokensOption,
+    UnitOption,
+    parse_strengths,
+)
+from interp_xfer.choices import OperatorName, StrengthUnit, TokenScope
+
+SteeringOption = Annotated[Path, typer.Option("--steering", help="Directory written by `interp-xfer transfer`.")]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the verbs of this file."""
+    app.command("search")(search)
+    app.command("evaluate")(evaluate)
+
+
+def search(
+    child: ChildOption,
+    steering: SteeringOption,
+    out: OutOption,
+    dataset: DatasetOption = "gsm8k",
+    data_dir: DataDirOption = None,
+    n: Annotated[int, typer.Option("--n", help="Validation problems.")] = 128,
+    strengths: StrengthsOption = None,
+    n_shots: ShotsOption = 5,
+    unit: UnitOption = "relative",
+    operator: OperatorOption = "add",
+    tokens: TokensOption = "all",
+    max_new_tokens: MaxTokensOption = None,
+    max_memory: MaxMemoryOption = None,
+    system_prompt: SystemPromptOption = None,
+    few_shot: FewShotOption = None,
+    seed: SeedOption = 0,
+    dtype: DTypeOption = None,
+) -> None:
+    """Algorithm 2: the strength that answers most validation questions; writes a JSON file."""
+    from interp_xfer import SteeringVectors, load_model, load_problems, search_lambda
+    from interp_xfer.artifacts import write_json
+
+    grid = parse_strengths(strengths)
+    task = _task(dataset, system_prompt, few_shot)
+    problems = load_problems(task, "validation", n, data_dir, seed)
+    vectors = SteeringVectors.load(steering)
+    settings = _settings(n_shots, unit, operator, tokens, max_new_tokens, max_memory)
+    model = load_model(child, dtype=dtype)
+    with shown_step("searching lambda", (len(grid) + 1) * len(problems), "answers") as progress:
+        found = search_lambda(model, vectors, problems, grid=grid, settings=settings, task=task, progress=progress)
+    rows = [{"strength": s, **found.table.summary(s).to_dict()} for s in found.table.strengths]
+    write_json(out, {"kind": "search", "lambda_star": found.best, "unit": unit, "n": len(problems), "strengths": rows})
+    _print_strengths(f"{child}, {dataset}, {len(problems)} validation questions", rows)
+    console.print(f"{out}: lambda* = {found.best:g} ({unit}; smallest strength on a tie)")
+
+
+def evaluate(
+    child: ChildOption,
+    steering: SteeringOption,
+    out: OutOption,
+    search_file: Annotated[
+        Path | None, typer.Option("--search", help="File written by `interp-xfer search`: gives lambda*.")
+    ] = None,
+    strength: Annotated[float | None, typer.Option(help="lambda*, instead of --search.")] = None,
+    dataset: DatasetOption = "gsm8k",
+    data_dir: DataDirOption = None,
+    n: Annotated[int | None, typer.Option("--n", help="Test problems; default the whole split.")] = None,
+    with_its: Annotated[bool, typer.Option(help="Also run the grid and vote.")] = True,
+    strengths: StrengthsOption = None,
+    n_shots: ShotsOption = 5,
+    unit: UnitOption = "relative",
+    operator: OperatorOption = "add",
+    tokens: TokensOption = "all",
+    max_new_tokens: MaxTokensOption = None,
+    max_memory: MaxMemoryOption = None,
+    system_prompt: SystemPromptOption = None,
+    few_shot: FewShotOption = None,
+    seed: SeedOption = 0,
+    dtype: DTypeOption = None,
+) -> None:
+    """Algorithm 3: baseline, lambda* and vote on the test questions; writes a JSON file."""
+    from interp_xfer import SteeringVectors, load_model, load_problems
+    from interp_xfer import evaluate as run_evaluation
+    from interp_xfer.artifacts import read_json, write_json
+    from interp_xfer.errors import ConfigError
+
+    if (search_file is None) == (strength is None):
+        raise ConfigError("give lambda* either by --search FILE or by --strength NUMBER.")
+    if search_file is not None:
+        found = read_json(search_file)
+        if found.get("unit") != unit:
+            raise ConfigError(f"{search_file} was searched in {found.get('unit')} units, but --unit is {unit}.")
+        strength = float(found["lambda_star"])
+    assert strength is not None
+    grid = parse_strengths(strengths)
+    task = _task(dataset, system_prompt, few_shot)
+    problems = load_problems(task, "test", n, data_dir, seed)
+    vectors = SteeringVectors.load(steering)
+    settings = _settings(n_shots, unit, operator, tokens, max_new_tokens, max_memory)
+    model = load_model(child, dtype=dtype)
+    n_arms = len({0.0, strength, *(grid if with_its else ())})
+    with shown_step("evaluating", n_arms * len(problems), "answers") as progress:
+        result = run_evaluation(
+            model, vectors, problems, strength, with_its=with_its, grid=grid, settings=settings, task=task,
+            progress=progress,
+        )  # fmt: skip
+    rows = [{"strength": s, **result.table.summary(s).to_dict()} for s in result.table.strengths]
+    arms = {arm.name: arm.to_dict() for arm in result.arms}
+    write_json(out, {"kind": "evaluation", "unit": unit, "n": len(problems), **arms, "strengths": rows})
+    _print_strengths(f"{child}, {dataset}, {len(problems)} test questions", rows)
+    for arm in result.arms[1:]:
+        assert arm.difference is not None
+        d = arm.difference
+        console.print(
+            f"{arm.name}: {points(arm.summary.accuracy.estimate)} %, {100 * d.delta:+.1f} points "
+            f"[{100 * d.low:+.1f}, {100 * d.high:+.1f}], p = {d.p_value:.3g}"
+        )
+    console.print(f"wrote {out}")
+
+
+def _task(dataset: str, system_prompt: Path | None, few_shot: Path | None) -> Any:
+    from interp_xfer import get_task
+    from interp_xfer.tasks import load_few_shot, load_system_prompt
+
+    task = get_task(dataset)
+    if system_prompt is not None:
+        task = replace(task, system_prompt=load_system_prompt(system_prompt))
+    if few_shot is not None:
+        task = replace(task, few_shot=load_few_shot(task, few_shot))
+    return task
+
+
+def _settings(
+    n_shots: int,
+    unit: StrengthUnit,
+    operator: OperatorName,
+    tokens: TokenScope,
+    max_new_tokens: int | None,
+    max_memory: int | None,
+) -> Any:
+    from interp_xfer import GenerationSettings
+
+    return GenerationSettings(
+        n_shots=n_shots,
+        max_new_tokens=max_new_tokens,
+        unit=unit,
+        operator=operator,
+        tokens=tokens,
+        max_memory=None if max_memory is None else max_memory * 2**20,
+    )
+
+
+def _print_strengths(title: str, rows: list[dict[str, Any]]) -> None:
+    columns = ("strength", "right", "accuracy %", "95 % interval", "invalid", "truncated", "tokens")
+    print_rows(
+        title,
+        columns,
+        [
+            (
+                f"{row['strength']:g}",
+                f"{row['correct']}/{row['n']}",
+                points(row["accuracy"]),
+                f"{points(row['low'])} to {points(row['high'])}",
+                str(row["invalid"]),
+                str(row["truncated"]),
+                f"{row['mean_tokens']:.1f}",
+            )
+            for row in rows
+        ],
+    )

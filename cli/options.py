@@ -1,0 +1,75 @@
+"""Options that several verbs share, and how a command line becomes study settings."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from interp_xfer.choices import DTypeName, OperatorName, StrengthUnit, TokenScope, WeightProcessing
+
+ParentOption = Annotated[
+    str,
+    typer.Option("--parent", help="Model with the concept: org/name[@rev], folder, gguf:PATH, bundled:NAME."),
+]
+ChildOption = Annotated[str, typer.Option("--child", help="Model that is steered; same forms as --parent.")]
+DatasetOption = Annotated[str, typer.Option("--dataset", help="Task name; see `interp-xfer datasets`.")]
+DataDirOption = Annotated[
+    str | None,
+    typer.Option("--data-dir", envvar="INTERP_XFER_DATA", help="Folder of DATASET/SPLIT.jsonl; default: the hub."),
+]
+DTypeOption = Annotated[DTypeName | None, typer.Option("--dtype", help="Default float32 on CPU, bfloat16 on CUDA.")]
+ProcessingOption = Annotated[
+    WeightProcessing, typer.Option("--weight-processing", help="hooked-transformer folds and centres as of old.")
+]
+SeedOption = Annotated[int, typer.Option("--seed", help="Of splits, pairs, generated problems.")]
+OutOption = Annotated[Path, typer.Option("--out", help="Directory (or file) to write.")]
+PairKindOption = Annotated[str, typer.Option("--pairs", help="Kind of contrast pair.")]
+ShotsOption = Annotated[int, typer.Option("--n-shots", help="Few-shot examples.")]
+UnitOption = Annotated[
+    StrengthUnit, typer.Option("--unit", help="relative: share of the residual norm; raw: the paper.")
+]
+OperatorOption = Annotated[OperatorName, typer.Option("--operator", help="How the vector changes the stream.")]
+TokensOption = Annotated[TokenScope, typer.Option("--tokens", help="Which positions are steered.")]
+MaxTokensOption = Annotated[int | None, typer.Option("--max-new-tokens", help="Default: the task's own limit.")]
+MaxMemoryOption = Annotated[
+    int | None, typer.Option("--max-memory", help="MiB for caches; default half of what is free.")
+]
+StrengthsOption = Annotated[
+    str | None, typer.Option("--strengths", help="Comma-separated grid; default the paper's 19 values, 0.01 to 1.0.")
+]
+SystemPromptOption = Annotated[Path | None, typer.Option("--system-prompt", help="Text file; default the task's own.")]
+FewShotOption = Annotated[Path | None, typer.Option("--few-shot", help="JSONL of examples; default the task's own.")]
+
+
+def parse_strengths(text: str | None) -> tuple[float, ...]:
+    """The grid a user wrote, or the paper's.
+
+    Raises: ConfigError if an entry is no number.
+    """
+    from interp_xfer.errors import ConfigError
+    from interp_xfer.lambda_search import PAPER_GRID
+
+    if text is None:
+        return PAPER_GRID
+    try:
+        return tuple(float(part) for part in text.split(","))
+    except ValueError:
+        raise ConfigError(f"--strengths {text!r} is not a comma-separated list of numbers, such as 0.1,0.2.") from None
+
+
+def parse_settings(assignments: list[str]) -> dict[str, Any]:
+    """`key=value` pairs; values are read as YAML, so that 3, true and [0.1, 0.2] mean what they look like.
+
+    Raises: ConfigError for an entry without `=`.
+    """
+    import yaml
+
+    from interp_xfer.errors import ConfigError
+
+    out: dict[str, Any] = {}
+    for assignment in assignments:
+        key, separator, value = assignment.partition("=")
+        if not separator:
+            raise ConfigError(f"--set {assignment!r} is not key=value.")
+        out[key.strip()] = yaml.safe_load(value)
+    return out

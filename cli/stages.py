@@ -1,0 +1,167 @@
+"""Algorithm 1 and the transfer, a stage at a time: extract, map, project, transfer."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from cli.display import console, shown_step
+from cli.options import (
+    ChildOption,
+    DataDirOption,
+    DatasetOption,
+    DTypeOption,
+    OutOption,
+    PairKindOption,
+    ParentOption,
+    ProcessingOption,
+    SeedOption,
+)
+from interp_xfer.choices import Centering, LayerMapName, Method, ProjectionKind
+
+
+def register(app: typer.Typer) -> None:
+    """Add the verbs of this file."""
+    for verb in (extract, map_, project, transfer):
+        app.command(verb.__name__.rstrip("_"))(verb)
+
+
+def extract(
+    parent: ParentOption,
+    out: OutOption,
+    dataset: DatasetOption = "gsm8k",
+    data_dir: DataDirOption = None,
+    pairs: PairKindOption = "reasoning-vs-answer",
+    n_pairs: Annotated[int, typer.Option(help="Training problems.")] = 128,
+    offset: Annotated[int, typer.Option(help="Training problems to pass over.")] = 0,
+    method: Annotated[Method, typer.Option(help="First component, or the mean difference.")] = "pca",
+    centering: Annotated[Centering, typer.Option(help="Preparation for PCA; ordered is the trap.")] = "symmetric",
+    normalize_differences: Annotated[bool, typer.Option(help="Unit length for each difference first.")] = False,
+    seed: SeedOption = 0,
+    dtype: DTypeOption = None,
+    weight_processing: ProcessingOption = "none",
+) -> None:
+    """Algorithm 1: one concept direction per layer of the parent."""
+    from interp_xfer import contrast_pairs, extract_concept, load_model, load_problems
+
+    problems = load_problems(dataset, "train", n_pairs, data_dir, seed, offset)
+    made = contrast_pairs(problems, pairs, seed)
+    model = load_model(parent, dtype=dtype, weight_processing=weight_processing)
+    with shown_step("extracting the concept", 2 * len(made), "texts") as progress:
+        concept = extract_concept(
+            model,
+            made,
+            method=method,
+            centering=centering,
+            normalize_differences=normalize_differences,
+            seed=seed,
+            progress=progress,
+        )
+    concept.save(out)
+    share = concept.explained_variance.mean()
+    console.print(
+        f"{out}: {model.n_layers} layers, mean explained variance {share:.2f}, "
+        f"mean cosine with the mean difference {concept.mean_cosine.mean():.2f}"
+    )
+
+
+def map_(
+    parent: ParentOption,
+    child: ChildOption,
+    out: OutOption,
+    strategy: Annotated[LayerMapName, typer.Option(help="How layers are paired.")] = "cka",
+    dataset: DatasetOption = "gsm8k",
+    data_dir: DataDirOption = None,
+    pairs: PairKindOption = "reasoning-vs-answer",
+    n_pairs: Annotated[int, typer.Option(help="Training problems (measured strategies).")] = 128,
+    offset: Annotated[int, typer.Option(help="Training problems to pass over.")] = 0,
+    seed: SeedOption = 0,
+    dtype: DTypeOption = None,
+) -> None:
+    """Which parent layer feeds each child layer."""
+    from interp_xfer import contrast_pairs, load_model, load_problems, map_layers
+    from interp_xfer.artifacts import write_json
+
+    made = []
+    if strategy.startswith("cka"):
+        made = contrast_pairs(load_problems(dataset, "train", n_pairs, data_dir, seed, offset), pairs, seed)
+    parent_model = load_model(parent, dtype=dtype)
+    child_model = load_model(child, dtype=dtype)
+    with shown_step("matching layers", 4 * len(made), "texts") as progress:
+        mapping = map_layers(parent_model, child_model, made, strategy, seed=seed, progress=progress)
+    write_json(out, mapping.to_dict())
+    console.print(f"{out}: child layer -> parent layer {list(mapping.parent_of)}; {mapping.verdict}")
+
+
+def project(
+    parent: ParentOption,
+    child: ChildOption,
+    map_file: Annotated[Path, typer.Option("--map", help="File written by `interp-xfer map`.")],
+    out: OutOption,
+    kind: Annotated[ProjectionKind, typer.Option(help="How widths are bridged.")] = "ridge",
+    dataset: DatasetOption = "gsm8k",
+    data_dir: DataDirOption = None,
+    n_texts: Annotated[int, typer.Option(help="Training problems whose texts the map is fitted on.")] = 512,
+    offset: Annotated[int, typer.Option(help="Training problems to pass over: those of pairs and calibration.")] = 160,
+    seed: SeedOption = 0,
+    dtype: DTypeOption = None,
+) -> None:
+    """Fit the linear maps from parent to child layers, on texts disjoint from the contrast pairs."""
+    from interp_xfer import fit_projection, get_task, load_model, load_problems, projection_texts
+    from interp_xfer.artifacts import read_json
+    from interp_xfer.layer_maps import LayerMap
+    from interp_xfer.model_maps import n_passes
+
+    mapping = LayerMap.from_dict(read_json(map_file))
+    texts = projection_texts(get_task(dataset), load_problems(dataset, "train", n_texts, data_dir, seed, offset))
+    parent_model = load_model(parent, dtype=dtype)
+    child_model = load_model(child, dtype=dtype)
+    total = len(texts) * n_passes(mapping, parent_model.d_model, child_model.d_model)
+    with shown_step(f"fitting the {kind} projection", total, "texts") as progress:
+        projection = fit_projection(
+            parent_model,
+            child_model,
+            texts,
+            mapping,
+            kind,
+            progress=progress,
+        )
+    projection.save(out)
+    fits = [p.diagnostics["r2"] for p in projection.maps.values() if "r2" in p.diagnostics]
+    quality = f", out-of-fold R2 {min(fits):.2f} to {max(fits):.2f}" if fits else ""
+    console.print(f"{out}: {len(projection.maps)} maps{quality}")
+
+
+def transfer(
+    concept: Annotated[Path, typer.Option(help="Directory written by `interp-xfer extract`.")],
+    map_file: Annotated[Path, typer.Option("--map", help="File written by `interp-xfer map`.")],
+    projection: Annotated[Path, typer.Option(help="Directory written by `interp-xfer project`.")],
+    child: ChildOption,
+    out: OutOption,
+    dataset: DatasetOption = "gsm8k",
+    data_dir: DataDirOption = None,
+    n_calibration: Annotated[int, typer.Option(help="Training problems that settle the sign.")] = 32,
+    offset: Annotated[int, typer.Option(help="Training problems to pass over: those of the pairs.")] = 128,
+    seed: SeedOption = 0,
+    dtype: DTypeOption = None,
+) -> None:
+    """Carry the concept into the child: map, unit length, sign from calibration pairs."""
+    from interp_xfer import calibrate, contrast_pairs, load_model, load_problems, transfer_concept
+    from interp_xfer.artifacts import read_json
+    from interp_xfer.concepts import ConceptVectors
+    from interp_xfer.layer_maps import LayerMap
+    from interp_xfer.model_maps import ProjectionSet
+
+    found = ConceptVectors.load(concept)
+    mapping = LayerMap.from_dict(read_json(map_file))
+    problems = load_problems(dataset, "train", n_calibration, data_dir, seed, offset)
+    pairs = contrast_pairs(problems, found.settings["kind"], seed)
+    child_model = load_model(child, dtype=dtype)
+    with shown_step("calibrating the child", 4 * len(pairs), "texts") as progress:
+        calibration = calibrate(child_model, pairs, progress=progress)
+    steering = transfer_concept(found, mapping, ProjectionSet.load(projection), calibration)
+    steering.save(out)
+    console.print(
+        f"{out}: {len(steering.steered_layers)} of {child_model.n_layers} child layers steered, "
+        f"{sum(steering.flipped)} signs turned round"
+    )

@@ -1,0 +1,94 @@
+"""Whole studies: demo, run, analyse, report."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from cli.display import console, print_cell, print_rows, shown_step
+from cli.options import parse_settings
+
+DEMO = {
+    "parent": "bundled:gemma-3-270m",
+    "child": "bundled:smollm2-135m-instruct",
+    "dataset": "sums",
+    "n_pairs": 64,
+    "n_fit_texts": 192,
+    "n_calibration": 24,
+    "n_validation": 16,
+    "n_test": 48,
+}
+"""The main job: two real models of different family, depth and width, offline after the downloads."""
+
+RunArgument = Annotated[Path, typer.Argument(help="Directory of a run.")]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the verbs of this file."""
+    for verb in (demo, run, analyse, report):
+        app.command(verb.__name__)(verb)
+
+
+def demo(
+    out: Annotated[Path, typer.Option("--out", help="Directory of the run.")] = Path("runs/demo"),
+    settings: Annotated[list[str] | None, typer.Option("--set", help="key=value, replaces a setting.")] = None,
+) -> None:
+    """The main job on the bundled models: extract, map, project, search, evaluate, report."""
+    from interp_xfer.studies.config import make_study
+
+    _run(make_study({**DEMO, **parse_settings(settings or [])}), out)
+
+
+def run(
+    study: Annotated[Path, typer.Argument(help="YAML file of study settings.")],
+    out: Annotated[Path | None, typer.Option("--out", help="Directory of the run; default runs/<file name>.")] = None,
+    settings: Annotated[list[str] | None, typer.Option("--set", help="key=value, replaces a setting.")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan and stop.")] = False,
+) -> None:
+    """One study from a YAML file; the same command resumes."""
+    from interp_xfer.studies.config import load_study
+
+    resolved = load_study(study, parse_settings(settings or []))
+    target = out or Path("runs") / study.stem
+    if dry_run:
+        rows = [(key, str(value)) for key, value in resolved.model_dump(mode="json").items()]
+        print_rows(f"{target}, cell {resolved.cell_key}", ("setting", "value"), rows)
+        return
+    _run(resolved, target)
+
+
+def analyse(
+    name: Annotated[str, typer.Argument(help="Name of an analysis; see `interp-xfer presets`.")],
+    run: RunArgument,
+) -> None:
+    """One analysis on a finished run: writes figures/<name>.html and .json."""
+    from analyses.registry import write_analysis
+
+    from interp_xfer.studies.run_store import RunStore
+
+    for path in write_analysis(name, RunStore(run)):
+        console.print(f"wrote {path}")
+
+
+def report(run: RunArgument) -> None:
+    """One self-contained page about a finished run."""
+    from analyses.report import write_report
+
+    from interp_xfer.studies.run_store import RunStore
+
+    console.print(f"wrote {write_report(RunStore(run))}")
+
+
+def _run(study: object, out: Path) -> None:
+    from analyses.report import write_report
+
+    from interp_xfer.studies.config import Study
+    from interp_xfer.studies.pipeline import run_study
+    from interp_xfer.studies.run_store import RunStore
+
+    assert isinstance(study, Study)
+    store = RunStore(out)
+    record = run_study(study, store, shown_step)
+    page = write_report(store)
+    print_cell(record)
+    console.print(f"results {store.cell(study)}\nreport  {page}")
