@@ -72,7 +72,7 @@ def require_same_model(expected: Fingerprint, found: Fingerprint, artifact: str)
         if field.name not in _DESCRIPTIVE and getattr(expected, field.name) != getattr(found, field.name)
     ]
     raise FingerprintError(
-        f"{artifact} was made for {expected}, but is used with {found}. They differ in: {'; '.join(differing)}. "
+        f"{artifact}: made for {expected}, but used with {found}. They differ in: {'; '.join(differing)}. "
         f"Load the model it was made for, or make the artifact again."
     )
 
