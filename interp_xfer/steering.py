@@ -159,7 +159,9 @@ def steer(
     steerer = Steerer(model, steering, operator, unit)
 
     def before(module: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        inputs = kwargs.get("input_ids", kwargs.get("inputs_embeds", args[0] if args else None))
+        # Some architectures pass the ids by position and the embeddings as None, some the other way round.
+        candidates = (kwargs.get("input_ids"), *args[:1], kwargs.get("inputs_embeds"))
+        inputs = next((given for given in candidates if given is not None), None)
         if inputs is None:
             raise SteeringError("the model was called without input_ids or inputs_embeds.")
         cache = kwargs.get("past_key_values")

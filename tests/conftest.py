@@ -1,0 +1,16 @@
+"""Tiny models, built once per run. Tests that change one build their own (`tiny_models.tiny`)."""
+
+import pytest
+
+
+@pytest.fixture(scope="session")
+def models():
+    """Architecture -> LoadedModel, built when first asked for."""
+    from tiny_models import tiny
+
+    class Models(dict):
+        def __missing__(self, architecture):
+            self[architecture] = tiny(architecture)
+            return self[architecture]
+
+    return Models()

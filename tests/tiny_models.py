@@ -1,0 +1,199 @@
+"""Tiny random models of every architecture, and tokenizers, built in memory: no hub, no mocks, the same every time.
+
+`interp_xfer` is imported inside functions, so that the runtime type checks are in place before it is.
+"""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import Any
+
+import torch
+
+VOCAB = 300
+N_LAYERS = 3
+D_MODEL = 32
+WINDOW = 6  # shorter than every prompt of the tests
+
+COMMON = {
+    "vocab_size": VOCAB,
+    "hidden_size": D_MODEL,
+    "intermediate_size": 48,
+    "num_hidden_layers": N_LAYERS,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "max_position_embeddings": 512,
+    # Ten times the usual spread: with less, random models repeat one token whatever they read.
+    "initializer_range": 0.3,
+    "bos_token_id": 0,
+    "eos_token_id": 1,
+    "pad_token_id": 2,
+    "tie_word_embeddings": False,
+}
+
+FAST = ("llama", "qwen2", "qwen3", "gemma2", "gemma3", "mistral", "phi3")
+"""Architectures that the sweep engine runs on its fast path."""
+SLOW = ("gpt_neox",)
+"""Architectures that it does not."""
+ARCHITECTURES = (*FAST, *SLOW)
+
+
+def config(architecture: str) -> Any:
+    """The configuration of a tiny model; sliding windows are shorter than prompts, soft caps low enough to matter."""
+    from transformers import (
+        Gemma2Config,
+        Gemma3TextConfig,
+        GPTNeoXConfig,
+        LlamaConfig,
+        MistralConfig,
+        Phi3Config,
+        Qwen2Config,
+        Qwen3Config,
+    )
+
+    sliding = ["sliding_attention", "full_attention", "sliding_attention"]
+    match architecture:
+        case "llama":
+            return LlamaConfig(**COMMON)
+        case "qwen2":
+            return Qwen2Config(**COMMON)
+        case "qwen3":
+            return Qwen3Config(
+                **COMMON, head_dim=16, use_sliding_window=True, sliding_window=WINDOW, layer_types=sliding
+            )
+        case "gemma2":
+            return Gemma2Config(
+                **COMMON,
+                head_dim=16,
+                query_pre_attn_scalar=12,
+                sliding_window=WINDOW,
+                layer_types=sliding,
+                attn_logit_softcapping=2.0,
+                final_logit_softcapping=3.0,
+            )
+        case "gemma3":
+            return Gemma3TextConfig(
+                **COMMON, head_dim=16, query_pre_attn_scalar=12, sliding_window=WINDOW, layer_types=sliding
+            )
+        case "mistral":
+            return MistralConfig(**COMMON, sliding_window=WINDOW)
+        case "phi3":
+            return Phi3Config(**COMMON, sliding_window=WINDOW)
+        case "gpt_neox":
+            return GPTNeoXConfig(**{key: value for key, value in COMMON.items() if key != "num_key_value_heads"})
+    raise ValueError(architecture)
+
+
+def hf_model(architecture: str, seed: int = 0) -> Any:
+    """A Hugging Face model; the same seed gives the same weights."""
+    from transformers import AutoModelForCausalLM
+
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        model = AutoModelForCausalLM.from_config(config(architecture), attn_implementation="eager").eval()
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            if parameter.ndim == 1:  # norms and biases, which initialisation leaves at one and zero
+                noise = torch.randn(parameter.shape, generator=generator)
+                parameter.add_(noise, alpha=0.3 if "norm" in name else 0.1)
+    return model.requires_grad_(False)
+
+
+def tiny(architecture: str, seed: int = 0, tokenizer: Any = None, reference: str | None = None) -> Any:
+    """A LoadedModel of its own, which a test may change."""
+    from interp_xfer.models import wrap_model
+
+    tokenizer = make_tokenizer() if tokenizer is None else tokenizer
+    return wrap_model(hf_model(architecture, seed), tokenizer, reference=reference or f"tiny/{architecture}-{seed}")
+
+
+CHATML = (
+    "{% for m in messages %}<|im_start|>{{ m['role'] }}\n{{ m['content'] }}<|im_end|>\n{% endfor %}"
+    "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+)
+CORPUS = (
+    "Question: Mia has 3 apples and Omar gives her 4 more. How many apples does she have now?\nAnswer: 3 + 4 = 7.",
+    "There are 12 marbles on a table and 5 in a bag. In all there are 12 + 5 = 17 marbles. The answer is 17.",
+    "user assistant system The answer is 8.\n\n",
+)
+OTHER_CORPUS = ("The quick brown fox jumps over the lazy dog, and there are many more of the other things it has.",)
+
+
+def make_tokenizer(chat: bool = True, corpus: Sequence[str] = CORPUS) -> Any:
+    """A byte-level BPE tokenizer with at most VOCAB tokens. Another corpus cuts texts at other places."""
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
+    from transformers import PreTrainedTokenizerFast
+
+    backend = Tokenizer(models.BPE())
+    backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    backend.decoder = decoders.ByteLevel()
+    special = ["<s>", "<|im_end|>", "<pad>", "<|im_start|>"]
+    trainer = trainers.BpeTrainer(
+        vocab_size=VOCAB,
+        special_tokens=special,
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
+    )
+    backend.train_from_iterator([*corpus] * 3, trainer)
+    backend.post_processor = processors.TemplateProcessing(single="<s> $A", special_tokens=[("<s>", 0)])
+    return PreTrainedTokenizerFast(
+        tokenizer_object=backend,
+        bos_token="<s>",
+        eos_token="<|im_end|>",
+        pad_token="<pad>",
+        additional_special_tokens=["<|im_start|>"],
+        chat_template=CHATML if chat else None,
+    )
+
+
+def random_steering(model: Any, seed: int = 0, layers: Sequence[int] | None = None, norm: float = 8.0) -> Any:
+    """Random unit vectors for some layers (default: all) of a model, and residual norms near `norm`."""
+    from interp_xfer.layer_maps import LayerMap
+    from interp_xfer.prompt_hashes import PromptHashes
+    from interp_xfer.vectors import SteeringVectors
+
+    layers = range(model.n_layers) if layers is None else layers
+    generator = torch.Generator().manual_seed(seed)
+    vectors = torch.nn.functional.normalize(torch.randn(model.n_layers, model.d_model, generator=generator), dim=1)
+    parent_of = tuple(layer if layer in layers else None for layer in range(model.n_layers))
+    vectors = vectors * torch.tensor([[float(layer in layers)] for layer in range(model.n_layers)])
+    return SteeringVectors(
+        vectors=vectors,
+        residual_norms=norm * (1 + torch.arange(model.n_layers) / 2),
+        layer_map=LayerMap(parent_of, model.n_layers, "manual"),
+        child=model.fingerprint,
+        parent=replace(model.fingerprint, reference="tiny/parent"),
+        flipped=(False,) * model.n_layers,
+        concept={"kind": "random", "explained_variance": [None] * model.n_layers},
+        projection={"kind": "none"},
+        prompts=PromptHashes(frozenset({"00aa", "11bb"})),
+    )
+
+
+@contextmanager
+def unchecked() -> Iterator[None]:
+    """Without the runtime type checks of the tests, which refuse before the code can: what a user sees."""
+    import jaxtyping
+
+    jaxtyping.config.update("jaxtyping_disable", True)
+    try:
+        yield
+    finally:
+        jaxtyping.config.update("jaxtyping_disable", False)
+
+
+def random_ids(n: int, length: int, seed: int = 0) -> torch.Tensor:
+    """(n, length) token ids without special tokens."""
+    return torch.randint(4, VOCAB, (n, length), generator=torch.Generator().manual_seed(seed))
+
+
+def token_prompts(suffix_lengths: Sequence[int], prefix: int = 0, seed: int = 0) -> list[Any]:
+    """Random prompts with one shared random prefix."""
+    from interp_xfer.generation import TokenPrompt
+
+    shared = tuple(random_ids(1, max(prefix, 1), seed + 1000)[0, :prefix].tolist())
+    return [
+        TokenPrompt(f"q{i}", shared, tuple(random_ids(1, length, seed + i)[0].tolist()))
+        for i, length in enumerate(suffix_lengths)
+    ]
