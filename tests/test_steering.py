@@ -6,7 +6,17 @@ from dataclasses import replace
 
 import pytest
 import torch
-from tiny_models import ARCHITECTURES, D_MODEL, N_LAYERS, hf_model, random_ids, random_steering, tiny, unchecked
+from tiny_models import (
+    ARCHITECTURES,
+    D_MODEL,
+    N_LAYERS,
+    cached_logits,
+    hf_model,
+    random_ids,
+    random_steering,
+    tiny,
+    unchecked,
+)
 
 from interp_xfer.errors import ConfigError, FingerprintError, SteeringError
 from interp_xfer.operators import OPERATORS
@@ -47,25 +57,6 @@ def by_hand_positions(scope, mask, is_prompt):
             "generated": real[-1:] if is_prompt else real,
         }[scope]
         out[row, chosen] = 1
-    return out
-
-
-def cached_logits(hf, ids, mask, new, before=lambda mask, is_prompt: None):
-    """Logits of the prompt and of one cached pass for each new token."""
-    from transformers import DynamicCache
-
-    cache = DynamicCache(config=hf.config)
-    out = []
-    for step in range(new.shape[1] + 1):
-        inputs = ids if step == 0 else new[:, step - 1 : step]
-        if step:
-            mask = torch.cat([mask, torch.ones_like(mask[:, :1])], dim=1)
-        positions = (mask.cumsum(1) - 1).clamp(min=0)[:, -inputs.shape[1] :]
-        before(mask[:, -inputs.shape[1] :], step == 0)
-        result = hf(
-            input_ids=inputs, attention_mask=mask, position_ids=positions, past_key_values=cache, use_cache=True
-        )
-        out.append(result.logits)
     return out
 
 

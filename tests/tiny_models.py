@@ -3,7 +3,7 @@
 `interp_xfer` is imported inside functions, so that the runtime type checks are in place before it is.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
@@ -197,3 +197,31 @@ def token_prompts(suffix_lengths: Sequence[int], prefix: int = 0, seed: int = 0)
         TokenPrompt(f"q{i}", shared, tuple(random_ids(1, length, seed + i)[0].tolist()))
         for i, length in enumerate(suffix_lengths)
     ]
+
+
+def cached_logits(
+    hf: Any,
+    ids: torch.Tensor,
+    mask: torch.Tensor,
+    new: torch.Tensor,
+    before: Callable[[torch.Tensor, bool], None] = lambda mask, is_prompt: None,
+) -> list[torch.Tensor]:
+    """Logits of a padded prompt, and of one cached pass for each column of `new`.
+
+    `before(mask of the pass, whether it is the prompt)` is called ahead of each pass.
+    """
+    from transformers import DynamicCache
+
+    cache = DynamicCache(config=hf.config)
+    out = []
+    for step in range(new.shape[1] + 1):
+        inputs = ids if step == 0 else new[:, step - 1 : step]
+        if step:
+            mask = torch.cat([mask, torch.ones_like(mask[:, :1])], dim=1)
+        positions = (mask.cumsum(1) - 1).clamp(min=0)[:, -inputs.shape[1] :]
+        before(mask[:, -inputs.shape[1] :], step == 0)
+        result = hf(
+            input_ids=inputs, attention_mask=mask, position_ids=positions, past_key_values=cache, use_cache=True
+        )
+        out.append(result.logits)
+    return out

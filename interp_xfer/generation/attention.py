@@ -50,7 +50,7 @@ def partial_attention(
     key: Float[Tensor, "batch kv keys d_head"],
     value: Float[Tensor, "batch kv keys d_head"],
     spec: AttentionSpec,
-    visible: Bool[Tensor, "batch #kv queries keys"] | None,
+    visible: Bool[Tensor, "#batch #kv #queries keys"] | None,
 ) -> PartialAttention:
     """Attention over one part of the keys.
 

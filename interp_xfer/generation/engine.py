@@ -44,6 +44,7 @@ from interp_xfer.vectors import SteeringVectors
 _REFILL_SHARE = 0.25
 # Padded tokens of one pass over new prompts; bounds the attention scores.
 _PROMPT_TOKENS = 2048
+_FAST_PATH = "shared prefix"
 
 
 @dataclass
@@ -93,11 +94,14 @@ class SweepEngine:
         self._steerer = None if steering is None else Steerer(model, steering, operator, unit)
         self._budget = default_budget(model.device) if max_memory is None else max_memory
         self._prefixes: OrderedDict[tuple[tuple[int, ...], float], PrefixKV] = OrderedDict()
-        problem = stock_attention_problem(model)
-        self.path = "shared prefix" if problem is None else f"Hugging Face generate, one strength at a time ({problem})"
-        """Which path generation takes, and why not the fast one."""
         self.forward_tokens = 0
         """Tokens that went through the model so far, padding included."""
+
+    @property
+    def path(self) -> str:
+        """Which path generation takes now, and why not the fast one; hooks may come and go."""
+        problem = stock_attention_problem(self.model)
+        return _FAST_PATH if problem is None else f"Hugging Face generate, one strength at a time ({problem})"
 
     def generate(
         self,
@@ -124,7 +128,7 @@ class SweepEngine:
         if self._steerer is None and any(strengths):
             raise SteeringError(f"strengths {list(strengths)} need steering vectors; without them only 0 can be run.")
         check_fits(self.model, prompts, max_new_tokens)
-        if not self.path.startswith("shared"):
+        if self.path != _FAST_PATH:
             return [
                 reference_generate(
                     self.model, prompts, self.steering, strength, operator=self.operator, tokens=self.tokens,
@@ -132,23 +136,29 @@ class SweepEngine:
                 )
                 for strength in strengths
             ]  # fmt: skip
-        # Strength by strength, so that few prefixes are in use at once; long prompts together, to pad little.
-        waiting = [
-            _Row(prompt, i, strength, k)
-            for k, strength in enumerate(strengths)
-            for i, prompt in sorted(enumerate(prompts), key=lambda item: -len(item[1].suffix))
-        ]
-        if not waiting:
-            return [[] for _ in strengths]
-        longest_prefix = max(len(prompt.prefix) for prompt in prompts)
-        width = max(len(prompt.suffix) for prompt in prompts) + max_new_tokens
-        slots = plan_rows(self.model, self._budget, longest_prefix, width, len(waiting))
-        run = _Run(self, waiting, slots, width, max_new_tokens, is_complete, progress)
+        # Positions and windows count from the end of the prefix: rows of one batch have prefixes of one length.
+        groups: dict[int, list[int]] = {}
+        for index, prompt in enumerate(prompts):
+            groups.setdefault(len(prompt.prefix), []).append(index)
+        plans = []
+        for length, members in groups.items():
+            width = max(len(prompts[i].suffix) for i in members) + max_new_tokens
+            slots = plan_rows(self.model, self._budget, length, width, len(members) * len(strengths))
+            plans.append((members, slots, width))
+        finished: dict[tuple[int, int], Generation] = {}
         with torch.inference_mode(), self._fast_forward():
-            while run.waiting or run.active:
-                run.admit()
-                run.decode()
-        return [[run.finished[k, i] for i in range(len(prompts))] for k in range(len(strengths))]
+            for members, slots, width in plans:
+                # Strength by strength, so that few prefixes are in use at once; long prompts together, to pad little.
+                waiting = [
+                    _Row(prompts[i], i, strength, k)
+                    for k, strength in enumerate(strengths)
+                    for i in sorted(members, key=lambda index: -len(prompts[index].suffix))
+                ]
+                run = _Run(self, waiting, finished, slots, width, max_new_tokens, is_complete, progress)
+                while run.waiting or run.active:
+                    run.admit()
+                    run.decode()
+        return [[finished[k, i] for i in range(len(prompts))] for k in range(len(strengths))]
 
     def prefix(self, ids: tuple[int, ...], strength: float) -> PrefixKV:
         """Keys and values of a prefix at a strength, run at the first call and kept while the budget allows."""
@@ -205,12 +215,13 @@ class SweepEngine:
 
 
 class _Run:
-    """One call of `SweepEngine.generate`: the rows waiting, in the batch, and finished."""
+    """One call of `SweepEngine.generate` for prefixes of one length: the rows waiting, in the batch, and finished."""
 
     def __init__(
         self,
         engine: SweepEngine,
         waiting: list[_Row],
+        finished: dict[tuple[int, int], Generation],
         slots: int,
         width: int,
         max_new_tokens: int,
@@ -221,7 +232,8 @@ class _Run:
         self.engine, self.model = engine, model
         self.waiting = waiting[::-1]  # taken from the end
         self.active: list[_Row] = []  # row i has slot i
-        self.finished: dict[tuple[int, int], Generation] = {}
+        self.finished = finished
+        self._prefix_length = len(waiting[0].prompt.prefix)
         self._slots, self._max_new_tokens = slots, max_new_tokens
         self._is_complete, self._progress = is_complete, progress
         self._ends = end_tokens(model)
@@ -241,11 +253,10 @@ class _Run:
     def _admit_some(self, free: int) -> None:
         new: list[_Row] = []
         width = 0
-        prefix_length = len(self.waiting[-1].prompt.prefix)
         while self.waiting and len(new) < free:
             row = self.waiting[-1]
             width = max(width, len(row.prompt.suffix))
-            if new and (width * (len(new) + 1) > _PROMPT_TOKENS or len(row.prompt.prefix) != prefix_length):
+            if new and width * (len(new) + 1) > _PROMPT_TOKENS:
                 break
             new.append(self.waiting.pop())
         device = self.model.device
@@ -254,8 +265,8 @@ class _Run:
         for index, row in enumerate(new):
             input_ids[index, : len(row.prompt.suffix)] = torch.tensor(row.prompt.suffix, device=device)
         real = torch.arange(width, device=device) < lengths[:, None]
-        step = PromptStep(self._cache, len(self.active), self._segments_of(new), prefix_length)
-        position_ids = (prefix_length + torch.arange(width, device=device)).expand(len(new), -1)
+        step = PromptStep(self._cache, len(self.active), self._segments_of(new), self._prefix_length)
+        position_ids = (self._prefix_length + torch.arange(width, device=device)).expand(len(new), -1)
         positions = scope_positions(self.engine.tokens, real, is_prompt=True)
         hidden = self.engine.forward(step, input_ids, position_ids, [row.strength for row in new], positions)
         for row in new:
@@ -269,17 +280,20 @@ class _Run:
         if not self.active:
             return
         device = self.model.device
-        prefix_length = len(self.active[0].prompt.prefix)
         if self._segments is None:
             self._segments = self._segments_of(self.active)
         lengths = torch.tensor([row.length for row in self.active], device=device)
         longest = max(row.length for row in self.active)
-        step = DecodeStep(self._cache, lengths, longest, self._segments, prefix_length)
+        step = DecodeStep(self._cache, lengths, longest, self._segments, self._prefix_length)
         input_ids = torch.tensor([[row.last] for row in self.active], device=device)
         real = torch.ones_like(input_ids, dtype=torch.bool)
         positions = scope_positions(self.engine.tokens, real, is_prompt=False)
         hidden = self.engine.forward(
-            step, input_ids, prefix_length + lengths[:, None], [row.strength for row in self.active], positions
+            step,
+            input_ids,
+            self._prefix_length + lengths[:, None],
+            [row.strength for row in self.active],
+            positions,
         )
         for row in self.active:
             row.length += 1
@@ -294,8 +308,11 @@ class _Run:
         done = []
         for row, text, is_finite in zip(rows, texts, finite, strict=True):
             if reason := self._stop_reason(row, text, is_finite):
-                ids_kept = row.token_ids if is_finite else row.token_ids[:-1]
-                self.finished[row.strength_index, row.prompt_index] = Generation(text, tuple(ids_kept), reason)
+                if not is_finite:  # the token chosen from NaN means nothing
+                    row.token_ids.pop()
+                    text = self.model.tokenizer.decode(row.token_ids, skip_special_tokens=True)
+                    self._cache.clear(self.active.index(row))
+                self.finished[row.strength_index, row.prompt_index] = Generation(text, tuple(row.token_ids), reason)
                 done.append(id(row))
         if done:
             self._remove(set(done))

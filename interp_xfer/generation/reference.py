@@ -47,6 +47,7 @@ def reference_generate(
             model, steering, strength=strength, operator=operator, tokens=tokens, unit=unit
         )  # fmt: skip
         stop = _StopWhenComplete(model.tokenizer, input_ids.shape[1], is_complete)
+        watch = _WatchLogits(input_ids.shape[1], len(batch))
         with steered:
             ids = model.hf.generate(
                 input_ids=input_ids,
@@ -56,8 +57,10 @@ def reference_generate(
                 pad_token_id=model.tokenizer.pad_token_id,
                 eos_token_id=sorted(ends),
                 stopping_criteria=[stop],
+                logits_processor=[watch],
             )
-        out += [_cut(row, model.tokenizer, ends, is_complete) for row in ids[:, input_ids.shape[1] :].tolist()]
+        rows = ids[:, input_ids.shape[1] :].tolist()
+        out += [_cut(*row, model.tokenizer, ends, is_complete) for row in zip(rows, watch.n_finite, strict=True)]
         progress(len(batch))
     return out
 
@@ -75,9 +78,29 @@ class _StopWhenComplete:
         return torch.tensor([self._is_complete(text) for text in texts], device=input_ids.device)
 
 
-def _cut(ids: list[int], tokenizer: Any, ends: frozenset[int], is_complete: IsComplete | None) -> Generation:
-    """One row of `generate`, without the padding that follows its end."""
+class _WatchLogits:
+    """Logits processor of transformers that changes nothing: counts the tokens each row chose from finite logits."""
+
+    def __init__(self, prompt_length: int, rows: int) -> None:
+        self._start = prompt_length
+        self.n_finite: list[int | None] = [None] * rows
+        """None: all of them."""
+
+    def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
+        for row in (~scores.amax(dim=-1).isfinite()).nonzero()[:, 0].tolist():
+            if self.n_finite[row] is None:
+                self.n_finite[row] = input_ids.shape[1] - self._start
+        return scores
+
+
+def _cut(
+    ids: list[int], n_finite: int | None, tokenizer: Any, ends: frozenset[int], is_complete: IsComplete | None
+) -> Generation:
+    """One row of `generate`, without the padding that follows its end, or the tokens after its logits broke down."""
     for length in range(1, len(ids) + 1):
+        if length - 1 == n_finite:
+            kept = ids[:n_finite]
+            return Generation(tokenizer.decode(kept, skip_special_tokens=True), tuple(kept), "degenerate")
         reason: StopReason | None = "eos" if ids[length - 1] in ends else None
         text = tokenizer.decode(ids[:length], skip_special_tokens=True)
         if reason is None and is_complete is not None and is_complete(text):

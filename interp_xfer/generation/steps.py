@@ -54,6 +54,11 @@ class SlotCache:
         self.keys = [torch.zeros(shape, dtype=dtype, device=device) for _ in range(n_layers)]
         self.values = [torch.zeros(shape, dtype=dtype, device=device) for _ in range(n_layers)]
 
+    def clear(self, slot: int) -> None:
+        """Zero one row that may hold NaN, which the row that takes its place would mask but not erase."""
+        for tensor in (*self.keys, *self.values):
+            tensor[slot] = 0
+
     def move(self, source: int, target: int, length: int) -> None:
         """Copy the first `length` tokens of one row over another."""
         for tensor in (*self.keys, *self.values):
