@@ -1,0 +1,176 @@
+"""Which questions were gained and lost, with the texts side by side.
+
+A small net change can hide many answers that changed both ways. Gained: wrong at baseline, right in the arm; lost: the
+reverse. Equal numbers of both are what chance alone gives (McNemar's test).
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import plotly.graph_objects as go
+
+from analyses import style
+from analyses.cells import Cell, load_cells
+from analyses.style import Panel
+from analyses.tables import distinct
+from interp_xfer.errors import ArtifactError
+from interp_xfer.studies.run_store import RunStore
+
+
+@dataclass(frozen=True)
+class Row:
+    """Counts of one cell and arm."""
+
+    key: str
+    label: str
+    arm: str
+    strength: float | None
+    n: int
+    gained: int
+    lost: int
+    still_right: int
+    still_wrong: int
+
+
+@dataclass(frozen=True)
+class Flip:
+    """One question whose correctness changed."""
+
+    key: str
+    label: str
+    arm: str
+    strength: float | None
+    """Strength of the text shown; None for the vote."""
+    gained: bool
+    problem_id: str
+    question: str
+    reference: str
+    baseline_text: str
+    baseline_answer: str | None
+    text: str
+    answer: str | None
+
+
+@dataclass(frozen=True)
+class Flips:
+    """Counts by cell and arm, and the texts of the changed questions."""
+
+    rows: tuple[Row, ...]
+    flips: tuple[Flip, ...]
+    missing: tuple[str, ...]
+
+
+def compute(store: RunStore, texts_per_cell: int = 1000) -> Flips:
+    """Changed questions of every cell, at lambda* and for the vote.
+
+    Arguments:
+        store: the run.
+        texts_per_cell: at most so many changed questions keep their texts, in the order of the test; counts are
+            always of all.
+    Raises: ArtifactError if the run has no finished cell.
+    """
+    rows: list[Row] = []
+    flips: list[Flip] = []
+    missing = []
+    for cell in load_cells(store):
+        try:
+            items = [item for item in store.read_items(cell.key) if item["split"] == "test"]
+        except ArtifactError:
+            missing.append(f"{cell.label}: the single answers are missing")
+            continue
+        baseline = {item["problem_id"]: item for item in items if item["arm"] == "sweep" and item["strength"] == 0}
+        if not baseline:
+            missing.append(f"{cell.label}: there are no baseline answers to compare with")
+            continue
+        kept = 0
+        for arm, strength, answers in _arms(cell, items):
+            pairs = [(baseline[item["problem_id"]], item) for item in answers if item["problem_id"] in baseline]
+            changed = [(before, after) for before, after in pairs if before["correct"] != after["correct"]]
+            gained = sum(after["correct"] for _, after in changed)
+            right = sum(before["correct"] and after["correct"] for before, after in pairs)
+            lost = len(changed) - gained
+            rows.append(
+                Row(
+                    cell.key, cell.label, arm, strength, len(pairs), gained, lost, right,
+                    len(pairs) - len(changed) - right,
+                )
+            )  # fmt: skip
+            for before, after in changed[: max(0, texts_per_cell - kept)]:
+                flips.append(_flip(cell, arm, before, after))
+            kept += len(changed)
+        if not any(row.key == cell.key for row in rows):
+            missing.append(f"{cell.label}: there are no answers of lambda* or the vote")
+    return Flips(tuple(rows), tuple(flips), tuple(missing))
+
+
+def figure(table: Flips) -> go.Figure:
+    """Gained to the right, lost to the left, one bar per cell and arm."""
+    if not table.rows:
+        return style.empty_figure("No changed questions to draw: " + "; ".join(table.missing))
+    arms = distinct(row.arm for row in table.rows)
+    cells = distinct(row.label for row in table.rows)
+    height = 60 + 24 * len(cells) * len(arms)
+    out = style.panels([Panel("Questions lost (left) and gained (right)", "questions", "", height)], columns=1)
+    several = len(cells) > 1
+    edge = 1.0
+    for gained, colour, name in ((False, style.VERMILLION, "lost"), (True, style.BLUE, "gained")):
+        for row_set in [table.rows]:
+            counts = [row.gained if gained else row.lost for row in row_set]
+            edge = max(edge, *counts)
+            out.add_bar(
+                x=[count if gained else -count for count in counts],
+                y=[_bar(row, several) for row in row_set], orientation="h", name=name, marker={"color": colour},
+                text=[str(count) for count in counts], textposition="outside", cliponaxis=False, textangle=0,
+                hovertemplate="%{y}: %{text} " + name + "<extra></extra>", **style.axes(0),
+            )  # fmt: skip
+    step = max(1, round(edge / 4))
+    ticks = list(range(-5 * step, 5 * step + 1, step))
+    out.update_layout(
+        barmode="overlay",
+        xaxis={
+            "range": [-1.2 * edge, 1.2 * edge], "zeroline": True, "zerolinewidth": 2, "tickvals": ticks,
+            "ticktext": [str(abs(tick)) for tick in ticks],
+        },
+        yaxis={"autorange": "reversed", "type": "category"},
+    )  # fmt: skip
+    return out
+
+
+def describe(table: Flips) -> str:
+    """The numbers that matter, in one or two sentences."""
+    parts = [
+        f"{row.label}, {style.ARM_NAMES[row.arm]}: {row.gained} gained and {row.lost} lost of {row.n}; "
+        f"{row.still_right} right and {row.still_wrong} wrong both times."
+        for row in table.rows[:4]
+    ]
+    return " ".join(parts) + (f" And {len(table.rows) - 4} more rows." if len(table.rows) > 4 else "")
+
+
+def _bar(row: Row, several: bool) -> str:
+    arm = style.ARM_NAMES[row.arm]
+    return style.plain(f"{row.label}, {arm}" if several else arm)
+
+
+def _arms(cell: Cell, items: Sequence[dict[str, Any]]) -> list[tuple[str, float | None, list[dict[str, Any]]]]:
+    star = [item for item in items if item["arm"] == "sweep" and item["strength"] == cell.lambda_star]
+    vote = [item for item in items if item["arm"] == "vote"]
+    found = [("lambda_star", cell.lambda_star, star), ("vote", None, vote)]
+    return [entry for entry in found if entry[2]]
+
+
+def _flip(cell: Cell, arm: str, before: dict[str, Any], after: dict[str, Any]) -> Flip:
+    return Flip(
+        key=cell.key,
+        label=cell.label,
+        arm=arm,
+        strength=after["strength"],
+        gained=bool(after["correct"]),
+        problem_id=str(after["problem_id"]),
+        question=str(after["question"]),
+        reference=str(after["reference"]),
+        baseline_text=str(before["text"]),
+        baseline_answer=before["parsed"],
+        text=str(after["text"]),
+        answer=after["parsed"],
+    )

@@ -1,0 +1,117 @@
+"""Where the numbers of a run come from: models, settings, versions, seconds, prompt, command."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from analyses.cells import Cell, varying_settings
+from analyses.tables import distinct
+
+
+@dataclass(frozen=True)
+class Model:
+    """A model as it was loaded."""
+
+    role: str
+    reference: str
+    fields: tuple[tuple[str, str], ...]
+    licence: str | None
+    licence_url: str | None
+    """Known for bundled models."""
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """Of a run; names and values are plain text."""
+
+    models: tuple[Model, ...]
+    settings: tuple[tuple[str, str], ...]
+    versions: tuple[tuple[str, str], ...]
+    seconds: tuple[tuple[str, str], ...]
+    keys: tuple[tuple[str, str], ...]
+    """Label and key of each cell."""
+    prompts: tuple[tuple[str, str], ...]
+    """Label and text of the first rendered prompt, one per data set and child."""
+    command: str
+
+
+_SHOWN_PROMPTS = 3
+_SHOWN_FIELDS = (
+    "revision", "architecture", "n_layers", "d_model", "dtype", "weights", "tokenizer", "chat_template",
+    "weight_processing",
+)  # fmt: skip
+
+
+def provenance(cells: Sequence[Cell]) -> Provenance:
+    """What is needed to judge and repeat the run."""
+    return Provenance(
+        models=_models(cells),
+        settings=_settings(cells),
+        versions=_joined(cells, "versions"),
+        seconds=_seconds(cells),
+        keys=tuple((cell.label, cell.key) for cell in cells),
+        prompts=_prompts(cells),
+        command="interp-xfer run study.yaml",
+    )
+
+
+def _models(cells: Sequence[Cell]) -> tuple[Model, ...]:
+    # Not imported at the top: the registry of bundled models comes with the code that loads models.
+    from interp_xfer.models.bundled import BUNDLED
+
+    out: dict[str, Model] = {}
+    for cell in cells:
+        for role in ("parent", "child"):
+            values: dict[str, Any] = cell.record.get(role) or {"reference": cell.settings.get(role, "unknown")}
+            reference = str(values.get("reference", "unknown"))
+            bundled = BUNDLED.get(reference.removeprefix("bundled:")) if reference.startswith("bundled:") else None
+            fields = tuple((name, str(values[name])) for name in _SHOWN_FIELDS if values.get(name) is not None)
+            known = repr((role, reference, fields))
+            out[known] = Model(
+                role, reference, fields, bundled.licence if bundled else None, bundled.licence_url if bundled else None
+            )
+    return tuple(out.values())
+
+
+def _settings(cells: Sequence[Cell]) -> tuple[tuple[str, str], ...]:
+    varying = varying_settings(cells)
+    out = []
+    for name in {name: None for cell in cells for name in cell.settings}:
+        values = distinct(_text(cell.settings.get(name)) for cell in cells)
+        shown = "; ".join(values[:12]) + (f"; and {len(values) - 12} more" if len(values) > 12 else "")
+        out.append((name, f"{shown} (differs between cells)" if name in varying else shown))
+    return tuple(out)
+
+
+def _joined(cells: Sequence[Cell], field: str) -> tuple[tuple[str, str], ...]:
+    names = {name: None for cell in cells for name in cell.record.get(field) or {}}
+    return tuple(
+        (name, ", ".join(distinct(str((cell.record.get(field) or {}).get(name, "missing")) for cell in cells)))
+        for name in names
+    )
+
+
+def _seconds(cells: Sequence[Cell]) -> tuple[tuple[str, str], ...]:
+    names = {name: None for cell in cells for name in cell.record.get("wall_s") or {}}
+    out = []
+    for name in names:
+        values = [float(found[name]) for cell in cells if name in (found := cell.record.get("wall_s") or {})]
+        text = f"{sum(values):.1f}" + (f" over {len(values)} cells" if len(values) > 1 else "")
+        out.append((name.replace("_", " "), text))
+    return tuple(out)
+
+
+def _prompts(cells: Sequence[Cell]) -> tuple[tuple[str, str], ...]:
+    out: dict[tuple[str, str], tuple[str, str]] = {}
+    for cell in cells:
+        if cell.record.get("first_prompt"):
+            out.setdefault((cell.child, cell.dataset), (f"{cell.child}, {cell.dataset}", cell.record["first_prompt"]))
+    return tuple(out.values())[:_SHOWN_PROMPTS]
+
+
+def _text(value: Any) -> str:
+    return (
+        ", ".join(f"{item:g}" if isinstance(item, float) else str(item) for item in value)
+        if isinstance(value, list)
+        else ("none" if value is None else str(value))
+    )

@@ -1,0 +1,114 @@
+"""The analyses by name: one file per question, each with `compute(store) -> table` and `figure(table) -> Figure`."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import plotly.graph_objects as go
+
+from analyses import concept_profile, flips, inference_scaling, lambda_robustness, results_table, transfer_profile
+from analyses.tables import Table
+from interp_xfer.errors import ConfigError
+from interp_xfer.studies.run_store import RunStore
+
+
+@dataclass(frozen=True)
+class Analysis:
+    """One question to a run."""
+
+    name: str
+    question: str
+    """Title of the figure."""
+    compute: Callable[[RunStore], Table]
+    figure: Callable[[Any], go.Figure]
+    describe: Callable[[Any], str]
+    """The key numbers of a table in words: the figure's text alternative."""
+    caption: str
+    """How to read the figure."""
+    null: str
+    """What the figure looks like when there is no effect."""
+
+
+ANALYSES: dict[str, Analysis] = {
+    analysis.name: analysis
+    for analysis in (
+        Analysis(
+            "results-table",
+            "What came out, and what was published?",
+            results_table.compute,
+            results_table.figure,
+            results_table.describe,
+            "Each dot is the change in accuracy at the chosen strength λ* against the unsteered baseline on the same "
+            "test questions, with its paired 95 % interval; open diamonds are published changes for the same parent, "
+            "child and data set.",
+            "Without an effect, dots scatter on both sides of 0 and about 19 of 20 intervals cover it; one cell in 20 "
+            "reaches p < .05 by luck.",
+        ),
+        Analysis(
+            "lambda-robustness",
+            "How do answers change with the strength?",
+            lambda_robustness.compute,
+            lambda_robustness.figure,
+            lambda_robustness.describe,
+            "Solid: test, dashed: validation; bands are 95 % Wilson intervals, dotted lines the unsteered baselines, "
+            "the star is λ*, chosen on validation. The same accuracies are drawn over the length of the shift that was "
+            "applied: if models differ over strength but agree there, the difference was the length of their residual "
+            "streams.",
+            "Without an effect the curve stays inside the band around the baseline. The best of many strengths lies "
+            "above the baseline by luck: with 18 strengths and 1,319 questions by 1 to 2 points.",
+        ),
+        Analysis(
+            "inference-scaling",
+            "What do λ* and the vote over strengths change?",
+            inference_scaling.compute,
+            inference_scaling.figure,
+            inference_scaling.describe,
+            "Bars: accuracy with 95 % Wilson intervals. Points: paired change from the baseline with 95 % interval and "
+            "exact McNemar p. The curve shows the vote over k strengths, the mean and range over sets of k.",
+            "Without an effect the intervals cover 0. A vote spends one generation for every strength, and voting "
+            "among noisy answers gains without any steering; compare it with a vote among unsteered samples at "
+            "equal k.",
+        ),
+        Analysis(
+            "flips",
+            "Which questions were gained and lost?",
+            flips.compute,
+            flips.figure,
+            flips.describe,
+            "Right: questions that were wrong at baseline and became right; left: the reverse.",
+            "Without an effect, both bars are of about equal length, whatever their length.",
+        ),
+        Analysis(
+            "concept-profile",
+            "Where in the parent is the concept?",
+            concept_profile.compute,
+            concept_profile.figure,
+            concept_profile.describe,
+            "Share of the variance of the contrast differences along the concept direction, per parent layer, and its "
+            "cosine with the mean difference: near 1, the direction is the labelled concept, near 0 a nuisance axis.",
+            "A random direction explains a share of one over the width, and has a cosine near 0.",
+        ),
+        Analysis(
+            "transfer-profile",
+            "How was the concept carried into the child?",
+            transfer_profile.compute,
+            transfer_profile.figure,
+            transfer_profile.describe,
+            "Per child layer: the parent layer it was fed from, how much of its activation the map predicts on texts "
+            "it was not fitted on (R²), and the median length of its residual stream. Open triangles: the mapped "
+            "direction pointed the wrong way on the child's own labelled pairs and was turned round.",
+            "A map between unrelated layers has an R² of 0 or less. A direction without meaning in the child is turned "
+            "round at half of the layers.",
+        ),
+    )
+}
+
+
+def get_analysis(name: str) -> Analysis:
+    """The analysis of that name.
+
+    Raises: ConfigError for an unknown name, with the names there are.
+    """
+    if name not in ANALYSES:
+        raise ConfigError(f"there is no analysis {name!r}; choose from {', '.join(ANALYSES)}.")
+    return ANALYSES[name]

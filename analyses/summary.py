@@ -1,0 +1,171 @@
+"""What a run shows, in words made from its numbers.
+
+The words follow the intervals: where the paired 95 % interval covers 0 and the exact test agrees, there is "no
+detectable effect", whatever the sign of the estimate, and the smallest effect that so many questions could have shown
+is named.
+"""
+
+from collections.abc import Sequence
+from statistics import median
+
+from scipy.stats import binomtest
+
+from analyses import style
+from analyses.cells import Arm, Cell, Difference
+from analyses.results_table import ALPHA
+from interp_xfer.sample_size import minimum_detectable_effect
+
+_ASSUMED_DISCORDANCE = 0.1
+
+
+def summary(cells: Sequence[Cell]) -> tuple[str, ...]:
+    """Paragraphs of plain text.
+
+    Arguments:
+        cells: of one run, at least one.
+    """
+    return _one(cells[0]) if len(cells) == 1 else _many(cells)
+
+
+def verdict(difference: Difference) -> str:
+    """What a paired difference allows to say."""
+    covers_zero = difference.low <= 0 <= difference.high
+    clear = difference.p_value < ALPHA
+    if covers_zero and not clear:
+        return "no detectable effect"
+    if covers_zero or not clear:
+        return "not settled (interval and exact test disagree)"
+    return "a gain" if difference.delta > 0 else "a loss"
+
+
+def detectable(difference: Difference) -> str:
+    """The smallest effect that so many questions find, in words."""
+    changed = difference.broken + difference.fixed
+    share = changed / difference.n if changed else _ASSUMED_DISCORDANCE
+    effect = minimum_detectable_effect(difference.n, share)
+    how = (
+        f"{style.percent(share)} of the answers changing"
+        if changed
+        else f"{style.percent(share)} of the answers changing (assumed, as none did)"
+    )
+    text = f"With {difference.n} questions and {how}, "
+    if effect >= share:
+        return text + (
+            "no effect can be found reliably: even changes in one direction only would be missed more than once in "
+            "five times."
+        )
+    return text + f"an effect of about ±{100 * effect:.1f} points is the smallest that is found four times in five."
+
+
+def _one(cell: Cell) -> tuple[str, ...]:
+    baseline, star, vote = cell.arm("baseline"), cell.arm("lambda_star"), cell.arm("vote")
+    if baseline is None:
+        return (f"{cell.label}: there are no test results to summarise.",)
+    out = [
+        f"Without steering, {cell.child} answers {baseline.correct} of {baseline.n} test questions of {cell.dataset}: "
+        f"{_accuracy(baseline)}."
+    ]
+    if star is not None:
+        out.append(
+            f"Steered with the concept of {cell.parent} at λ* = {_strength(star)} ({cell.unit}), {_chosen(cell)}, it "
+            f"answers {_accuracy(star)}: {_change(star)}."
+        )
+    if vote is not None:
+        out.append(
+            f"The vote over {len(cell.grid)} strengths, which spends {len(cell.grid)} generations a question, answers "
+            f"{_accuracy(vote)}: {_change(vote)}. A vote among unsteered samples gains too; this run does not compare "
+            f"with one."
+        )
+    if star is not None and star.difference is not None:
+        out.append(detectable(star.difference))
+    out += _best_of_grid(cell)
+    if star is not None:
+        out.append(
+            f"Answers that could not be read: {baseline.invalid} at baseline, {star.invalid} at λ*; cut at the token "
+            f"limit: {baseline.truncated} and {star.truncated}; tokens per answer: {baseline.mean_tokens:.0f} and "
+            f"{star.mean_tokens:.0f}. Steering often changes the form of answers rather than their reasoning."
+        )
+    return tuple(out)
+
+
+def _many(cells: Sequence[Cell]) -> tuple[str, ...]:
+    out = [f"{len(cells)} cells: {_number(cells, 'parent')}, {_number(cells, 'child')}, {_number(cells, 'dataset')}."]
+    for name, words in (("lambda_star", "At λ*, chosen on validation"), ("vote", "With the vote over strengths")):
+        found = [arm.difference for cell in cells if (arm := cell.arm(name)) is not None and arm.difference is not None]
+        if found:
+            out.append(f"{words}: {_tally(found)}")
+    baselines = [arm.n for cell in cells if (arm := cell.arm("baseline")) is not None]
+    differences = [
+        arm.difference for cell in cells if (arm := cell.arm("lambda_star")) is not None and arm.difference is not None
+    ]
+    if baselines and differences:
+        typical = sorted(differences, key=lambda d: d.n)[len(differences) // 2]
+        size = f"{min(baselines)}" if min(baselines) == max(baselines) else f"{min(baselines)} to {max(baselines)}"
+        out.append(f"Each cell has {size} test questions. For a typical cell: {detectable(typical)}")
+    without = sum(cell.arm("baseline") is None for cell in cells)
+    if without:
+        out.append(f"{without} cells have no test results.")
+    return tuple(out)
+
+
+def _tally(found: Sequence[Difference]) -> str:
+    above = sum(difference.delta > 0 for difference in found)
+    below = sum(difference.delta < 0 for difference in found)
+    middle = median(difference.delta for difference in found)
+    verdicts = [verdict(difference) for difference in found]
+    gains, losses = verdicts.count("a gain"), verdicts.count("a loss")
+    sign_p = float(binomtest(above, above + below).pvalue) if above + below else 1.0
+    return (
+        f"{above} of {len(found)} cells lie above their baseline, {len(found) - above - below} equal it, {below} lie "
+        f"below (sign test {style.p_text(sign_p)}); the median change is {style.points(middle)} points. Taken singly, "
+        f"{gains} show a gain and {losses} a loss at p < .05, where luck alone gives up to {ALPHA * len(found):.0f} of "
+        f"{len(found)}; the rest show no detectable effect. Cells that share a child or its questions are not "
+        f"independent, so the sign test is a guide only."
+    )
+
+
+def _number(cells: Sequence[Cell], field: str) -> str:
+    words = {"parent": ("parent", "parents"), "child": ("child", "children"), "dataset": ("data set", "data sets")}
+    count = len({getattr(cell, field) for cell in cells})
+    return f"{count} {words[field][count != 1]}"
+
+
+def _accuracy(arm: Arm) -> str:
+    return f"{style.percent(arm.accuracy)} [{100 * arm.low:.1f}, {100 * arm.high:.1f}]"
+
+
+def _change(arm: Arm) -> str:
+    found = arm.difference
+    if found is None:
+        return "not compared with the baseline"
+    return (
+        f"{verdict(found)}, {style.points(found.delta)} points "
+        f"[{style.points(found.low)}, {style.points(found.high)}], {found.fixed} questions gained "
+        f"and {found.broken} lost, exact {style.p_text(found.p_value)}"
+    )
+
+
+def _strength(arm: Arm) -> str:
+    return "unknown" if arm.strength is None else f"{arm.strength:g}"
+
+
+def _chosen(cell: Cell) -> str:
+    n = cell.validation[0].n if cell.validation else 0
+    searched = len({point.strength for point in cell.validation} - {0.0})
+    if not n:
+        return "chosen outside this run"
+    if searched == 1:
+        return "the only strength that was tried"
+    return f"the best of {searched} strengths on {n} validation questions"
+
+
+def _best_of_grid(cell: Cell) -> list[str]:
+    best = (cell.record.get("test") or {}).get("best_of_grid")
+    if not best:
+        return []
+    if best.get("strength") is None:
+        return ["No answer to a test question changed its correctness at any strength."]
+    return [
+        f"Looking at every strength on the test questions, the best is {best['strength']:g}, with "
+        f"{style.p_text(float(best['p_adjusted']))} after adjusting for the search (max-T, one-sided)."
+    ]

@@ -1,0 +1,89 @@
+(function () {
+  "use strict";
+  var NARROW = 640;
+  var dark = window.matchMedia("(prefers-color-scheme: dark)");
+  var printing = false;
+
+  function read(id) {
+    return JSON.parse(document.getElementById(id).textContent);
+  }
+
+  // "xaxis2.domain" or "annotations[3].x" -> the value at that place of the layout.
+  function put(layout, path, value) {
+    var keys = path.replace(/\[(\d+)\]/g, ".$1").split(".");
+    var last = keys.pop();
+    var place = layout;
+    keys.forEach(function (key) {
+      if (place[key] === undefined) place[key] = {};
+      place = place[key];
+    });
+    place[last] = value;
+  }
+
+  function layoutFor(figure, narrow) {
+    var layout = JSON.parse(JSON.stringify(figure.layout));
+    var isDark = dark.matches && !printing;
+    var colours = layout.template.layout;
+    colours.font.color = isDark ? "#d9dde2" : "#2b3036";
+    colours.hoverlabel = { bgcolor: isDark ? "#2a3038" : "#ffffff", font: { color: isDark ? "#e6e8eb" : "#1f2328" } };
+    colours.modebar = { bgcolor: "rgba(0,0,0,0)", color: "#7f7f7f", activecolor: isDark ? "#ffffff" : "#000000" };
+    var patch = narrow && layout.meta && layout.meta.narrow;
+    if (patch) Object.keys(patch).forEach(function (path) { put(layout, path, patch[path]); });
+    if (narrow) layout.dragmode = false; // a finger on a figure scrolls the page
+    return layout;
+  }
+
+  var plots = Array.prototype.map.call(document.querySelectorAll(".plot[data-json]"), function (div) {
+    return { div: div, figure: read(div.dataset.json) };
+  });
+  var config = { responsive: true, displaylogo: false, modeBarButtonsToRemove: ["select2d", "lasso2d"] };
+
+  function draw(plot) {
+    var narrow = plot.div.clientWidth < NARROW;
+    var layout = layoutFor(plot.figure, narrow);
+    plot.narrow = narrow;
+    plot.div.style.minHeight = layout.height + "px";
+    return Plotly.react(plot.div, plot.figure.data, layout, config);
+  }
+
+  function drawAll() {
+    plots.forEach(draw);
+  }
+
+  var waiting = null;
+  window.addEventListener("resize", function () {
+    clearTimeout(waiting);
+    waiting = setTimeout(function () {
+      plots.forEach(function (plot) {
+        if (plot.narrow !== plot.div.clientWidth < NARROW) draw(plot);
+      });
+    }, 150);
+  });
+  dark.addEventListener("change", drawAll);
+  window.addEventListener("beforeprint", function () { printing = true; drawAll(); });
+  window.addEventListener("afterprint", function () { printing = false; drawAll(); });
+
+  var samples = read("json-samples");
+  Array.prototype.forEach.call(document.querySelectorAll(".samples"), function (block) {
+    var answers = samples[Number(block.dataset.cell)];
+    var slider = block.querySelector("input[type=range]");
+    var shown = block.querySelector("output");
+    var places = block.querySelectorAll(".steered");
+    block.querySelector(".slider").hidden = false;
+    slider.addEventListener("input", function () {
+      var step = Number(slider.value);
+      answers.forEach(function (steps, number) {
+        var place = places[number];
+        var outcome = place.querySelector(".outcome");
+        place.querySelector(".where").textContent = steps[step].label;
+        outcome.textContent = steps[step].outcome;
+        outcome.className = "outcome " + (steps[step].right ? "right" : "wrong");
+        place.querySelector("pre").textContent = steps[step].text;
+      });
+      shown.textContent = answers[0][step].label;
+      slider.setAttribute("aria-valuetext", answers[0][step].label);
+    });
+  });
+
+  drawAll();
+})();

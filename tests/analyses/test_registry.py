@@ -1,0 +1,47 @@
+"""Every analysis on a full run, on many cells, and on runs with gaps."""
+
+import json
+
+import pytest
+
+NAMES = ("results-table", "lambda-robustness", "inference-scaling", "flips", "concept-profile", "transfer-profile")
+
+
+def test_names():
+    from analyses.registry import ANALYSES
+
+    assert tuple(ANALYSES) == NAMES
+    assert all(name == analysis.name for name, analysis in ANALYSES.items())
+
+
+def test_unknown_name_lists_the_known_ones():
+    from analyses.registry import get_analysis
+    from interp_xfer.errors import ConfigError
+
+    with pytest.raises(ConfigError, match="there is no analysis 'heatmap'; choose from results-table, lambda-robustness"):
+        get_analysis("heatmap")
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_on_one_cell_and_on_many(name, demo, small_grid):
+    from analyses.registry import get_analysis
+
+    for store in (demo, small_grid):
+        analysis = get_analysis(name)
+        table = analysis.compute(store)
+        assert table.rows and table.missing == ()
+        figure = analysis.figure(table)
+        assert len(figure.data) > 0
+        assert figure.layout.height > 100
+        assert analysis.describe(table).endswith(".")
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_table_round_trips_as_json(name, demo, tmp_path):
+    from analyses.registry import get_analysis
+    from analyses.tables import write_table
+
+    table = get_analysis(name).compute(demo)
+    written = json.loads(write_table(tmp_path / "table.json", table).read_text())
+    assert len(written["rows"]) == len(table.rows)
+    assert written["missing"] == []
