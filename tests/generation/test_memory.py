@@ -1,0 +1,39 @@
+"""How many rows fit a budget."""
+
+import pytest
+import torch
+
+from interp_xfer.errors import ConfigError
+from interp_xfer.generation import memory
+from interp_xfer.generation.memory import MOST_ROWS, default_budget, head_size, kv_bytes_per_token, plan_rows
+
+# Tiny Llama: 3 layers, 2 key/value heads of 32 / 4 = 8, float32; 300 logits of 4 bytes.
+PER_TOKEN = 2 * 3 * 2 * 8 * 4
+PER_ROW = 20 * PER_TOKEN + 4 * 300
+
+
+def test_sizes(models):
+    assert head_size(models["llama"]) == 8 and head_size(models["gemma3"]) == 16
+    assert kv_bytes_per_token(models["llama"]) == PER_TOKEN
+    assert kv_bytes_per_token(models["gemma3"]) == 2 * PER_TOKEN
+
+
+@pytest.mark.parametrize(("fit", "wanted", "planned"), [(5, 40, 5), (40, 5, 5), (1, 1, 1), (999, 999, MOST_ROWS)])
+def test_rows_fill_the_budget_and_no_more(models, fit, wanted, planned):
+    budget = 2 * 50 * PER_TOKEN + fit * PER_ROW
+    assert plan_rows(models["llama"], budget, 50, 20, wanted) == planned
+    if fit > 1:
+        assert plan_rows(models["llama"], budget - 1, 50, 20, wanted) == min(fit - 1, wanted, MOST_ROWS)
+
+
+def test_a_budget_below_one_row_is_refused_with_what_it_needs(models):
+    with pytest.raises(ConfigError) as caught:
+        plan_rows(models["llama"], 2**20, 2000, 100, 8)
+    needed = (2 * 2000 * PER_TOKEN + 100 * PER_TOKEN + 1200) / 2**20
+    assert "a memory budget of 1 MiB does not hold one row of 2000 + 100 tokens" in str(caught.value)
+    assert f"needs {needed:.0f} MiB" in str(caught.value)
+
+
+def test_default_budget_is_half_of_what_is_free(monkeypatch):
+    monkeypatch.setattr(memory, "free_bytes", lambda device: 1001)
+    assert default_budget(torch.device("cpu")) == 500
