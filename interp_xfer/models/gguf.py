@@ -5,9 +5,13 @@ the sha256 of the file.
 """
 
 import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any
 
+import gguf
 import torch
 
 from interp_xfer.errors import ModelError
@@ -34,8 +38,9 @@ def convert_gguf(path: Path, folder: Path) -> None:
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     try:
-        model = AutoModelForCausalLM.from_pretrained(str(path.parent), gguf_file=path.name, dtype=torch.float32)
-        tokenizer = AutoTokenizer.from_pretrained(str(path.parent), gguf_file=path.name)
+        with _parsed_once():
+            model = AutoModelForCausalLM.from_pretrained(str(path.parent), gguf_file=path.name, dtype=torch.float32)
+            tokenizer = AutoTokenizer.from_pretrained(str(path.parent), gguf_file=path.name)
     except (ValueError, KeyError, RuntimeError, NotImplementedError) as error:
         raise ModelError(
             f"cannot read {path.name} as a GGUF model: {error}. Check that the file is complete and that transformers "
@@ -44,6 +49,19 @@ def convert_gguf(path: Path, folder: Path) -> None:
     _forget_quantiser(model)
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
+
+
+@contextmanager
+def _parsed_once() -> Iterator[None]:
+    """One `GGUFReader` per file: transformers parses it three times (config, weights, tokenizer), and each time takes
+    ten seconds where the vocabulary is large.
+    """
+    original = gguf.GGUFReader
+    gguf.GGUFReader = cache(original)
+    try:
+        yield
+    finally:
+        gguf.GGUFReader = original
 
 
 def _forget_quantiser(model: Any) -> None:
