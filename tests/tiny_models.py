@@ -225,3 +225,24 @@ def cached_logits(
         )
         out.append(result.logits)
     return out
+
+
+def scripted_engine(model: Any, write: Callable[[str, float], Any]) -> Any:
+    """A sweep engine that computes nothing: `write(problem id, strength)` gives each text, or a whole Generation.
+
+    For what is done with answers once they are there; `engine.calls` keeps the strengths of each call.
+    """
+    from interp_xfer.generation import Generation, SweepEngine
+
+    class Scripted(SweepEngine):
+        def __init__(self) -> None:
+            self.model = model
+            self.calls: list[tuple[float, ...]] = []
+
+        def generate(self, prompts: Any, strengths: Any, **options: Any) -> Any:
+            self.calls.append(tuple(strengths))
+            options["progress"](len(prompts) * len(strengths))
+            made = [[write(prompt.name, strength) for prompt in prompts] for strength in strengths]
+            return [[Generation(m, (7, 8), "eos") if isinstance(m, str) else m for m in row] for row in made]
+
+    return Scripted()
