@@ -25,8 +25,9 @@ def main() -> None:
     except InterpXferError as error:
         sys.stderr.write(f"error: {error}\n")
         sys.exit(1)
-    except KeyboardInterrupt:
-        sys.stderr.write("\ninterrupted; finished artifacts are kept, the same command goes on from there\n")
-        sys.exit(130)
+    except SystemExit as exit_:
+        if exit_.code == 130:  # how Typer ends on Ctrl-C
+            sys.stderr.write("\ninterrupted; finished artifacts are kept, the same command goes on from there\n")
+        raise
     except BrokenPipeError:
         sys.exit(1)

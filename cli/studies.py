@@ -61,19 +61,23 @@ def analyse(
     name: Annotated[str, typer.Argument(help="Name of an analysis; see `interp-xfer presets`.")],
     run: RunArgument,
 ) -> None:
-    """One analysis on a finished run: writes figures/<name>.html and .json."""
-    from analyses.registry import write_analysis
-
+    """One analysis on a finished run: its table and its figure, in RUN/figures."""
+    from analyses.registry import get_analysis
+    from analyses.tables import write_table
+    from interp_xfer.artifacts import write_text
     from interp_xfer.studies.run_store import RunStore
 
-    for path in write_analysis(name, RunStore(run)):
-        console.print(f"wrote {path}")
+    store = RunStore(run)
+    analysis = get_analysis(name)
+    table = analysis.compute(store)
+    page = analysis.figure(table).to_html(include_plotlyjs=True, div_id=name)
+    console.print(f"wrote {write_table(store.root / 'figures' / f'{name}.json', table)}")
+    console.print(f"wrote {write_text(store.root / 'figures' / f'{name}.html', page)}")
 
 
 def report(run: RunArgument) -> None:
     """One self-contained page about a finished run."""
     from analyses.report import write_report
-
     from interp_xfer.studies.run_store import RunStore
 
     console.print(f"wrote {write_report(RunStore(run))}")
@@ -81,7 +85,6 @@ def report(run: RunArgument) -> None:
 
 def _run(study: object, out: Path) -> None:
     from analyses.report import write_report
-
     from interp_xfer.studies.config import Study
     from interp_xfer.studies.pipeline import run_study
     from interp_xfer.studies.run_store import RunStore

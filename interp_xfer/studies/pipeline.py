@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
 from importlib import metadata
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 
@@ -42,6 +42,7 @@ from interp_xfer.transfer import calibrate, transfer_concept
 from interp_xfer.vectors import SteeringVectors
 
 
+@runtime_checkable
 class Step(Protocol):
     """Shows one long step: `with step("extracting", 256, "texts") as progress: ... progress(n)`."""
 
