@@ -48,13 +48,13 @@ def load_artifact(directory: Path, kind: str) -> tuple[dict[str, Any], dict[str,
     """
     description_file, tensor_file = Path(directory) / f"{kind}.json", Path(directory) / f"{kind}.safetensors"
     try:
-        description = json.loads(description_file.read_text(encoding="utf-8"))
+        description = _parsed(description_file.read_text(encoding="utf-8"))
         tensors = load_file(tensor_file)
     except FileNotFoundError as error:
         raise ArtifactError(
             f"{directory} is no {kind} artifact: {error.filename or tensor_file} is missing. Make it again."
         ) from None
-    except (json.JSONDecodeError, UnicodeDecodeError, SafetensorError) as error:
+    except (ValueError, SafetensorError) as error:
         raise ArtifactError(f"{directory} is damaged ({error}). Delete it and make it again.") from None
     if description.get("kind") != kind:
         raise ArtifactError(f"{description_file} is a {description.get('kind')!r} artifact, not {kind!r}.")
@@ -95,11 +95,27 @@ def read_json(path: Path) -> dict[str, Any]:
     Raises: ArtifactError if the file is missing or does not parse.
     """
     try:
-        return json.loads(Path(path).read_text(encoding="utf-8"))
+        return _parsed(Path(path).read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise ArtifactError(f"{path} is not there; run the stage that writes it.") from None
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+    except ValueError as error:
         raise ArtifactError(f"{path} is damaged ({error}). Delete it and make it again.") from None
+
+
+@contextmanager
+def complete(directory: Path | str) -> Iterator[None]:
+    """Within it, an entry that an artifact should have and has not is an ArtifactError instead of a KeyError."""
+    try:
+        yield
+    except KeyError as error:
+        raise ArtifactError(f"{directory} is damaged ({error} is missing). Delete it and make it again.") from None
+
+
+def _parsed(text: str) -> dict[str, Any]:
+    record = json.loads(text)  # errors are ValueErrors, as are those of decoding
+    if not isinstance(record, dict):
+        raise ValueError(f"a {type(record).__name__} instead of named values")
+    return record
 
 
 def _dump(record: dict[str, Any]) -> str:

@@ -17,7 +17,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from interp_xfer.activations import last_token_activations
-from interp_xfer.artifacts import load_artifact, save_artifact
+from interp_xfer.artifacts import complete, load_artifact, save_artifact
 from interp_xfer.choices import Centering, Method
 from interp_xfer.directions import difference_cosines, mean_difference, pca_directions, resolve_sign
 from interp_xfer.errors import ConfigError, DataError
@@ -59,14 +59,15 @@ class ConceptVectors:
         Raises: ArtifactError if files are missing or damaged.
         """
         description, tensors = load_artifact(Path(directory), "concept")
-        model = Fingerprint.from_dict(description["model"])
-        return cls(
-            vectors=torch.stack([tensors[f"blocks.{i}.hook_resid_post"] for i in range(model.n_layers)]),
-            **{name: tensors[name] for name in _PER_LAYER},
-            model=model,
-            settings=description["settings"],
-            prompts=PromptHashes.from_list(description["prompts"]),
-        )
+        with complete(directory):
+            model = Fingerprint.from_dict(description["model"])
+            return cls(
+                vectors=torch.stack([tensors[f"blocks.{i}.hook_resid_post"] for i in range(model.n_layers)]),
+                **{name: tensors[name] for name in _PER_LAYER},
+                model=model,
+                settings=description["settings"],
+                prompts=PromptHashes.from_list(description["prompts"]),
+            )
 
 
 _PER_LAYER = ("explained_variance", "mean_cosine", "cosine_spread")

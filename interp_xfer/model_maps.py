@@ -13,7 +13,7 @@ from typing import Any
 from torch import Tensor
 
 from interp_xfer.activations import pad_right, read_residuals
-from interp_xfer.artifacts import load_artifact, save_artifact
+from interp_xfer.artifacts import complete, load_artifact, save_artifact
 from interp_xfer.choices import ProjectionKind
 from interp_xfer.concepts import contrast_differences
 from interp_xfer.errors import ConfigError, DataError
@@ -93,25 +93,26 @@ class ProjectionSet:
         Raises: ArtifactError if files are missing or damaged.
         """
         description, tensors = load_artifact(Path(directory), "projection")
-        maps = {
-            int(layer): Projection(
-                tensors[f"{layer}.weight"].double(),
-                tensors[f"{layer}.bias"].double(),
-                fit["kind"],
-                fit["n_rows"],
-                fit["diagnostics"],
+        with complete(directory):
+            maps = {
+                int(layer): Projection(
+                    tensors[f"{layer}.weight"].double(),
+                    tensors[f"{layer}.bias"].double(),
+                    fit["kind"],
+                    fit["n_rows"],
+                    fit["diagnostics"],
+                )
+                for layer, fit in description["fits"].items()
+            }
+            return cls(
+                maps=maps,
+                layer_map=LayerMap.from_dict(description["layer_map"]),
+                parent=Fingerprint.from_dict(description["parent"]),
+                child=Fingerprint.from_dict(description["child"]),
+                kind=description["kind_of_map"],
+                corpus=description["corpus"],
+                prompts=PromptHashes.from_list(description["prompts"]),
             )
-            for layer, fit in description["fits"].items()
-        }
-        return cls(
-            maps=maps,
-            layer_map=LayerMap.from_dict(description["layer_map"]),
-            parent=Fingerprint.from_dict(description["parent"]),
-            child=Fingerprint.from_dict(description["child"]),
-            kind=description["kind_of_map"],
-            corpus=description["corpus"],
-            prompts=PromptHashes.from_list(description["prompts"]),
-        )
 
 
 def map_layers(

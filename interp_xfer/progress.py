@@ -7,11 +7,26 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TextIO
+from typing import IO, Protocol, cast, runtime_checkable
 
 Progress = Callable[[int], None]
 
 _SECONDS_BETWEEN_LINES = 15.0
+
+
+@runtime_checkable
+class Stream(Protocol):
+    """What progress is written to: standard error, or anything like it."""
+
+    def write(self, text: str, /) -> object:
+        """Write some text."""
+
+    def flush(self) -> object:
+        """Make it visible."""
+
+    def isatty(self) -> bool:
+        """Whether somebody watches."""
+        ...
 
 
 def no_progress(_: int) -> None:
@@ -19,7 +34,7 @@ def no_progress(_: int) -> None:
 
 
 @contextmanager
-def progress_bar(description: str, total: int, unit: str = "", stream: TextIO | None = None) -> Iterator[Progress]:
+def progress_bar(description: str, total: int, unit: str = "", stream: Stream | None = None) -> Iterator[Progress]:
     """Shows the progress of one step on standard error.
 
     Arguments:
@@ -29,7 +44,7 @@ def progress_bar(description: str, total: int, unit: str = "", stream: TextIO | 
         stream: where to write; standard error by default.
     Yields: the function to call with the number of units just done.
     """
-    target: TextIO = sys.stderr if stream is None else stream
+    target: Stream = sys.stderr if stream is None else stream
     if not target.isatty():
         yield from _plain(description, total, unit, target)
         return
@@ -45,12 +60,12 @@ def progress_bar(description: str, total: int, unit: str = "", stream: TextIO | 
         TimeElapsedColumn(),
         TimeRemainingColumn(),
     )
-    with RichProgress(*columns, console=Console(file=target)) as bars:
+    with RichProgress(*columns, console=Console(file=cast("IO[str]", target))) as bars:
         task = bars.add_task(description, total=total)
         yield lambda done: bars.advance(task, done)
 
 
-def _plain(description: str, total: int, unit: str, stream: TextIO) -> Iterator[Progress]:
+def _plain(description: str, total: int, unit: str, stream: Stream) -> Iterator[Progress]:
     start = last = time.monotonic()
     done = 0
 

@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from interp_xfer.artifacts import load_artifact, save_artifact
+from interp_xfer.artifacts import complete, load_artifact, save_artifact
 from interp_xfer.choices import StrengthUnit
 from interp_xfer.errors import ConfigError, ShapeError
 from interp_xfer.layer_maps import LayerMap
@@ -100,19 +100,20 @@ class SteeringVectors:
         Raises: ArtifactError if files are missing or damaged.
         """
         description, tensors = load_artifact(Path(directory), "transfer")
-        child = Fingerprint.from_dict(description["child"])
-        layer_map = LayerMap.from_dict(description["layer_map"])
-        vectors = torch.zeros(child.n_layers, child.d_model)
-        for _, layer in layer_map.pairs:
-            vectors[layer] = tensors[f"blocks.{layer}.hook_resid_post"]
-        return cls(
-            vectors=vectors,
-            residual_norms=tensors["residual_norms"],
-            layer_map=layer_map,
-            child=child,
-            parent=Fingerprint.from_dict(description["parent"]),
-            flipped=tuple(description["flipped"]),
-            concept=description["concept"],
-            projection=description["projection"],
-            prompts=PromptHashes.from_list(description["prompts"]),
-        )
+        with complete(directory):
+            child = Fingerprint.from_dict(description["child"])
+            layer_map = LayerMap.from_dict(description["layer_map"])
+            vectors = torch.zeros(child.n_layers, child.d_model)
+            for _, layer in layer_map.pairs:
+                vectors[layer] = tensors[f"blocks.{layer}.hook_resid_post"]
+            return cls(
+                vectors=vectors,
+                residual_norms=tensors["residual_norms"],
+                layer_map=layer_map,
+                child=child,
+                parent=Fingerprint.from_dict(description["parent"]),
+                flipped=tuple(description["flipped"]),
+                concept=description["concept"],
+                projection=description["projection"],
+                prompts=PromptHashes.from_list(description["prompts"]),
+            )
