@@ -42,11 +42,11 @@ def reference_generate(
     out: list[Generation] = []
     for start in range(0, len(prompts), batch_size):
         batch = prompts[start : start + batch_size]
-        input_ids, mask = _pad_left([[*p.prefix, *p.suffix] for p in batch], model)
+        input_ids, mask = pad_left([[*p.prefix, *p.suffix] for p in batch], model)
         steered = nullcontext() if steering is None or strength == 0 else steer(
             model, steering, strength=strength, operator=operator, tokens=tokens, unit=unit
         )  # fmt: skip
-        stop = _StopWhenComplete(model.tokenizer, input_ids.shape[1], is_complete)
+        stop = StopWhenComplete(model.tokenizer, input_ids.shape[1], is_complete)
         watch = _WatchLogits(input_ids.shape[1], len(batch))
         with steered:
             ids = model.hf.generate(
@@ -60,12 +60,12 @@ def reference_generate(
                 logits_processor=[watch],
             )
         rows = ids[:, input_ids.shape[1] :].tolist()
-        out += [_cut(*row, model.tokenizer, ends, is_complete) for row in zip(rows, watch.n_finite, strict=True)]
+        out += [cut_row(*row, model.tokenizer, ends, is_complete) for row in zip(rows, watch.n_finite, strict=True)]
         progress(len(batch))
     return out
 
 
-class _StopWhenComplete:
+class StopWhenComplete:
     """Stopping criterion of transformers: True for the rows whose text holds the answer."""
 
     def __init__(self, tokenizer: Any, prompt_length: int, is_complete: IsComplete | None) -> None:
@@ -93,7 +93,7 @@ class _WatchLogits:
         return scores
 
 
-def _cut(
+def cut_row(
     ids: list[int], n_finite: int | None, tokenizer: Any, ends: frozenset[int], is_complete: IsComplete | None
 ) -> Generation:
     """One row of `generate`, without the padding that follows its end, or the tokens after its logits broke down."""
@@ -110,7 +110,8 @@ def _cut(
     return Generation(tokenizer.decode(ids, skip_special_tokens=True), tuple(ids), "length")
 
 
-def _pad_left(rows: Sequence[Sequence[int]], model: LoadedModel) -> tuple[Tensor, Tensor]:
+def pad_left(rows: Sequence[Sequence[int]], model: LoadedModel) -> tuple[Tensor, Tensor]:
+    """Token rows as one tensor padded on the left, and its attention mask."""
     width = max(len(row) for row in rows)
     input_ids = torch.full((len(rows), width), model.tokenizer.pad_token_id)
     mask = torch.zeros_like(input_ids)
