@@ -118,7 +118,7 @@ def bridge_arm(
                 stopping_criteria=StopWhenComplete(model.tokenizer, ids.shape[1], options["is_complete"]),
             )
         rows = new[:, ids.shape[1] :].tolist()
-        out += [cut_row(row, model.tokenizer, ends, options["is_complete"]) for row in rows]
+        out += [cut_row(row, None, model.tokenizer, ends, options["is_complete"]) for row in rows]
     return out
 
 

@@ -44,7 +44,7 @@ class PromptHashes:
         if shared:
             raise LeakError(
                 f"{len(shared)} of {len(items)} {used_for} items (first: {shared[0]}) are also in the {made_from}; the "
-                f"result would be a leak, not a transfer. Give the two other problems (handbook, section 7)."
+                f"result would be a leak, not a transfer. Give the two other problems."
             )
 
 

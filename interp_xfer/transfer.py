@@ -82,7 +82,7 @@ def transfer_concept(
     if shared := projection.prompts.values & concept.prompts.values:
         raise LeakError(
             f"{len(shared)} ids or texts of the projection corpus are also contrast pairs; the map would reproduce the "
-            f"child's own vector (handbook, section 7). Fit the projection on other texts."
+            f"child's own vector. Fit the projection on other texts."
         )
     vectors = torch.zeros(calibration.mean_differences.shape)
     flipped = [False] * mapping.n_child_layers

@@ -1,6 +1,6 @@
 r"""Multiple-choice answers in generated text.
 
-In this order (science.md section 14; labels are the item's own, A-D or 1-4, three to five of them):
+In this order (labels are the item's own, A-D or 1-4, three to five of them):
 
 1. `answer_is`: the label, or the text of an option, after the last "answer is" (or "answer:").
 2. `boxed`: the same in the last `\boxed{}`.
@@ -33,7 +33,7 @@ def extract_choice(text: str, choices: Sequence[Choice]) -> Extracted:
         text: a generation, already cut at its stop sequence.
         choices: the options of the item.
     Returns: one of the item's labels, and the rule that found it.
-    Source: house rule (science.md, 14).
+    Source: house rule.
     """
     text = plain(text).strip()
     for match in reversed(list(_ANSWER_IS.finditer(text))):

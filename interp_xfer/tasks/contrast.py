@@ -1,4 +1,4 @@
-"""Contrast pairs: two texts about the same question that differ in one concept (science.md, section 2).
+"""Contrast pairs: two texts about the same question that differ in one concept.
 
 Kinds (a new one is a function and a line in `CONTRAST_KINDS`):
 

@@ -1,7 +1,7 @@
 """No question may serve two stages: contrast pairs, projection corpus, validation, test and few-shot stay apart.
 
 A map fitted on the contrast pairs reproduces the child's own vector, and a strength chosen on test questions flatters
-itself (science.md, section 7). Overlap is judged by id and by normalised text, since data sets repeat questions under
+itself. Overlap is judged by id and by normalised text, since data sets repeat questions under
 different ids.
 """
 
@@ -38,7 +38,7 @@ def projection_texts(task: Task, problems: Iterable[Problem]) -> list[FitText]:
         task: whose question format is used.
         problems: disjoint from contrast pairs and evaluation questions (`check_disjoint`).
     Returns: one text for each problem.
-    Source: science.md, sections 6 and 7.
+    Source: house rule.
     """
     texts = []
     for problem in problems:
@@ -62,7 +62,7 @@ def check_disjoint(sets: Mapping[str, Iterable[Item]]) -> None:
         sets: for instance {"contrast": pairs, "projection": texts, "validation": problems, "test": problems,
             "few-shot": problems}.
     Raises: LeakError that names both sets, how many items are shared, and the first ids.
-    Source: science.md, section 7.
+    Source: house rule.
     """
     keyed = {name: [(item, leak_keys(item)) for item in items] for name, items in sets.items()}
     for first, second in combinations(keyed, 2):
@@ -73,7 +73,7 @@ def check_disjoint(sets: Mapping[str, Iterable[Item]]) -> None:
             shown = ", ".join(shared[:_N_SHOWN]) + (", ..." if len(shared) > _N_SHOWN else "")
             raise LeakError(
                 f"{len(shared)} of {len(keyed[first])} {first} items are also in {second} ({shown}), by id or by text; "
-                f"give the two sets different splits, offsets or data (science.md, section 7)."
+                f"give the two sets different splits, offsets or data."
             )
 
 

@@ -1,6 +1,6 @@
 r"""Numbers in generated text: reading them, and one canonical spelling for equal values.
 
-Method (house rule, science.md section 14):
+Method (house rule):
 
 1. Decimal digits of any script become ASCII digits; minus signs and vulgar fractions become plain.
 2. A number is an optional minus, digits with optional thousands separators, then decimals, an exponent or a

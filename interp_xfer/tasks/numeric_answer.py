@@ -1,6 +1,6 @@
 r"""Numeric answers in generated text, and the two conventions of lm-eval's GSM8K task beside ours.
 
-Ours, in this order (science.md section 14; the rule that fired is part of the score):
+Ours, in this order (the rule that fired is part of the score):
 
 1. `hash`: the last line `#### N` or `#### The final answer is: N`. Other `####` headings are passed over.
 2. `answer_is`: the number after the last "answer is" (or "answer:").
@@ -112,7 +112,7 @@ def score_number(text: str, problem: Problem, truncated: bool, stop_sequences: t
         truncated: the generation ran into its token limit.
         stop_sequences: the answer ends there.
     Returns: `correct` by exact value; `extra` holds `lm_eval_strict` and `lm_eval_flexible`.
-    Source: science.md, section 14.
+    Source: house rule.
     """
     answer_text = cut_at_stop(text, stop_sequences)
     parsed, rule = extract_number(answer_text)

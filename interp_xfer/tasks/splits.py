@@ -1,6 +1,6 @@
 """Named splits: train, validation and test of every task, without shared questions.
 
-Method (house rule, science.md section 12):
+Method (house rule):
 
 1. Where a validation split is not published (GSM8K, MATH), one tenth of train becomes validation: the rows whose
    normalised text, hashed with the seed, falls into one bucket of ten. A repeated question stays on one side.
