@@ -72,6 +72,7 @@ class StopWhenComplete:
         self._tokenizer, self._start, self._is_complete = tokenizer, prompt_length, is_complete
 
     def __call__(self, input_ids: Tensor, scores: Any, **_: Any) -> Tensor:
+        """(batch, pos) ids so far -> (batch), as transformers asks after every token."""
         if self._is_complete is None:
             return torch.zeros(len(input_ids), dtype=torch.bool, device=input_ids.device)
         texts = self._tokenizer.batch_decode(input_ids[:, self._start :], skip_special_tokens=True)
