@@ -38,7 +38,7 @@ SLOW = ("gpt_neox",)
 ARCHITECTURES = (*FAST, *SLOW)
 
 
-def config(architecture: str) -> Any:
+def config(architecture: str, **changes: Any) -> Any:
     """The configuration of a tiny model; sliding windows are shorter than prompts, soft caps low enough to matter."""
     from transformers import (
         Gemma2Config,
@@ -51,19 +51,20 @@ def config(architecture: str) -> Any:
         Qwen3Config,
     )
 
+    common = {**COMMON, **changes}
     sliding = ["sliding_attention", "full_attention", "sliding_attention"]
     match architecture:
         case "llama":
-            return LlamaConfig(**COMMON)
+            return LlamaConfig(**common)
         case "qwen2":
-            return Qwen2Config(**COMMON)
+            return Qwen2Config(**common)
         case "qwen3":
             return Qwen3Config(
-                **COMMON, head_dim=16, use_sliding_window=True, sliding_window=WINDOW, layer_types=sliding
+                **common, head_dim=16, use_sliding_window=True, sliding_window=WINDOW, layer_types=sliding
             )
         case "gemma2":
             return Gemma2Config(
-                **COMMON,
+                **common,
                 head_dim=16,
                 query_pre_attn_scalar=12,
                 sliding_window=WINDOW,
@@ -73,24 +74,24 @@ def config(architecture: str) -> Any:
             )
         case "gemma3":
             return Gemma3TextConfig(
-                **COMMON, head_dim=16, query_pre_attn_scalar=12, sliding_window=WINDOW, layer_types=sliding
+                **common, head_dim=16, query_pre_attn_scalar=12, sliding_window=WINDOW, layer_types=sliding
             )
         case "mistral":
-            return MistralConfig(**COMMON, sliding_window=WINDOW)
+            return MistralConfig(**common, sliding_window=WINDOW)
         case "phi3":
-            return Phi3Config(**COMMON, sliding_window=WINDOW)
+            return Phi3Config(**common, sliding_window=WINDOW)
         case "gpt_neox":
-            return GPTNeoXConfig(**{key: value for key, value in COMMON.items() if key != "num_key_value_heads"})
+            return GPTNeoXConfig(**{key: value for key, value in common.items() if key != "num_key_value_heads"})
     raise ValueError(architecture)
 
 
-def hf_model(architecture: str, seed: int = 0) -> Any:
-    """A Hugging Face model; the same seed gives the same weights."""
+def hf_model(architecture: str, seed: int = 0, **changes: Any) -> Any:
+    """A Hugging Face model; the same seed gives the same weights. `changes` go to its configuration."""
     from transformers import AutoModelForCausalLM
 
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        model = AutoModelForCausalLM.from_config(config(architecture), attn_implementation="eager").eval()
+        model = AutoModelForCausalLM.from_config(config(architecture, **changes), attn_implementation="eager").eval()
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for name, parameter in model.named_parameters():
@@ -100,12 +101,37 @@ def hf_model(architecture: str, seed: int = 0) -> Any:
     return model.requires_grad_(False)
 
 
-def tiny(architecture: str, seed: int = 0, tokenizer: Any = None, reference: str | None = None) -> Any:
-    """A LoadedModel of its own, which a test may change."""
+def tiny(architecture: str, seed: int = 0, tokenizer: Any = None, reference: str | None = None, **changes: Any) -> Any:
+    """A LoadedModel of its own, which a test may change. `changes` go to its configuration."""
     from interp_xfer.models import wrap_model
 
     tokenizer = make_tokenizer() if tokenizer is None else tokenizer
-    return wrap_model(hf_model(architecture, seed), tokenizer, reference=reference or f"tiny/{architecture}-{seed}")
+    plain = hf_model(architecture, seed, **changes)
+    return wrap_model(plain, tokenizer, reference=reference or f"tiny/{architecture}-{seed}")
+
+
+def rotated_llamas(seed: int = 0) -> tuple[Any, Any, torch.Tensor]:
+    """Two Llamas that compute the same in bases of the residual stream that differ by a rotation: h_child = h Q.
+
+    With norm weights of one, RMSNorm commutes with Q; what reads the stream reads h Q, what writes it writes h Q.
+    """
+    from interp_xfer.models import wrap_model
+
+    generator = torch.Generator().manual_seed(seed)
+    rotation = torch.linalg.qr(torch.randn(D_MODEL, D_MODEL, generator=generator)).Q
+    plain, turned = hf_model("llama", seed), hf_model("llama", seed)
+    with torch.no_grad():
+        for model in (plain, turned):
+            for name, parameter in model.named_parameters():
+                if "norm" in name:
+                    parameter.fill_(1)
+        for name, parameter in turned.named_parameters():
+            if name.endswith(("o_proj.weight", "down_proj.weight")):
+                parameter.copy_(rotation.T @ parameter)
+            elif parameter.ndim == 2:
+                parameter.copy_(parameter @ rotation)
+    parent = wrap_model(plain, make_tokenizer(), reference="tiny/plain")
+    return parent, wrap_model(turned, make_tokenizer(), reference="tiny/rotated"), rotation
 
 
 CHATML = (
