@@ -28,8 +28,9 @@ lint: $(READY)
 types: $(READY)
 	$(BIN)/pyright
 
+# Two processes of one thread each: small tests gain nothing from threads inside an operation.
 unit: $(READY)
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
 
 clean:
 	rm -rf $(VENV) .pytest_cache .ruff_cache build dist

@@ -63,7 +63,7 @@ def test_a_planted_leak_raises(sets, receiver, giver, by):
         check_disjoint(sets)
     message = str(caught.value)
     assert f" {receiver} " in message and giver in message and message.startswith("1 of ")
-    assert "by id or by text" in message and "science.md" in message
+    assert "by id or by text" in message and "different splits" in message
 
 
 def test_contrast_and_projection_may_not_share_a_problem(sets):

@@ -96,7 +96,7 @@ def test_generation_stops_at_the_answer(text, complete):
 @pytest.mark.parametrize(
     "settings_, message",
     [
-        ({"smallest": 1}, "smallest=1 and largest=20"),
+        ({"smallest": 1}, "smallest=1 and largest=12"),
         ({"smallest": 9, "largest": 9}, "smallest < largest"),
         ({"largest_factor": 1}, "largest_factor=1"),
         ({"two_step_share": 1.5}, "two_step_share=1.5"),
