@@ -9,12 +9,17 @@ The prefix part is one matrix product for all rows of a prefix. Grouped keys and
 on the logits are covered.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
+
+_CPU_SCORES = 2**18
+"""Scores computed at once on a CPU: 1 MiB, which stays in its cache through the passes of a softmax."""
+_GPU_SCORES = 2**28
 
 
 @dataclass(frozen=True)
@@ -61,8 +66,45 @@ def partial_attention(
         spec: scaling, soft cap (the window is in `visible`).
         visible: which keys each query sees; None: all. A query may see none.
     """
-    scores = (query @ key.mT).float()
-    scores *= spec.scaling
+    batch, kv, queries, _ = query.shape
+    n_scores = batch * kv * queries * key.shape[2]
+    limit = _CPU_SCORES if query.device.type == "cpu" else _GPU_SCORES
+    if spec.softcap is None and visible is None and queries > 1 and (flash := _cpu_flash(query)):
+        output, log_total = flash(query, key, value, 0.0, False, scale=spec.scaling)
+        log_total = log_total.unsqueeze(-1).float()
+        return PartialAttention(output.float(), log_total, torch.ones_like(log_total))
+    if n_scores <= limit or batch * queries == 1:
+        return _attend(query, key, value, spec, visible)
+    # In pieces whose scores stay in the cache of the processor: rows first, then the queries of one row.
+    dim = 0 if batch > 1 else 2
+    size = max(1, query.shape[dim] * limit // n_scores)
+    pieces = []
+    for start in range(0, query.shape[dim], size):
+        length = min(size, query.shape[dim] - start)
+        k, v = (key, value) if dim == 2 else (key.narrow(0, start, length), value.narrow(0, start, length))
+        seen = visible if visible is None or visible.shape[dim] == 1 else visible.narrow(dim, start, length)
+        pieces.append(partial_attention(query.narrow(dim, start, length), k, v, spec, seen))
+    return PartialAttention(*(torch.cat(parts, dim=dim) for parts in zip(*pieces, strict=True)))
+
+
+def _cpu_flash(query: Tensor) -> Callable[..., tuple[Tensor, Tensor]] | None:
+    """PyTorch's tiled attention on a CPU with its log-sum-exp, which the public function does not return.
+
+    Output o and log-sum-exp e are a `PartialAttention` with maximum e and total 1. None where there is no such kernel.
+    """
+    if query.device.type != "cpu":
+        return None
+    return getattr(torch.ops.aten, "_scaled_dot_product_flash_attention_for_cpu", None)
+
+
+def _attend(
+    query: Float[Tensor, "batch kv queries d_head"],
+    key: Float[Tensor, "batch kv keys d_head"],
+    value: Float[Tensor, "batch kv keys d_head"],
+    spec: AttentionSpec,
+    visible: Bool[Tensor, "#batch #kv #queries keys"] | None,
+) -> PartialAttention:
+    scores = ((query * spec.scaling) @ key.mT).float()
     if spec.softcap is not None:
         scores = torch.tanh_(scores / spec.softcap).mul_(spec.softcap)
     if visible is not None:
