@@ -43,7 +43,7 @@ from interp_xfer.vectors import SteeringVectors
 # New rows enter when this share of the batch is free: their prompts are then worth a forward pass of their own.
 _REFILL_SHARE = 0.25
 # Padded tokens of one pass over new prompts; bounds the attention scores.
-_PROMPT_TOKENS = 2048
+_PROMPT_TOKENS = 1024
 _FAST_PATH = "shared prefix"
 
 
@@ -148,11 +148,12 @@ class SweepEngine:
         finished: dict[tuple[int, int], Generation] = {}
         with torch.inference_mode(), self._fast_forward():
             for members, slots, width in plans:
-                # Strength by strength, so that few prefixes are in use at once; long prompts together, to pad little.
+                # Strength by strength, so that few prefixes are in use at once; prompts of similar length together, to
+                # pad little: longest first, and the next strength in the opposite order.
                 waiting = [
                     _Row(prompts[i], i, strength, k)
                     for k, strength in enumerate(strengths)
-                    for i in sorted(members, key=lambda index: -len(prompts[index].suffix))
+                    for i in sorted(members, key=lambda index: (-1) ** (k + 1) * len(prompts[index].suffix))
                 ]
                 run = _Run(self, waiting, finished, slots, width, max_new_tokens, is_complete, progress)
                 while run.waiting or run.active:

@@ -8,7 +8,7 @@ from interp_xfer.errors import ConfigError
 from interp_xfer.models import LoadedModel
 
 # Beyond this the matrix products of a decode step gain nothing on a CPU; measured in benchmarks/sweep.py.
-MOST_ROWS = 128
+MOST_ROWS = 256
 _SHARE_OF_FREE = 0.5
 
 
