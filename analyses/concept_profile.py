@@ -11,7 +11,8 @@ import plotly.graph_objects as go
 
 from analyses import style
 from analyses.cells import Cell, load_cells
-from analyses.style import Panel
+from analyses.drafts import Draft
+from analyses.panels import Panel, arrange, axes, empty_figure
 from analyses.tables import distinct
 from interp_xfer.studies.run_store import RunStore
 
@@ -64,28 +65,32 @@ def compute(store: RunStore) -> ConceptProfile:
 
 def figure(table: ConceptProfile) -> go.Figure:
     """Two panels, one line per concept."""
+    return draw(table).figure()
+
+
+def draw(table: ConceptProfile) -> Draft:
+    """The figure before it is checked."""
     if not table.rows:
-        return style.empty_figure("No concept to draw: " + "; ".join(table.missing))
-    out = style.panels(
-        [
-            Panel("Variance explained by the direction", "parent layer", "share of variance", 280),
-            Panel("Agreement with the mean difference", "parent layer", "cosine", 280),
-        ]
-    )
+        return empty_figure("No concept to draw: " + "; ".join(table.missing))
+    content = [
+        Panel("Variance explained by the direction", "parent layer", "share of variance", 260),
+        Panel("Agreement with the mean difference", "parent layer", "cosine", 260),
+    ]
+    out = Draft()
     for number, name in enumerate(distinct(row.concept for row in table.rows)):
         rows = [row for row in table.rows if row.concept == name]
         colour = style.SERIES[number % len(style.SERIES)]
         for panel, value in ((0, "explained_variance"), (1, "mean_cosine")):
-            out.add_scatter(
+            out.scatter(
                 x=[row.layer for row in rows], y=[getattr(row, value) for row in rows], mode="lines+markers",
                 name=style.plain(name), legendgroup=name, showlegend=panel == 0,
                 line={"color": colour, "dash": style.DASHES[number // len(style.SERIES) % 7]},
                 marker={"symbol": style.SYMBOLS[number % len(style.SYMBOLS)], "size": 6},
-                hovertemplate="layer %{x}: %{y:.3f}", **style.axes(panel),
+                hovertemplate="layer %{x}: %{y:.3f}", **axes(panel),
             )  # fmt: skip
     low = min((row.mean_cosine for row in table.rows if row.mean_cosine is not None), default=0.0)
-    out.update_layout(yaxis={"range": [0, 1.05]}, yaxis2={"range": [-1.05 if low < 0 else 0, 1.05]})
-    return out
+    out.set(yaxis={"range": [0, 1.05]}, yaxis2={"range": [-1.05 if low < 0 else 0, 1.05]})
+    return arrange(out, content)
 
 
 def describe(table: ConceptProfile) -> str:

@@ -12,7 +12,8 @@ import plotly.graph_objects as go
 
 from analyses import style
 from analyses.cells import Cell, load_cells
-from analyses.style import Panel
+from analyses.drafts import Draft
+from analyses.panels import Panel, arrange, axes, category_labels, empty_figure, label_lines
 from analyses.tables import distinct
 from interp_xfer.errors import ArtifactError
 from interp_xfer.studies.run_store import RunStore
@@ -106,50 +107,64 @@ def compute(store: RunStore, texts_per_cell: int = 1000) -> Flips:
 
 def figure(table: Flips) -> go.Figure:
     """Gained to the right, lost to the left, one bar per cell and arm."""
+    return draw(table).figure()
+
+
+def draw(table: Flips) -> Draft:
+    """The figure before it is checked."""
     if not table.rows:
-        return style.empty_figure("No changed questions to draw: " + "; ".join(table.missing))
-    arms = distinct(row.arm for row in table.rows)
-    cells = distinct(row.label for row in table.rows)
-    height = 60 + 24 * len(cells) * len(arms)
-    out = style.panels([Panel("Questions lost (left) and gained (right)", "questions", "", height)], columns=1)
-    several = len(cells) > 1
-    edge = 1.0
+        return empty_figure("No changed questions to draw: " + "; ".join(table.missing))
+    several = len({row.key for row in table.rows}) > 1
+    labels = [_label(row, several) for row in table.rows]
+    lines = max(2, label_lines(labels))
+    x_title = "questions lost (left) and gained (right)"
+    content = [Panel("", x_title, "", 30 + 30 * len(labels), 30 + 17 * lines * len(labels))]
+    out = Draft()
     for gained, colour, name in ((False, style.VERMILLION, "lost"), (True, style.BLUE, "gained")):
-        for row_set in [table.rows]:
-            counts = [row.gained if gained else row.lost for row in row_set]
-            edge = max(edge, *counts)
-            out.add_bar(
-                x=[count if gained else -count for count in counts],
-                y=[_bar(row, several) for row in row_set], orientation="h", name=name, marker={"color": colour},
-                text=[str(count) for count in counts], textposition="outside", cliponaxis=False, textangle=0,
-                hovertemplate="%{y}: %{text} " + name + "<extra></extra>", **style.axes(0),
-            )  # fmt: skip
+        counts = [row.gained if gained else row.lost for row in table.rows]
+        out.bar(
+            x=[count if gained else -count for count in counts], y=labels, orientation="h", name=name,
+            marker={"color": colour}, text=[str(count) for count in counts], textposition="outside",
+            cliponaxis=False, hovertemplate="%{y}: %{text} " + name + "<extra></extra>", **axes(0),
+        )  # fmt: skip
+    edge = max(1, *(count for row in table.rows for count in (row.gained, row.lost)))
     step = max(1, round(edge / 4))
     ticks = list(range(-5 * step, 5 * step + 1, step))
-    out.update_layout(
+    out.set(
         barmode="overlay",
+        bargap=0.35,
         xaxis={
             "range": [-1.2 * edge, 1.2 * edge], "zeroline": True, "zerolinewidth": 2, "tickvals": ticks,
             "ticktext": [str(abs(tick)) for tick in ticks],
         },
-        yaxis={"autorange": "reversed", "type": "category"},
     )  # fmt: skip
-    return out
+    return arrange(out, content, columns=1, narrow=category_labels(out, 0, labels))
 
 
 def describe(table: Flips) -> str:
     """The numbers that matter, in one or two sentences."""
+    if not table.rows:
+        return "Nothing was compared."
+    if len(table.rows) > 4:
+        return " ".join(_describe_arm(table, arm) for arm in distinct(row.arm for row in table.rows))
+    several = len({row.key for row in table.rows}) > 1
     parts = [
-        f"{row.label}, {style.ARM_NAMES[row.arm]}: {row.gained} gained and {row.lost} lost of {row.n}; "
-        f"{row.still_right} right and {row.still_wrong} wrong both times."
-        for row in table.rows[:4]
+        f"{_label(row, several)}: {row.gained} gained and {row.lost} lost of {row.n}; "
+        f"{row.still_right} right and {row.still_wrong} wrong both times"
+        for row in table.rows
     ]
-    return " ".join(parts) + (f" And {len(table.rows) - 4} more rows." if len(table.rows) > 4 else "")
+    return "; ".join(parts) + "."
 
 
-def _bar(row: Row, several: bool) -> str:
+def _describe_arm(table: Flips, arm: str) -> str:
+    rows = [row for row in table.rows if row.arm == arm]
+    gained, lost, n = (sum(getattr(row, name) for row in rows) for name in ("gained", "lost", "n"))
+    return f"{style.ARM_NAMES[arm]}, {len(rows)} cells together: {gained} gained and {lost} lost of {n} answers."
+
+
+def _label(row: Row, several: bool) -> str:
     arm = style.ARM_NAMES[row.arm]
-    return style.plain(f"{row.label}, {arm}" if several else arm)
+    return f"{row.label}, {arm}" if several else arm
 
 
 def _arms(cell: Cell, items: Sequence[dict[str, Any]]) -> list[tuple[str, float | None, list[dict[str, Any]]]]:

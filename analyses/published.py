@@ -44,7 +44,7 @@ def _facts() -> dict[tuple[str, str, str], Published]:
             baseline, steered = row[dataset]
             strength = strengths[row["parent"], row["child"]] if dataset == facts["table6_dataset"] else None
             key = _model(row["parent"]), _model(row["child"]), dataset
-            out[key] = Published(baseline / 100, steered / 100, strength)
+            out[key] = Published(round(baseline / 100, 4), round(steered / 100, 4), strength)
     return out
 
 

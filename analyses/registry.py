@@ -7,6 +7,7 @@ from typing import Any
 import plotly.graph_objects as go
 
 from analyses import concept_profile, flips, inference_scaling, lambda_robustness, results_table, transfer_profile
+from analyses.drafts import Draft
 from analyses.tables import Table
 from interp_xfer.errors import ConfigError
 from interp_xfer.studies.run_store import RunStore
@@ -21,12 +22,16 @@ class Analysis:
     """Title of the figure."""
     compute: Callable[[RunStore], Table]
     figure: Callable[[Any], go.Figure]
+    draw: Callable[[Any], Draft]
+    """The same figure before Plotly has checked it, for pages with many."""
     describe: Callable[[Any], str]
     """The key numbers of a table in words: the figure's text alternative."""
     caption: str
     """How to read the figure."""
     null: str
     """What the figure looks like when there is no effect."""
+    by_cell: bool = False
+    """The figure of one cell shows more than the figure of many."""
 
 
 ANALYSES: dict[str, Analysis] = {
@@ -37,6 +42,7 @@ ANALYSES: dict[str, Analysis] = {
             "What came out, and what was published?",
             results_table.compute,
             results_table.figure,
+            results_table.draw,
             results_table.describe,
             "Each dot is the change in accuracy at the chosen strength λ* against the unsteered baseline on the same "
             "test questions, with its paired 95 % interval; open diamonds are published changes for the same parent, "
@@ -49,6 +55,7 @@ ANALYSES: dict[str, Analysis] = {
             "How do answers change with the strength?",
             lambda_robustness.compute,
             lambda_robustness.figure,
+            lambda_robustness.draw,
             lambda_robustness.describe,
             "Solid: test, dashed: validation; bands are 95 % Wilson intervals, dotted lines the unsteered baselines, "
             "the star is λ*, chosen on validation. The same accuracies are drawn over the length of the shift that was "
@@ -56,24 +63,28 @@ ANALYSES: dict[str, Analysis] = {
             "streams.",
             "Without an effect the curve stays inside the band around the baseline. The best of many strengths lies "
             "above the baseline by luck: with 18 strengths and 1,319 questions by 1 to 2 points.",
+            by_cell=True,
         ),
         Analysis(
             "inference-scaling",
             "What do λ* and the vote over strengths change?",
             inference_scaling.compute,
             inference_scaling.figure,
+            inference_scaling.draw,
             inference_scaling.describe,
             "Bars: accuracy with 95 % Wilson intervals. Points: paired change from the baseline with 95 % interval and "
             "exact McNemar p. The curve shows the vote over k strengths, the mean and range over sets of k.",
             "Without an effect the intervals cover 0. A vote spends one generation for every strength, and voting "
             "among noisy answers gains without any steering; compare it with a vote among unsteered samples at "
             "equal k.",
+            by_cell=True,
         ),
         Analysis(
             "flips",
             "Which questions were gained and lost?",
             flips.compute,
             flips.figure,
+            flips.draw,
             flips.describe,
             "Right: questions that were wrong at baseline and became right; left: the reverse.",
             "Without an effect, both bars are of about equal length, whatever their length.",
@@ -83,6 +94,7 @@ ANALYSES: dict[str, Analysis] = {
             "Where in the parent is the concept?",
             concept_profile.compute,
             concept_profile.figure,
+            concept_profile.draw,
             concept_profile.describe,
             "Share of the variance of the contrast differences along the concept direction, per parent layer, and its "
             "cosine with the mean difference: near 1, the direction is the labelled concept, near 0 a nuisance axis.",
@@ -93,6 +105,7 @@ ANALYSES: dict[str, Analysis] = {
             "How was the concept carried into the child?",
             transfer_profile.compute,
             transfer_profile.figure,
+            transfer_profile.draw,
             transfer_profile.describe,
             "Per child layer: the parent layer it was fed from, how much of its activation the map predicts on texts "
             "it was not fitted on (R²), and the median length of its residual stream. Open triangles: the mapped "

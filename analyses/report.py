@@ -24,13 +24,23 @@ from analyses.registry import ANALYSES, Analysis
 from analyses.results_table import ResultsTable
 from analyses.samples import clip, sample_generations
 from analyses.summary import summary
-from analyses.tables import Table, columns
+from analyses.tables import Table, columns, distinct, of_cell
 from interp_xfer.artifacts import write_text
 from interp_xfer.studies.run_store import RunStore
 
 _TEMPLATES = Path(__file__).parent / "templates"
 _ROWS_SHOWN = 60
 _TEXTS_SHOWN = 8
+_BYTES_OF_CHOICES = 2_500_000  # per figure
+
+
+@dataclass(frozen=True)
+class Choice:
+    """The figure of one cell among many."""
+
+    label: str
+    alt: str
+    json: Markup
 
 
 @dataclass(frozen=True)
@@ -38,6 +48,7 @@ class FigureBlock:
     """One figure of the page."""
 
     id: str
+    name: str
     title: str
     alt: str
     caption: str
@@ -46,6 +57,9 @@ class FigureBlock:
     height: int
     """Pixels, on a wide page."""
     json: Markup
+    choices: tuple["Choice", ...]
+    """The figure of single cells, where it shows more."""
+    n_cells: int
     header: list[str]
     body: list[list[str]]
     n_rows: int
@@ -71,7 +85,7 @@ def write_report(store: RunStore) -> Path:
         missing=count_gaps(cell_gaps(cells)),
         results=Markup(table_formats.to_html(results)),
         published=any(row.published for row in results.rows),
-        figures=[_block(ANALYSES[name], table) for name, table in tables.items()],
+        figures=[_block(ANALYSES[name], table) for name, table in tables.items() if _worth_drawing(name, table)],
         flips=[flip for flip in changed.flips][:_TEXTS_SHOWN],
         n_flips=sum(row.gained + row.lost for row in changed.rows),
         samples=samples,
@@ -99,29 +113,58 @@ def _compute(analysis: Analysis, store: RunStore, cells: Sequence[Cell]) -> Tabl
     return analysis.compute(store)
 
 
+def _worth_drawing(name: str, table: Table) -> bool:
+    """False for the changes of a single cell: the table above says it all, and the vote figure draws it."""
+    return name != "results-table" or len(table.rows) != 1 or table.rows[0].published is not None
+
+
 def _block(analysis: Analysis, table: Table) -> FigureBlock:
-    drawn = json.loads(analysis.figure(table).to_json() or "{}")
+    drawn = _drawn(analysis, table)
     header, body = columns(table)
+    keys = distinct(row.key for row in table.rows) if analysis.by_cell else []
     return FigureBlock(
         id=f"figure-{analysis.name}",
+        name=analysis.name,
         title=analysis.question,
         alt=analysis.describe(table),
         caption=analysis.caption,
         null=analysis.null,
         missing=count_gaps(table.missing),
         height=int(drawn["layout"].get("height", 450)),
-        json=script_json(_rounded(drawn)),
+        json=script_json(drawn),
+        choices=_choices(analysis, table, keys) if len(keys) > 1 else (),
+        n_cells=len(keys),
         header=header,
         body=[[_text(value) for value in row] for row in body[:_ROWS_SHOWN]],
         n_rows=len(body),
     )
 
 
+def _choices(analysis: Analysis, table: Table, keys: Sequence[str]) -> tuple[Choice, ...]:
+    """The figure of each cell, as many as the page has room for."""
+    out: list[Choice] = []
+    size = 0
+    for key in keys:
+        part = of_cell(table, key)
+        content = script_json(_drawn(analysis, part))
+        size += len(content)
+        if size > _BYTES_OF_CHOICES:
+            break
+        out.append(Choice(part.rows[0].label, analysis.describe(part), content))
+    return tuple(out)
+
+
+def _drawn(analysis: Analysis, table: Table) -> dict[str, Any]:
+    out = analysis.draw(table)
+    out.put("meta.alt", f"{analysis.question} {analysis.describe(table)}")
+    return _rounded(out.json())
+
+
 def _rounded(value: Any) -> Any:
-    """Six significant digits are more than a screen shows, and half the size of sixteen."""
+    """Five significant digits are more than a screen shows, and a third of the size of sixteen."""
     if isinstance(value, float):
-        return float(f"{value:.6g}")
-    if isinstance(value, list):
+        return float(f"{value:.5g}")
+    if isinstance(value, list | tuple):
         return [_rounded(item) for item in value]
     return {name: _rounded(item) for name, item in value.items()} if isinstance(value, dict) else value
 

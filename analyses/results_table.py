@@ -11,8 +11,10 @@ import plotly.graph_objects as go
 
 from analyses import style
 from analyses.cells import Arm, Cell, cell_gaps, load_cells
+from analyses.drafts import Draft
+from analyses.panels import Panel, arrange, axes, category_labels, empty_figure, label_lines
 from analyses.published import Published, published
-from analyses.style import Panel
+from analyses.scaling_panels import error_bars, in_points
 from interp_xfer.studies.run_store import RunStore
 
 ALPHA = 0.05
@@ -73,50 +75,52 @@ def compute(store: RunStore) -> ResultsTable:
 
 def figure(table: ResultsTable) -> go.Figure:
     """Change at lambda* of every cell with its interval, the published change as an open diamond."""
+    return draw(table).figure()
+
+
+def draw(table: ResultsTable) -> Draft:
+    """The figure before it is checked."""
     rows = [row for row in table.rows if row.lambda_star is not None and row.lambda_star.delta is not None]
     if not rows:
-        return style.empty_figure("No paired differences to draw: " + "; ".join(table.missing))
-    height = 60 + 22 * len(rows)
-    out = style.panels([Panel("Change at λ* from the baseline", "percentage points", "", height)], columns=1)
+        return empty_figure("No paired differences to draw: " + "; ".join(table.missing))
+    labels = [row.label for row in rows]
+    lines = max(2, label_lines(labels))
+    x_title = "change at λ* from the baseline, percentage points"
+    content = [Panel("", x_title, "", 30 + 24 * len(labels), 30 + 16 * lines * len(labels))]
+    out = Draft()
     found = [row.lambda_star for row in rows if row.lambda_star]
-    delta = [100 * (arm.delta or 0) for arm in found]
-    low, high = [100 * (arm.delta_low or 0) for arm in found], [100 * (arm.delta_high or 0) for arm in found]
-    out.add_scatter(
-        x=delta, y=[style.plain(row.label) for row in rows], mode="markers", name="here, 95 % interval",
-        marker={"color": style.BLUE, "size": 9},
-        error_x={
-            "type": "data", "symmetric": False, "color": style.BLUE, "thickness": 1.5,
-            "array": [h - d for h, d in zip(high, delta, strict=True)],
-            "arrayminus": [d - lo for d, lo in zip(delta, low, strict=True)],
-        },
+    delta, low, high = (
+        [in_points(getattr(arm, name)) for arm in found] for name in ("delta", "delta_low", "delta_high")
+    )
+    out.scatter(
+        x=delta, y=labels, mode="markers", name="here, 95 % interval", marker={"color": style.BLUE, "size": 9},
+        error_x=error_bars(delta, low, high, style.BLUE),
         customdata=[[lo, h, style.p_text(arm.p_value or 0)] for lo, h, arm in zip(low, high, found, strict=True)],
         hovertemplate="%{y}<br>%{x:+.1f} points [%{customdata[0]:+.1f}, %{customdata[1]:+.1f}], %{customdata[2]}"
         "<extra></extra>",
-        **style.axes(0),
+        **axes(0),
     )  # fmt: skip
     reported = [(row, row.published) for row in rows if row.published]
     if reported:
-        out.add_scatter(
+        out.scatter(
             x=[100 * (facts.lambda_star - facts.baseline) for _, facts in reported],
-            y=[style.plain(row.label) for row, _ in reported], mode="markers", name="published (no interval given)",
+            y=[row.label for row, _ in reported], mode="markers", name="published (no interval given)",
             marker={"symbol": "diamond-open", "size": 11, "color": style.ORANGE, "line": {"width": 2}},
-            hovertemplate="%{y}<br>published %{x:+.2f} points<extra></extra>", **style.axes(0),
+            hovertemplate="%{y}<br>published %{x:+.2f} points<extra></extra>", **axes(0),
         )  # fmt: skip
     edge = 1.1 * max(1.0, *(abs(value) for value in (*low, *high)))
-    out.update_layout(
-        xaxis={"range": [-edge, edge], "zeroline": True, "zerolinewidth": 2},
-        yaxis={"autorange": "reversed", "type": "category"},
-    )
-    return out
+    out.set(xaxis={"range": [-edge, edge], "zeroline": True, "zerolinewidth": 2})
+    return arrange(out, content, columns=1, narrow=category_labels(out, 0, labels, 24))
 
 
 def describe(table: ResultsTable) -> str:
     """The numbers that matter, in one or two sentences."""
     arms = [row.lambda_star for row in table.rows if row.lambda_star and row.lambda_star.delta is not None]
     better, worse = sum(arm.better for arm in arms), sum(arm.worse for arm in arms)
-    text = f"{len(table.rows)} cells; at λ* {better} are above the baseline with p < .05, {worse} below."
+    cells = "1 cell" if len(table.rows) == 1 else f"{len(table.rows)} cells"
+    text = f"{cells}; at λ* {better} above the baseline with p < .05, {worse} below."
     reported = sum(row.published is not None for row in table.rows)
-    return text + (f" {reported} have published numbers." if reported else " None is in the paper.")
+    return text + (f" Published numbers for {reported}." if reported else " None is in the paper.")
 
 
 def _row(cell: Cell) -> Row:

@@ -15,6 +15,7 @@ from analyses.cells import Arm, Cell, Difference
 from analyses.results_table import ALPHA
 from interp_xfer.sample_size import minimum_detectable_effect
 
+NO_EFFECT = "no detectable effect"
 _ASSUMED_DISCORDANCE = 0.1
 
 
@@ -32,7 +33,7 @@ def verdict(difference: Difference) -> str:
     covers_zero = difference.low <= 0 <= difference.high
     clear = difference.p_value < ALPHA
     if covers_zero and not clear:
-        return "no detectable effect"
+        return NO_EFFECT
     if covers_zero or not clear:
         return "not settled (interval and exact test disagree)"
     return "a gain" if difference.delta > 0 else "a loss"
@@ -113,14 +114,16 @@ def _tally(found: Sequence[Difference]) -> str:
     below = sum(difference.delta < 0 for difference in found)
     middle = median(difference.delta for difference in found)
     verdicts = [verdict(difference) for difference in found]
-    gains, losses = verdicts.count("a gain"), verdicts.count("a loss")
+    gains, losses, none = (verdicts.count(word) for word in ("a gain", "a loss", NO_EFFECT))
+    unsettled = len(found) - gains - losses - none
     sign_p = float(binomtest(above, above + below).pvalue) if above + below else 1.0
+    luck = f"{ALPHA * len(found):.0f} of {len(found)}"
     return (
         f"{above} of {len(found)} cells lie above their baseline, {len(found) - above - below} equal it, {below} lie "
         f"below (sign test {style.p_text(sign_p)}); the median change is {style.points(middle)} points. Taken singly, "
-        f"{gains} show a gain and {losses} a loss at p < .05, where luck alone gives up to {ALPHA * len(found):.0f} of "
-        f"{len(found)}; the rest show no detectable effect. Cells that share a child or its questions are not "
-        f"independent, so the sign test is a guide only."
+        f"{gains} show a gain and {losses} a loss at p < .05, where luck alone gives up to {luck}; {none} show "
+        f"{NO_EFFECT}{f', {unsettled} are not settled' if unsettled else ''}. Cells that share a child or its "
+        f"questions are not independent, so the sign test is a guide only."
     )
 
 
@@ -131,7 +134,7 @@ def _number(cells: Sequence[Cell], field: str) -> str:
 
 
 def _accuracy(arm: Arm) -> str:
-    return f"{style.percent(arm.accuracy)} [{100 * arm.low:.1f}, {100 * arm.high:.1f}]"
+    return f"{style.percent(arm.accuracy)} {style.percent_interval(arm.low, arm.high)}"
 
 
 def _change(arm: Arm) -> str:
@@ -140,8 +143,8 @@ def _change(arm: Arm) -> str:
         return "not compared with the baseline"
     return (
         f"{verdict(found)}, {style.points(found.delta)} points "
-        f"[{style.points(found.low)}, {style.points(found.high)}], {found.fixed} questions gained "
-        f"and {found.broken} lost, exact {style.p_text(found.p_value)}"
+        f"{style.point_interval(found.low, found.high)}, {found.fixed} questions gained and"
+        f" {found.broken} lost, exact {style.p_text(found.p_value)}"
     )
 
 

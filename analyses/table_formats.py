@@ -17,6 +17,8 @@ class Entry:
     """One entry of the table."""
 
     text: str
+    note: str = ""
+    """Interval or p value, smaller and below where there is room."""
     bold: bool = False
     worse: bool = False
 
@@ -64,17 +66,15 @@ FORMATS: dict[str, Callable[[ResultsTable], str]] = {"html": to_html, "md": to_m
 def _accuracy(arm: ArmResult | None) -> Entry:
     if arm is None:
         return Entry("")
-    text = f"{100 * arm.accuracy:.2f} [{100 * arm.low:.1f}, {100 * arm.high:.1f}]"
-    return Entry(text, bold=arm.better, worse=arm.worse)
+    note = style.percent_interval(arm.low, arm.high)
+    return Entry(f"{100 * arm.accuracy:.2f}", note, bold=arm.better, worse=arm.worse)
 
 
 def _change(arm: ArmResult | None) -> Entry:
     if arm is None or arm.delta is None or arm.delta_low is None or arm.delta_high is None or arm.p_value is None:
         return Entry("")
-    return Entry(
-        f"{style.points(arm.delta)} [{style.points(arm.delta_low)}, {style.points(arm.delta_high)}], "
-        f"{style.p_text(arm.p_value)}"
-    )
+    interval = style.point_interval(arm.delta_low, arm.delta_high)
+    return Entry(style.points(arm.delta), f"{interval}, {style.p_text(arm.p_value)}")
 
 
 def _published(row: Row, field: str) -> Entry:
@@ -112,15 +112,14 @@ _COLUMNS: tuple[tuple[str, Callable[[Row], Entry]], ...] = (
 
 
 def _html(entry: Entry) -> str:
-    text = escape(entry.text)
-    if entry.bold:
-        return f"<strong>{text}</strong>"
-    return f'{text} <span title="below the baseline, p &lt; .05">↓</span>' if entry.worse else text
+    text = f"<strong>{escape(entry.text)}</strong>" if entry.bold else escape(entry.text)
+    mark = ' <span title="below the baseline, p &lt; .05">↓</span>' if entry.worse else ""
+    return text + mark + (f"<br><small>{escape(entry.note)}</small>" if entry.note else "")
 
 
 def _markdown(entry: Entry) -> str:
-    text = _markdown_text(entry.text)
-    return f"**{text}**" if entry.bold else text + (" ↓" if entry.worse else "")
+    text = f"**{_markdown_text(entry.text)}**" if entry.bold else _markdown_text(entry.text)
+    return " ".join(part for part in (text, "↓" if entry.worse else "", _markdown_text(entry.note)) if part)
 
 
 def _markdown_text(text: str) -> str:
@@ -136,13 +135,13 @@ def _pipe(entries: list[str]) -> str:
 _LATEX = {
     "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{", "}": r"\}",
     "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "λ": r"$\lambda$", "→": r"$\rightarrow$", "<": "$<$",
-    ">": "$>$", "−": "$-$",
+    ">": "$>$", "−": "$-$", "\u00a0": "~",
 }  # fmt: skip
 
 
 def _latex(entry: Entry) -> str:
-    text = _latex_text(entry.text)
-    return f"\\textbf{{{text}}}" if entry.bold else text + (r" $\downarrow$" if entry.worse else "")
+    text = f"\\textbf{{{_latex_text(entry.text)}}}" if entry.bold else _latex_text(entry.text)
+    return " ".join(part for part in (text, r"$\downarrow$" if entry.worse else "", _latex_text(entry.note)) if part)
 
 
 def _latex_text(text: str) -> str:

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, fields, is_dataclass
+from dataclasses import asdict, fields, is_dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
@@ -40,6 +40,17 @@ def write_table(path: Path, table: Table) -> Path:
 def distinct(values: Iterable[Any]) -> list[Any]:
     """Each value once, in the order of its first appearance."""
     return list(dict.fromkeys(values))
+
+
+def of_cell(table: Any, key: str) -> Any:
+    """The same table with what belongs to one cell."""
+    parts = {field.name: getattr(table, field.name) for field in fields(table)}
+    kept = {
+        name: tuple(item for item in value if item.key == key)
+        for name, value in parts.items()
+        if isinstance(value, tuple) and value and hasattr(value[0], "key")
+    }
+    return replace(table, **kept)
 
 
 def columns(table: Table) -> tuple[list[str], list[list[Any]]]:

@@ -5,13 +5,15 @@ fitted on (out-of-fold R²), whether the mapped direction pointed the wrong way 
 turned round, and the median residual norm, which decides how large a shift one unit of strength is.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import plotly.graph_objects as go
 
 from analyses import style
 from analyses.cells import Cell, load_cells
-from analyses.style import Panel
+from analyses.drafts import Draft
+from analyses.panels import Panel, arrange, axes, category_labels, empty_figure, label_lines, say
 from analyses.tables import distinct
 from interp_xfer.studies.run_store import RunStore
 
@@ -67,43 +69,70 @@ def row_values(row: Row) -> tuple[int, int | None, float | None, bool | None, fl
 
 
 def figure(table: TransferProfile) -> go.Figure:
-    """Layer map, fit and residual norm over child layers, one line per transfer."""
+    """Layer map, fit and residual norm over child layers; only the fit, as a heat map, for many transfers."""
+    return draw(table).figure()
+
+
+def draw(table: TransferProfile) -> Draft:
+    """The figure before it is checked."""
     if not table.rows:
-        return style.empty_figure("No transfer to draw: " + "; ".join(table.missing))
-    content = [
-        Panel("Which parent layer feeds the child layer", "child layer", "parent layer", 250),
-        Panel("How much of the child the map predicts", "child layer", "out-of-fold R²", 250),
-        Panel("Length of the child's residual stream", "child layer", "median norm (log)", 250),
-    ]
-    out = style.panels(content, columns=2)
+        return empty_figure("No transfer to draw: " + "; ".join(table.missing))
     names = distinct(row.transfer for row in table.rows)
+    return _lines(table.rows, names) if len(names) <= len(style.SERIES) else _heat_map(table.rows, names)
+
+
+def _lines(rows: Sequence[Row], names: Sequence[str]) -> Draft:
+    content = [
+        Panel("Which parent layer feeds the child layer", "child layer", "parent layer", 240),
+        Panel("How much of the child the map predicts", "child layer", "out-of-fold R²", 240),
+        Panel("Length of the child's residual stream", "child layer", "median norm", 240),
+    ]
+    out = Draft()
     for number, name in enumerate(names):
-        rows = [row for row in table.rows if row.transfer == name]
-        colour = style.SERIES[number % len(style.SERIES)]
+        shown = [row for row in rows if row.transfer == name]
         for panel, value in ((0, "parent_layer"), (1, "r2"), (2, "residual_norm")):
-            out.add_scatter(
-                x=[row.layer for row in rows], y=[getattr(row, value) for row in rows],
+            out.scatter(
+                x=[row.layer for row in shown], y=[getattr(row, value) for row in shown],
                 mode="markers+lines" if panel else "markers", name=style.plain(name), legendgroup=name,
-                showlegend=panel == 0 and len(names) > 1, line={"color": colour, "width": 1},
+                showlegend=panel == 0 and len(names) > 1, line={"color": style.SERIES[number], "width": 1},
                 marker={
-                    "color": colour, "size": 9, "line": {"color": colour, "width": 1.5},
-                    "symbol": ["triangle-down-open" if row.flipped else "circle" for row in rows],
+                    "color": style.SERIES[number], "size": 8, "line": {"color": style.SERIES[number], "width": 1.5},
+                    "symbol": ["triangle-down-open" if row.flipped else "circle" for row in shown],
                 },
-                customdata=[_note(row) for row in rows],
-                hovertemplate="child layer %{x}: %{y:.3~g}<br>%{customdata}", **style.axes(panel),
+                customdata=[_note(row) for row in shown], cliponaxis=False,
+                hovertemplate="child layer %{x}: %{y:.3~g}<br>%{customdata}", **axes(panel),
             )  # fmt: skip
     for symbol, text in (("circle", "sign kept"), ("triangle-down-open", "sign turned in the child")):
-        out.add_scatter(
-            x=[None], y=[None], mode="markers", name=text, marker={"symbol": symbol, "color": style.GREY, "size": 9},
-            hoverinfo="skip", **style.axes(0),
+        out.scatter(
+            x=[None], y=[None], mode="markers", name=text, marker={"symbol": symbol, "color": style.GREY, "size": 8},
+            hoverinfo="skip", **axes(0),
         )  # fmt: skip
-    out.update_layout(yaxis={"rangemode": "tozero"}, yaxis2={"rangemode": "tozero"}, yaxis3={"type": "log"})
-    if all(row.r2 is None for row in table.rows):
-        out.add_annotation(
-            text="no R²: the map was not fitted,<br>or the cell does not hold it", showarrow=False, x=0.5, y=0.5,
-            xref="x2 domain", yref="y2 domain",
-        )  # fmt: skip
-    return out
+    norms = [row.residual_norm for row in rows if row.residual_norm]
+    out.set(yaxis={"rangemode": "tozero"}, yaxis2={"rangemode": "tozero"})
+    if norms:
+        out.set(yaxis3=style.log_axis(min(norms), max(norms)))
+    else:
+        say(out, 2, "Residual norms are missing.")
+    if all(row.r2 is None for row in rows):
+        say(out, 1, "No R²: the map was not fitted, or the cell does not hold it.")
+    return arrange(out, content)
+
+
+def _heat_map(rows: Sequence[Row], names: Sequence[str]) -> Draft:
+    depth = max(row.layer for row in rows) + 1
+    by_place = {(row.transfer, row.layer): row for row in rows}
+    grid = [[by_place.get((name, layer)) for layer in range(depth)] for name in names]
+    content = [
+        Panel("", "child layer", "", 40 + 20 * len(names), 40 + 16 * len(names) * max(2, label_lines(names, 24)))
+    ]
+    out = Draft()
+    out.heatmap(
+        x=list(range(depth)), y=list(names), z=[[row and row.r2 for row in line] for line in grid], zmin=0, zmax=1,
+        colorscale="Cividis", colorbar={"title": {"text": "R²"}, "thickness": 12}, xgap=1, ygap=1,
+        customdata=[["" if row is None else _note(row) for row in line] for line in grid],
+        hovertemplate="%{y}<br>child layer %{x}: R² %{z:.2f}<br>%{customdata}<extra></extra>", **axes(0),
+    )  # fmt: skip
+    return arrange(out, content, columns=1, narrow=category_labels(out, 0, names, 24))
 
 
 def describe(table: TransferProfile) -> str:

@@ -42,18 +42,17 @@ def vote_curve(items: Sequence[dict[str, Any]], grid: Sequence[float], seed: int
     """
     codes, right = _answers(items, sorted(grid, key=abs))
     n_strengths = codes.shape[1]
-    if n_strengths < 2:
+    if n_strengths < 2 or codes.max() < 0:
         return ()
     generator = np.random.default_rng(seed)
-    n_answers = int(codes.max()) + 1
-    one_hot = codes[:, :, None] == np.arange(n_answers)  # (questions, strengths, answers); code -1 is invalid
+    one_hot = codes[:, :, None] == np.arange(int(codes.max()) + 1)  # (questions, strengths, answers); -1 is invalid
     answer_right = (one_hot & right[:, :, None]).any(axis=1)
     # A tie goes to the answer at the smallest strength: halving fractions order answers by their first occurrence,
     # and add up to less than one vote.
     weights = 1 + 0.5 ** (np.arange(n_strengths) + 1.0)
+    votes = np.moveaxis(one_hot * weights[:, None], 1, 0)  # (strengths, questions, answers)
     return tuple(
-        _point(k, _sets(k, n_strengths, generator), one_hot, answer_right, weights, right)
-        for k in range(1, n_strengths + 1)
+        _point(_sets(k, n_strengths, generator), votes, answer_right, right) for k in range(1, n_strengths + 1)
     )
 
 
@@ -90,16 +89,12 @@ def _sets(k: int, n: int, generator: np.random.Generator) -> np.ndarray:
     return out
 
 
-def _point(
-    k: int, sets: np.ndarray, one_hot: np.ndarray, answer_right: np.ndarray, weights: np.ndarray, right: np.ndarray
-) -> VotePoint:
-    shares, reached = [], []
-    for chosen in sets:
-        scores = np.tensordot(one_hot[:, chosen], weights[chosen], axes=([1], [0]))  # (questions, answers)
-        winner = scores.argmax(axis=1)
-        valid = scores.max(axis=1) > 0
-        shares.append(float((answer_right[np.arange(len(winner)), winner] & valid).mean()))
-        reached.append(float(right[:, chosen].any(axis=1).mean()))
-    return VotePoint(
-        k, float(np.mean(shares)), float(min(shares)), float(max(shares)), float(np.mean(reached)), len(sets)
-    )
+def _point(sets: np.ndarray, votes: np.ndarray, answer_right: np.ndarray, right: np.ndarray) -> VotePoint:
+    n_questions, n_answers = answer_right.shape
+    scores = (sets.astype(float) @ votes.reshape(len(votes), -1)).reshape(len(sets), n_questions, n_answers)
+    winner = scores.argmax(axis=2)  # (sets, questions)
+    won = answer_right[np.arange(n_questions), winner] & (scores.max(axis=2) > 0)
+    shares = won.mean(axis=1)
+    reached = (sets.astype(int) @ right.T.astype(int) > 0).mean()
+    k = int(sets[0].sum())
+    return VotePoint(k, float(shares.mean()), float(shares.min()), float(shares.max()), float(reached), len(sets))

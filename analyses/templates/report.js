@@ -36,19 +36,35 @@
   var plots = Array.prototype.map.call(document.querySelectorAll(".plot[data-json]"), function (div) {
     return { div: div, figure: read(div.dataset.json) };
   });
-  var config = { responsive: true, displaylogo: false, modeBarButtonsToRemove: ["select2d", "lasso2d"] };
+  // The buttons are named one by one: the default ones offer to send the figure to a server.
+  var buttons = [["toImage", "zoom2d", "pan2d", "resetScale2d"]];
+  function configFor(narrow) {
+    return { responsive: true, displaylogo: false, plotlyServerURL: "", modeBarButtons: buttons, displayModeBar: narrow ? false : "hover" };
+  }
 
   function draw(plot) {
     var narrow = plot.div.clientWidth < NARROW;
     var layout = layoutFor(plot.figure, narrow);
     plot.narrow = narrow;
     plot.div.style.minHeight = layout.height + "px";
-    return Plotly.react(plot.div, plot.figure.data, layout, config);
+    return Plotly.react(plot.div, plot.figure.data, layout, configFor(narrow));
   }
 
   function drawAll() {
     plots.forEach(draw);
   }
+
+  plots.forEach(function (plot) {
+    if (!plot.div.dataset.choose) return;
+    var select = document.getElementById(plot.div.dataset.choose);
+    var stem = plot.div.dataset.json.replace(/\d+$/, "");
+    select.parentElement.hidden = false;
+    select.addEventListener("change", function () {
+      plot.figure = read(stem + select.value);
+      plot.div.setAttribute("aria-label", plot.figure.layout.meta.alt);
+      draw(plot);
+    });
+  });
 
   var waiting = null;
   window.addEventListener("resize", function () {

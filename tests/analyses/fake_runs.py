@@ -3,6 +3,7 @@
 Imported inside fixtures and tests only, so that the runtime type checks are in place first.
 """
 
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -38,6 +39,7 @@ def fingerprint(reference: str, n_layers: int) -> Fingerprint:
 
 
 def steering_vectors(study: Study, rng: np.random.Generator, n_parent=6, n_child=10, strategy=proportional):
+    concept_rng = np.random.default_rng(zlib.crc32(study.concept_key.encode()))  # cells share the concept
     layer_map = strategy(n_parent, n_child)
     vectors = torch.zeros(n_child, 8)
     vectors[:, 0] = torch.tensor([float(parent is not None) for parent in layer_map.parent_of])
@@ -51,8 +53,8 @@ def steering_vectors(study: Study, rng: np.random.Generator, n_parent=6, n_child
         flipped=tuple(bool(value) for value in rng.random(n_child) < 0.3),
         concept={
             "method": study.method,
-            "explained_variance": rng.uniform(0.2, 0.7, n_parent).tolist(),
-            "mean_cosine": rng.uniform(0.6, 1.0, n_parent).tolist(),
+            "explained_variance": concept_rng.uniform(0.2, 0.7, n_parent).tolist(),
+            "mean_cosine": concept_rng.uniform(0.6, 1.0, n_parent).tolist(),
         },
         projection={"kind": study.projection, "corpus": {"n_texts": 64}, "fits": fits, "calibration_pairs": 8},
         prompts=PromptHashes(),
@@ -151,5 +153,5 @@ def grid_run(
     store = RunStore(root)
     for number, (dataset, parent, child) in enumerate((d, p, c) for d in datasets for p in parents for c in children):
         study = make_study(parent=parent, child=child, dataset=dataset, n_validation=n, n_test=n, **settings)
-        write_cell(store, study, seed=number, n_parent=6 + number % 3, n_child=8 + number % 5)
+        write_cell(store, study, seed=number, n_parent=4 + len(parent) % 5, n_child=8 + len(child) % 5)
     return store

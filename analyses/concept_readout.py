@@ -1,0 +1,297 @@
+"""At which child layers can a concept be read along the direction that came from the parent?
+
+AUROC of held-out contrast pairs read in the child, for directions carried over by three layer maps, the child's own
+(native), copied coordinates (identity), a map fitted on wrongly paired tokens, and random directions. All signs were
+resolved on calibration pairs, those of random directions too. The matrix shows every parent layer carried into every
+child layer.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import plotly.graph_objects as go
+
+from analyses import style
+from analyses.heat_maps import MAP_COLOURS, MAP_SYMBOLS, add_heat_map, add_map_line, place_colour_bars
+from analyses.layer_records import NO_STUDY, LayerRecord, load_layer_records
+from analyses.panels import Panel, arrange, axes, empty_figure
+from interp_xfer.studies.run_store import RunStore
+
+_NATIVE, _USED = "native", "transferred-proportional"
+_SOURCES = {
+    _NATIVE: ("the child's own", style.GREEN, "triangle-up", "solid"),
+    _USED: ("transferred, proportional map", style.BLUE, "square", "solid"),
+    "identity": ("copied coordinates", style.ORANGE, "x", "dash"),
+    "shuffled-pairs": ("map of wrongly paired tokens", style.PURPLE, "cross", "dot"),
+}
+_DRAWS = "random-isotropic"
+
+
+@dataclass(frozen=True)
+class Row:
+    """One source of directions at one child layer."""
+
+    key: str
+    label: str
+    """Parent, child, data set."""
+    source: str
+    child_layer: int
+    auroc: float
+    low: float
+    """Lower end of the 95 % interval over pairs; over draws, for random directions, the lowest."""
+    high: float
+    pair_accuracy: float | None
+    """Share of pairs whose positive member scores higher."""
+    cosine_with_native: float | None
+
+
+@dataclass(frozen=True)
+class PairRow:
+    """One parent layer carried into one child layer."""
+
+    key: str
+    parent_layer: int
+    child_layer: int
+    auroc: float
+    low: float
+    high: float
+    flipped: bool
+
+
+@dataclass(frozen=True)
+class FitRow:
+    """The ridge map of one layer pair that a layer map uses."""
+
+    key: str
+    map: str
+    parent_layer: int
+    child_layer: int
+    r2: float
+    """Out of fold."""
+    r2_along: float | None
+    """Of the child's score on the carried direction."""
+    shuffled_r2: float | None
+    """Of rows paired with those of other texts."""
+    flipped: bool
+
+
+@dataclass(frozen=True)
+class SummaryRow:
+    """A source averaged over child layers."""
+
+    key: str
+    label: str
+    source: str
+    n_layers: int
+    n_pairs: int
+    auroc: float
+    low: float
+    high: float
+    random_mean: float
+    random_best: float
+    rank_p: float
+
+
+@dataclass(frozen=True)
+class ConceptReadout:
+    """All layer studies of a run."""
+
+    rows: tuple[Row, ...]
+    matrix: tuple[PairRow, ...]
+    fits: tuple[FitRow, ...]
+    summary: tuple[SummaryRow, ...]
+    missing: tuple[str, ...]
+
+
+def compute(store: RunStore) -> ConceptReadout:
+    """Readouts of the layer studies of a run.
+
+    Raises: ArtifactError if one is damaged.
+    """
+    return from_records(load_layer_records(store))
+
+
+def from_records(records: tuple[LayerRecord, ...]) -> ConceptReadout:
+    """The table of some layer studies."""
+    return ConceptReadout(
+        rows=tuple(row for record in records for row in _rows(record)),
+        matrix=tuple(row for record in records for row in _matrix(record)),
+        fits=tuple(row for record in records for row in _fits(record)),
+        summary=tuple(row for record in records for row in _summary(record)),
+        missing=() if records else (NO_STUDY,),
+    )
+
+
+def figure(table: ConceptReadout) -> go.Figure:
+    """AUROC by source and by layer map, the full matrix, and the fit of the maps, for the first study."""
+    if not table.rows:
+        return empty_figure("No concept readout to draw: " + "; ".join(table.missing))
+    key = table.rows[0].key
+    rows = [row for row in table.rows if row.key == key]
+    matrix = [row for row in table.matrix if row.key == key]
+    fits = [row for row in table.fits if row.key == key]
+    height = min(max(26 * (1 + max(row.parent_layer for row in matrix)), 240), 420)
+    content = [
+        Panel("Held-out pairs told apart in the child", "child layer", "AUROC", 300),
+        Panel("The same for three layer maps", "child layer", "AUROC", 300),
+        Panel("Every parent layer in every child layer", "child layer", "parent layer", height),
+        Panel("How much of the child the maps predict", "child layer", "out-of-fold R²", height),
+    ]
+    out = go.Figure()
+    _add_draws(out, [row for row in rows if row.source == _DRAWS])
+    for source in _SOURCES:
+        _add_source(out, [row for row in rows if row.source == source], source)
+    for name in ("greedy", "proportional", "cka"):
+        _add_map(out, [row for row in rows if row.source == f"transferred-{name}"], name)
+        _add_fits(out, [row for row in fits if row.map == name], name)
+    n_parent, n_child = (1 + max(getattr(row, side) for row in matrix) for side in ("parent_layer", "child_layer"))
+    grid: list[list[float | None]] = [[None] * n_child for _ in range(n_parent)]
+    for row in matrix:
+        grid[row.parent_layer][row.child_layer] = row.auroc
+    add_heat_map(out, 2, grid, "coloraxis", "AUROC")
+    parents: dict[int, int] = {row.child_layer: row.parent_layer for row in fits if row.map == "proportional"}
+    add_map_line(out, 2, "proportional", [parents.get(c) for c in range(n_child)])
+    for panel in (0, 1):
+        out.add_scatter(
+            x=[0, n_child - 1], y=[0.5, 0.5], mode="lines", line={"color": style.GREY, "width": 1, "dash": "dash"},
+            name="chance", showlegend=False, hoverinfo="skip", **axes(panel),
+        )  # fmt: skip
+    lowest = min(row.low for row in rows)
+    reach = {"range": [min(0.4, lowest) - 0.03, 1.03]}
+    out.update_layout(
+        yaxis=reach,
+        yaxis2=reach,
+        yaxis4={"range": [min(-0.05, *(row.shuffled_r2 or 0 for row in fits), *(row.r2 for row in fits)) - 0.02, 1.03]},
+        # White is chance; an AUROC below it points the wrong way although its sign was resolved.
+        coloraxis={"colorscale": "RdBu", "cmin": 0, "cmid": 0.5, "cmax": 1},
+    )
+    return place_colour_bars(arrange(out, content), [("coloraxis", 2, "AUROC")])
+
+
+def describe(table: ConceptReadout) -> str:
+    """The numbers that matter, in one or two sentences a study."""
+    parts = []
+    labels = list(dict.fromkeys((row.key, row.label) for row in table.summary))
+    for key, label in labels[:3]:
+        rows = {row.source: row for row in table.summary if row.key == key}
+        used = rows[_USED]
+        text = f"{label}, {used.n_pairs} held-out pairs, mean AUROC over {used.n_layers} child layers: "
+        shown = [(source, rows[source]) for source in (_USED, _NATIVE, "identity", "shuffled-pairs") if source in rows]
+        text += ", ".join(f"{source} {row.auroc:.3f} [{row.low:.3f}, {row.high:.3f}]" for source, row in shown)
+        parts.append(f"{text}; random directions {used.random_mean:.3f}, the best {used.random_best:.3f}.")
+    return " ".join(parts) or NO_STUDY + "."
+
+
+def _add_draws(out: go.Figure, rows: list[Row]) -> None:
+    layers = [row.child_layer for row in rows]
+    out.add_scatter(
+        x=[*layers, *reversed(layers)], y=[*(row.high for row in rows), *(row.low for row in reversed(rows))],
+        mode="lines", line={"width": 0}, fill="toself", fillcolor=style.fill(style.GREY, 0.25),
+        name="random directions, lowest to highest", hoverinfo="skip", **axes(0),
+    )  # fmt: skip
+    out.add_scatter(
+        x=layers, y=[row.auroc for row in rows], mode="lines", line={"color": style.GREY, "dash": "dashdot"},
+        name="random directions, mean", hovertemplate="random, child layer %{x}: %{y:.3f}<extra></extra>", **axes(0),
+    )  # fmt: skip
+
+
+def _add_source(out: go.Figure, rows: list[Row], source: str) -> None:
+    name, colour, symbol, dash = _SOURCES[source]
+    if source in (_NATIVE, _USED):
+        _add_band(out, rows, colour, 0)
+    out.add_scatter(
+        x=[row.child_layer for row in rows], y=[row.auroc for row in rows], mode="lines+markers", name=name,
+        line={"color": colour, "dash": dash, "width": 1.5}, marker={"symbol": symbol, "size": 6},
+        customdata=[[row.low, row.high] for row in rows],
+        hovertemplate=f"{name}, child layer %{{x}}: %{{y:.3f}} [%{{customdata[0]:.3f}}, %{{customdata[1]:.3f}}]"
+        "<extra></extra>", **axes(0),
+    )  # fmt: skip
+
+
+def _add_map(out: go.Figure, rows: list[Row], name: str) -> None:
+    colour = MAP_COLOURS[name]
+    _add_band(out, rows, colour, 1)
+    out.add_scatter(
+        x=[row.child_layer for row in rows], y=[row.auroc for row in rows], mode="lines+markers", legendgroup=name,
+        name=f"{name} map", line={"color": colour, "width": 1.5}, marker={"symbol": MAP_SYMBOLS[name], "size": 6},
+        hovertemplate=f"{name}, child layer %{{x}}: %{{y:.3f}}<extra></extra>", **axes(1),
+    )  # fmt: skip
+
+
+def _add_fits(out: go.Figure, rows: list[FitRow], name: str) -> None:
+    rows = sorted(rows, key=lambda row: row.child_layer)
+    series: list[tuple[str, str, str, str, bool]] = [("r2", MAP_COLOURS[name], "solid", f"{name} map", False)]
+    if name == "proportional":
+        series.append(("r2_along", MAP_COLOURS[name], "dot", "R² along the carried direction", True))
+        series.append(("shuffled_r2", style.GREY, "longdash", "R² of wrongly paired tokens", True))
+    for value, colour, dash, label, in_legend in series:
+        out.add_scatter(
+            x=[row.child_layer for row in rows], y=[getattr(row, value) for row in rows], mode="lines+markers",
+            name=label, showlegend=in_legend, legendgroup=label if in_legend else name,
+            line={"color": colour, "dash": dash, "width": 1.5},
+            marker={"symbol": MAP_SYMBOLS[name], "size": 5 if value == "r2" else 1},
+            customdata=[row.parent_layer for row in rows],
+            hovertemplate=f"{label}, child layer %{{x}} from %{{customdata}}: R² %{{y:.3f}}<extra></extra>", **axes(3),
+        )  # fmt: skip
+
+
+def _add_band(out: go.Figure, rows: list[Row], colour: str, panel: int) -> None:
+    layers = [row.child_layer for row in rows]
+    out.add_scatter(
+        x=[*layers, *reversed(layers)], y=[*(row.high for row in rows), *(row.low for row in reversed(rows))],
+        mode="lines", line={"width": 0}, fill="toself", fillcolor=style.fill(colour), showlegend=False,
+        hoverinfo="skip", **axes(panel),
+    )  # fmt: skip
+
+
+def _rows(record: LayerRecord) -> list[Row]:
+    rows = []
+    for source, entries in record.content["readout"].items():
+        cosines = record.content["cosine_with_native"].get(source) or [None] * len(entries)
+        for c, entry in enumerate(entries):
+            if entry is not None:
+                area = entry["auroc"]
+                accuracy = entry["pair_accuracy"]["estimate"]
+                rows.append(Row(record.key, record.label, source, c, *_ends(area), accuracy, cosines[c]))
+    for source, entries in record.content["draws"].items():
+        for e in entries:
+            rows.append(
+                Row(record.key, record.label, source, e["layer"], e["mean"], e["low"], e["high"], None, None)
+            )
+    return rows
+
+
+def _matrix(record: LayerRecord) -> list[PairRow]:
+    names = ("auroc_matrix", "auroc_matrix_low", "auroc_matrix_high", "flipped_matrix")
+    area, low, high, flipped = (record.tensors[name].tolist() for name in names)
+    return [
+        PairRow(record.key, p, c, area[p][c], low[p][c], high[p][c], bool(flipped[p][c]))
+        for p in range(len(area))
+        for c in range(len(area[0]))
+    ]
+
+
+def _fits(record: LayerRecord) -> list[FitRow]:
+    rows = []
+    for name, fits in record.content["fits"].items():
+        parent_of, flipped = record.content["maps"][name]["parent_of"], record.content["flipped"][f"transferred-{name}"]
+        for layer, fit in fits.items():
+            c = int(layer)
+            r2 = (fit["r2"], fit.get("r2_along"), fit.get("shuffled_r2"))
+            rows.append(FitRow(record.key, name, parent_of[c], c, *r2, flipped[c]))
+    return rows
+
+
+def _summary(record: LayerRecord) -> list[SummaryRow]:
+    n_pairs = record.content["pairs"]["held_out"]
+    return [
+        SummaryRow(
+            record.key, record.label, source, entry["n_layers"], n_pairs, *_ends(entry["auroc"]),
+            entry["random_mean"], entry["random_best"], entry["rank_p"],
+        )
+        for source, entry in record.content["summary"].items()
+    ]  # fmt: skip
+
+
+def _ends(interval: dict[str, Any]) -> tuple[float, float, float]:
+    return interval["estimate"], interval["low"], interval["high"]

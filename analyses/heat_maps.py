@@ -1,0 +1,82 @@
+"""Heat maps of parent layers against child layers, with layer maps drawn over them and colour bars that stay in place.
+
+Similarities and shares use Cividis, which keeps its order in every colour blindness and in grey. AUROC uses red to blue
+with white at chance.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import plotly.graph_objects as go
+
+from analyses import style
+from analyses.panels import axes, axis_name
+
+Cell = float | None
+
+MAP_COLOURS = {"greedy": style.SKY, "proportional": style.BLUE, "cka": style.VERMILLION}
+MAP_SYMBOLS = {"greedy": "circle", "proportional": "square", "cka": "diamond"}
+
+
+def add_heat_map(out: go.Figure, panel: int, grid: Sequence[Sequence[Cell]], coloraxis: str, hover: str) -> None:
+    """One cell per (parent layer, child layer), parent layers upwards.
+
+    Arguments:
+        out: the figure.
+        panel: index.
+        grid: rows are parent layers.
+        coloraxis: layout key.
+        hover: what a value is called.
+    """
+    n_child = len(grid[0]) if grid else 0
+    out.add_heatmap(
+        x=list(range(n_child)), y=list(range(len(grid))), z=[list(row) for row in grid], coloraxis=coloraxis,
+        hovertemplate=f"child layer %{{x}}, parent layer %{{y}}<br>{hover} %{{z:.3f}}<extra></extra>", **axes(panel),
+    )  # fmt: skip
+    out.update_layout(
+        {
+            axis_name("x", panel): {"range": [-0.5, n_child - 0.5], "showgrid": False, "zeroline": False},
+            axis_name("y", panel): {"range": [-0.5, len(grid) - 0.5], "showgrid": False, "zeroline": False},
+        }
+    )
+
+
+def add_map_line(
+    out: go.Figure, panel: int, name: str, parent_of: Sequence[int | None], showlegend: bool = False
+) -> None:
+    """A layer map over a heat map, with a white edge so that it shows on every colour."""
+    layers = list(range(len(parent_of)))
+    common: dict[str, Any] = {"x": layers, "y": list(parent_of), "legendgroup": name, "connectgaps": False}
+    out.add_scatter(
+        **common, mode="lines", line={"color": "white", "width": 4}, showlegend=False, hoverinfo="skip", **axes(panel)
+    )
+    colour = MAP_COLOURS[name]
+    out.add_scatter(
+        **common, mode="lines+markers", name=f"{name} map", showlegend=showlegend,
+        line={"color": colour, "width": 1.5},
+        marker={"color": colour, "symbol": MAP_SYMBOLS[name], "size": 6, "line": {"color": "white", "width": 1}},
+        hovertemplate=f"{name}: child layer %{{x}} from parent layer %{{y}}<extra></extra>", **axes(panel),
+    )  # fmt: skip
+
+
+def place_colour_bars(out: go.Figure, bars: Sequence[tuple[str, int, str]]) -> go.Figure:
+    """Put colour bars beside their panels, on wide and on narrow pages; after `arrange`.
+
+    Arguments:
+        out: an arranged figure.
+        bars: (layout key of the colour axis, panel, title).
+    """
+    narrow = dict(out.layout.meta["narrow"])
+    for coloraxis, panel, title in bars:
+        x_name, y_name = axis_name("x", panel), axis_name("y", panel)
+        place = _place(out.layout[x_name].domain, out.layout[y_name].domain)
+        look = {"thickness": 10, "outlinewidth": 0, "title": {"text": title, "side": "top", "font": {"size": 12}}}
+        out.update_layout({coloraxis: {"colorbar": {**look, **place}}})
+        stacked = _place(narrow[f"{x_name}.domain"], narrow[f"{y_name}.domain"])
+        narrow |= {f"{coloraxis}.colorbar.{field}": value for field, value in stacked.items()}
+    out.update_layout(meta={"narrow": {**narrow, "margin.r": 60}}, margin={"r": 60})
+    return out
+
+
+def _place(x: Sequence[float], y: Sequence[float]) -> dict[str, Any]:
+    return {"x": x[1] + 0.006, "y": y[0], "yanchor": "bottom", "len": y[1] - y[0], "lenmode": "fraction", "xpad": 0}

@@ -1,0 +1,49 @@
+"""Layer studies of a run, read back: `layers/<key>/layers.json` and `layers.safetensors`."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from analyses.cells import short_name
+from interp_xfer.artifacts import load_artifact
+from interp_xfer.studies.run_store import RunStore
+
+MAPS = ("greedy", "proportional", "cka")
+
+
+@dataclass(frozen=True, eq=False)
+class LayerRecord:
+    """One layer study."""
+
+    key: str
+    label: str
+    """Parent, child, data set."""
+    parent: str
+    child: str
+    content: dict[str, Any]
+    tensors: dict[str, Tensor]
+
+
+def load_layer_record(directory: Path | str) -> LayerRecord:
+    """The study in one directory.
+
+    Raises: ArtifactError if it is missing or damaged.
+    """
+    content, tensors = load_artifact(Path(directory), "layers")
+    parent, child = short_name(content["parent"]["reference"]), short_name(content["child"]["reference"])
+    label = f"{parent} → {child}, {content['study']['dataset']}"
+    return LayerRecord(content["key"], label, parent, child, content, tensors)
+
+
+def load_layer_records(store: RunStore) -> tuple[LayerRecord, ...]:
+    """All layer studies of a run, by label; none is no error.
+
+    Raises: ArtifactError if one is damaged.
+    """
+    found = [load_layer_record(path.parent) for path in sorted((store.root / "layers").glob("*/layers.json"))]
+    return tuple(sorted(found, key=lambda record: (record.label, record.key)))
+
+
+NO_STUDY = "there is no layer study; run interp-xfer layers --out with this directory"
