@@ -33,22 +33,37 @@ def converted_gguf(path: Path) -> tuple[Path, str]:
 def convert_gguf(path: Path, folder: Path) -> None:
     """Write model and tokenizer of a GGUF file into `folder` as float32 safetensors.
 
-    Raises: ModelError if the file is no GGUF or its architecture is unknown to transformers.
+    Raises: ModelError if the file is no GGUF, its architecture is unknown to transformers, or weights are missing.
     """
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     try:
         with _parsed_once():
-            model = AutoModelForCausalLM.from_pretrained(str(path.parent), gguf_file=path.name, dtype=torch.float32)
+            model, info = AutoModelForCausalLM.from_pretrained(
+                str(path.parent), gguf_file=path.name, dtype=torch.float32, output_loading_info=True
+            )
             tokenizer = AutoTokenizer.from_pretrained(str(path.parent), gguf_file=path.name)
     except (ValueError, KeyError, RuntimeError, NotImplementedError) as error:
         raise ModelError(
             f"cannot read {path.name} as a GGUF model: {error}. Check that the file is complete and that transformers "
             f"supports its architecture."
         ) from None
+    require_all_weights(info, path.name)
     _forget_quantiser(model)
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
+
+
+def require_all_weights(info: dict[str, Any], source: str) -> None:
+    """Nothing, if transformers found every weight; it fills in random numbers otherwise, and only warns.
+
+    Raises: ModelError with the number of missing weights and the first.
+    """
+    if missing := sorted(info["missing_keys"]):
+        raise ModelError(
+            f"{source} lacks {len(missing)} weights of its architecture (first: {missing[0]}); they would be random "
+            f"numbers. Get a complete copy."
+        )
 
 
 @contextmanager

@@ -49,7 +49,7 @@ def parse_reference(text: str) -> ModelReference:
             raise ModelError(f"model {text!r}: there is no file {path}. Give the path of a .gguf file.")
         return ModelReference("gguf", str(path))
     folder = Path(text).expanduser()
-    if folder.is_dir():
+    if text and folder.is_dir():  # Path("") is the working directory
         if not (folder / "config.json").is_file():
             raise ModelError(
                 f"model {text!r}: the folder has no config.json. Give a folder written by save_pretrained, "
