@@ -1,4 +1,9 @@
-"""Scored answers of one model to some problems at some strengths: what search, vote and analyses are made of."""
+"""Scored answers of one model to some problems at some strengths: what search, vote and analyses are made of.
+
+Two ways of answering: `generate` writes text from which the answer is read; `likelihood` takes the option that is
+likeliest per character (`likelihood.py`), for multiple choice, where a small model may miss the format rather than the
+question.
+"""
 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
@@ -8,12 +13,13 @@ import torch
 from jaxtyping import Bool
 from torch import Tensor
 
-from interp_xfer.choices import OperatorName, StrengthUnit, TokenScope
+from interp_xfer.choices import OperatorName, Scoring, StrengthUnit, TokenScope
 from interp_xfer.errors import ConfigError, DataError
 from interp_xfer.generation import SweepEngine, tokenise_prompt
+from interp_xfer.likelihood import OptionScores, require_choices, score_options
 from interp_xfer.progress import Progress, no_progress
 from interp_xfer.statistics import Interval, wilson_interval
-from interp_xfer.tasks import Problem, Task, get_task, render_prompt
+from interp_xfer.tasks import Problem, Task, get_task, likelihood_prompt, render_prompt
 from interp_xfer.tasks.scoring import score_many
 
 
@@ -34,15 +40,18 @@ class GenerationSettings:
     """Passed to chat templates that know it (Qwen3)."""
     max_memory: int | None = None
     """Bytes for caches and logits; None: half of what is free."""
+    scoring: Scoring = "generate"
+    """`likelihood` ranks options instead of generating; prompts are then plain text, without a system prompt."""
 
 
 @dataclass(frozen=True)
 class Answer:
-    """One scored generation."""
+    """One scored generation, or one choice by likelihood."""
 
     problem_id: str
     strength: float
     text: str
+    """As generated; by likelihood the text of the chosen option."""
     parsed: str | None
     """Canonical answer; None: invalid."""
     correct: bool
@@ -50,12 +59,18 @@ class Answer:
     """Which extraction rule found it."""
     stop_reason: str
     n_tokens: int
+    """New tokens; by likelihood the tokens of all options."""
     extra: dict[str, bool] = field(default_factory=dict)
-    """The same text scored by other published conventions."""
+    """The same answer scored by other published conventions."""
+    log_likelihoods: dict[str, float] = field(default_factory=dict)
+    """By likelihood: label -> log-likelihood of the option in nats, not normalised."""
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain JSON."""
-        return asdict(self)
+        """Plain JSON; without `log_likelihoods` for a generation."""
+        values = asdict(self)
+        if not self.log_likelihoods:
+            del values["log_likelihoods"]
+        return values
 
 
 @dataclass(frozen=True)
@@ -145,7 +160,7 @@ def answer_problems(
     task: Task | None = None,
     progress: Progress = no_progress,
 ) -> AnswerTable:
-    """Ask every problem at every strength and score the answers.
+    """Ask every problem at every strength and score the answers, by `settings.scoring`.
 
     Arguments:
         engine: of the child and its steering vectors.
@@ -154,11 +169,15 @@ def answer_problems(
         settings: examples, limits, prompts.
         task: None takes the one the problems name.
         progress: called with the number of answers just finished.
-    Raises: DataError without problems; otherwise as `SweepEngine.generate`.
+    Raises: DataError without problems, or by likelihood without options; otherwise as `SweepEngine.generate`.
     """
     if not problems:
         raise DataError("no problems to answer; the split is empty.")
     task = task or get_task(problems[0].task)
+    if settings.scoring == "likelihood":
+        return _answer_by_likelihood(engine, problems, strengths, settings, task, progress)
+    if settings.scoring != "generate":
+        raise ConfigError(f"scoring {settings.scoring!r} is not one of 'generate', 'likelihood'.")
     tokenizer = engine.model.tokenizer
     rendered = [
         render_prompt(tokenizer, task, p, settings.n_shots, settings.system_prompt, settings.enable_thinking)
@@ -192,6 +211,53 @@ def answer_problems(
             )
         )
     return AnswerTable(tuple(strengths), tuple(problems), tuple(table), rendered[0].text)
+
+
+def _answer_by_likelihood(
+    engine: SweepEngine,
+    problems: Sequence[Problem],
+    strengths: Sequence[float],
+    settings: GenerationSettings,
+    task: Task,
+    progress: Progress,
+) -> AnswerTable:
+    require_choices(problems)
+    if not 0 <= settings.n_shots <= len(task.few_shot):
+        raise ConfigError(f"n_shots={settings.n_shots}, but {task.name} has {len(task.few_shot)} few-shot examples.")
+    examples = task.few_shot[: settings.n_shots]
+    scores = score_options(
+        engine.model,
+        problems,
+        strengths,
+        engine.steering,
+        examples=examples,
+        operator=engine.operator,
+        tokens=engine.tokens,
+        unit=engine.unit,
+        progress=progress,
+    )
+    table = [tuple(_chosen(p, s) for p, s in zip(problems, row, strict=True)) for row in scores]
+    context = likelihood_prompt(problems[0], examples).context
+    return AnswerTable(tuple(strengths), tuple(problems), tuple(table), context)
+
+
+def _chosen(problem: Problem, scores: OptionScores) -> Answer:
+    label = scores.chosen("character")
+    return Answer(
+        problem_id=problem.id,
+        strength=scores.strength,
+        text=next((choice.text for choice in problem.choices if choice.label == label), ""),
+        parsed=label,
+        correct=label == problem.answer,
+        rule=None if label is None else "likelihood_per_character",
+        stop_reason="degenerate" if scores.degenerate else "scored",
+        n_tokens=sum(scores.n_tokens),
+        extra={
+            "likelihood_sum": scores.chosen("sum") == problem.answer,
+            "likelihood_per_token": scores.chosen("token") == problem.answer,
+        },
+        log_likelihoods={} if scores.degenerate else dict(zip(scores.labels, scores.log_likelihoods, strict=True)),
+    )
 
 
 def voted(table: AnswerTable, grid: Sequence[float], choose: Callable[..., str | None]) -> tuple[Answer, ...]:

@@ -31,3 +31,6 @@ TokenScope = Literal["all", "prompt", "generated"]
 
 StrengthUnit = Literal["relative", "raw"]
 """`interp_xfer.vectors.SteeringVectors.strength_scales`."""
+
+Scoring = Literal["generate", "likelihood"]
+"""`interp_xfer.answers`."""

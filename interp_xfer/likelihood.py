@@ -1,0 +1,323 @@
+"""Multiple choice by the likelihood of the options: nothing is generated, so no answer format can be missed.
+
+1. Every option is a row of tokens, context and option. The option begins where the tokens of the context alone end.
+2. What all contexts begin with (the examples) runs once per strength; then rows run in batches, padded on the right.
+3. log p(option) = sum over its tokens of log p(token | tokens before it), in nats; logits are computed there only.
+4. The chosen option has the largest log p per character (`acc_norm` of lm-eval); the sum and the mean per token are
+   kept beside it.
+
+For the token scope the context is the prompt and the option is what is generated: `generated` steers the last context
+token, which predicts the first option token, and the option; `prompt` the context only.
+"""
+
+import math
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from interp_xfer.choices import OperatorName, StrengthUnit, TokenScope
+from interp_xfer.errors import ConfigError, DataError, SteeringError
+from interp_xfer.generation.attention import PrefixSegment
+from interp_xfer.generation.memory import head_size
+from interp_xfer.generation.steps import (
+    IMPLEMENTATION,
+    PrefixKV,
+    PrefixStep,
+    PromptStep,
+    SlotCache,
+    Step,
+    current_step,
+    register,
+)
+from interp_xfer.models import LoadedModel
+from interp_xfer.models.stock_attention import stock_attention, stock_attention_problem
+from interp_xfer.progress import Progress, no_progress
+from interp_xfer.steering import Steerer, checked_strengths
+from interp_xfer.tasks import Problem, likelihood_prompt
+from interp_xfer.vectors import SteeringVectors
+
+Normalisation = Literal["sum", "token", "character"]
+
+# Padded tokens of one pass; bounds the attention scores.
+_POSITIONS = 2048
+# Rows of logits at once: this many times the vocabulary.
+_LOGITS = 256
+
+
+@dataclass(frozen=True)
+class OptionScores:
+    """How likely each option of one problem is, at one strength."""
+
+    problem_id: str
+    strength: float
+    labels: tuple[str, ...]
+    """In the order of the item."""
+    log_likelihoods: tuple[float, ...]
+    """Nats, summed over the tokens of each option."""
+    n_tokens: tuple[int, ...]
+    n_characters: tuple[int, ...]
+    """Of the option text, without the space before it."""
+
+    @property
+    def degenerate(self) -> bool:
+        """A log-likelihood is not finite, so that none can be trusted."""
+        return not all(math.isfinite(value) for value in self.log_likelihoods)
+
+    def normalised(self, by: Normalisation = "character") -> tuple[float, ...]:
+        """Log-likelihoods divided by the length of the option: acc of lm-eval is by "sum", acc_norm by "character"."""
+        sizes = {"sum": (1,) * len(self.labels), "token": self.n_tokens, "character": self.n_characters}[by]
+        return tuple(value / size for value, size in zip(self.log_likelihoods, sizes, strict=True))
+
+    def chosen(self, by: Normalisation = "character") -> str | None:
+        """Label of the likeliest option, the first on a tie; None where a log-likelihood is not finite."""
+        values = self.normalised(by)
+        return None if self.degenerate else self.labels[values.index(max(values))]
+
+
+@dataclass(frozen=True)
+class _Row:
+    """Context and one option as tokens."""
+
+    ids: tuple[int, ...]
+    n_context: int
+
+
+@torch.inference_mode()
+def score_options(
+    model: LoadedModel,
+    problems: Sequence[Problem],
+    strengths: Sequence[float] = (0.0,),
+    steering: SteeringVectors | None = None,
+    *,
+    examples: tuple[Problem, ...] = (),
+    operator: OperatorName = "add",
+    tokens: TokenScope = "all",
+    unit: StrengthUnit = "relative",
+    progress: Progress = no_progress,
+) -> list[list[OptionScores]]:
+    """The likelihood of every option of every problem at every strength.
+
+    Arguments:
+        model: the child.
+        problems: multiple-choice problems.
+        strengths: 0 is the unsteered model.
+        steering: vectors made for the child; None for strength 0 only.
+        examples: answered first, in the same form.
+        operator: see `interp_xfer.operators`.
+        tokens: which positions are steered, see the module docstring.
+        unit: of the strengths, as in `interp_xfer.steering.steer`.
+        progress: called with the number of (problem, strength) just finished.
+    Returns: [strength][problem], in the order given.
+    Raises: DataError for a problem without options, or an option without tokens; ConfigError for a prompt beyond the
+        context, or a strength that is not finite; SteeringError for a strength other than 0 without vectors.
+    Source: lm-evaluation-harness, `acc` and `acc_norm` of multiple-choice tasks; arXiv 1803.05457 for the data.
+    """
+    checked_strengths(strengths)
+    if steering is None and any(strengths):
+        raise SteeringError(f"strengths {list(strengths)} need steering vectors; without them only 0 can be run.")
+    require_choices(problems)
+    groups = [_option_rows(model, problem, examples) for problem in problems]
+    scorer = _Scorer(model, None if steering is None else Steerer(model, steering, operator, unit), tokens)
+    n_prefix = _shared_length(groups) if scorer.fast else 0
+    out = []
+    with scorer.ready():
+        for strength in strengths:
+            prefix = scorer.prefix(groups[0][0].ids[:n_prefix], strength) if n_prefix else None
+            found: dict[int, list[float]] = {}
+            for batch in _batches(groups, n_prefix):
+                rows = [row for index in batch for row in groups[index]]
+                values = iter(scorer.log_likelihoods(rows, n_prefix, prefix, strength))
+                found.update({index: [next(values) for _ in groups[index]] for index in batch})
+                progress(len(batch))
+            out.append([_scores(p, strength, groups[i], found[i]) for i, p in enumerate(problems)])
+    return out
+
+
+def require_choices(problems: Sequence[Problem]) -> None:
+    """Nothing, if there are problems and every one has options.
+
+    Raises: DataError otherwise.
+    """
+    if not problems:
+        raise DataError("no problems to answer; the split is empty.")
+    without = next((problem for problem in problems if not problem.choices), None)
+    if without is not None:
+        raise DataError(
+            f"{without.id} has no options to rank by likelihood; score {without.task or 'this task'} by generation "
+            f'(scoring="generate").'
+        )
+
+
+class _Scorer:
+    """Forward passes of one model: over a shared prefix where the architecture allows it, else over whole rows."""
+
+    def __init__(self, model: LoadedModel, steerer: Steerer | None, tokens: TokenScope) -> None:
+        self.model, self._steerer = model, steerer
+        self._tokens: TokenScope = tokens
+        self.fast = stock_attention_problem(model) is None
+        self._prefixes: dict[float, PrefixKV] = {}
+
+    @contextmanager
+    def ready(self) -> Iterator[None]:
+        """Hooks and attention in place."""
+        register()
+        attention = stock_attention(self.model, IMPLEMENTATION) if self.fast else nullcontext()
+        hooks = [] if self._steerer is None else self._steerer.hooks()
+        with attention, self.model.bridge.hooks(fwd_hooks=hooks):
+            yield
+
+    def prefix(self, ids: tuple[int, ...], strength: float) -> PrefixKV:
+        """Keys and values of the shared beginning; the same for all strengths where steering leaves it alone."""
+        if self._steerer is None or self._tokens == "generated":
+            strength = 0.0
+        if strength not in self._prefixes:
+            self._prefixes.clear()  # strengths come one after another
+            row = _Row((*ids, 0), len(ids) + 1)
+            step = PrefixStep(len(ids))
+            self._hidden([row], 0, strength, step)
+            self._prefixes[strength] = step.kept
+        return self._prefixes[strength]
+
+    def log_likelihoods(
+        self, rows: Sequence[_Row], start: int, prefix: PrefixKV | None, strength: float
+    ) -> list[float]:
+        """Log-likelihood of the option of each row, whose first `start` tokens are the prefix."""
+        width = max(len(row.ids) for row in rows) - 1 - start
+        if self.fast:
+            config, parameter = self.model.hf.config, next(self.model.hf.parameters())
+            scratch = SlotCache(
+                1, len(rows), config.num_key_value_heads, width, head_size(self.model), parameter.dtype,
+                parameter.device,
+            )  # fmt: skip
+            # Nothing is decoded afterwards, so all layers may write to one place.
+            scratch.keys *= self.model.n_layers
+            scratch.values *= self.model.n_layers
+            segments = (
+                [] if prefix is None
+                else [[PrefixSegment(None, *kv)] for kv in zip(prefix.keys, prefix.values, strict=True)]
+            )  # fmt: skip
+            out = self._hidden(rows, start, strength, PromptStep(scratch, 0, segments, start))
+        else:
+            out = self._hidden(rows, start, strength, None)
+        # The state at position i predicts the token at i + 1.
+        where = [(i, j - 1 - start) for i, row in enumerate(rows) for j in range(row.n_context, len(row.ids))]
+        index = torch.tensor(where, device=out.device)
+        chosen = out[index[:, 0], index[:, 1]]  # (option tokens, d_model) or (option tokens, vocab)
+        targets = torch.tensor([t for row in rows for t in row.ids[row.n_context :]], device=out.device)
+        values = iter(self._log_probabilities(chosen, targets).tolist())
+        return [sum(next(values) for _ in row.ids[row.n_context :]) for row in rows]
+
+    def _hidden(self, rows: Sequence[_Row], start: int, strength: float, step: Step | None) -> Tensor:
+        """One steered pass over all but the last token of each row.
+
+        Returns: (rows, pos, d_model) after the final norm with a step, (rows, pos, vocab) logits without.
+        """
+        device = self.model.device
+        lengths = torch.tensor([len(row.ids) - 1 for row in rows], device=device)
+        width = int(lengths.max()) - start
+        input_ids = torch.full((len(rows), width), self.model.tokenizer.pad_token_id, device=device)
+        for index, row in enumerate(rows):
+            input_ids[index, : len(row.ids) - 1 - start] = torch.tensor(row.ids[start:-1], device=device)
+        position = start + torch.arange(width, device=device)
+        real = position < lengths[:, None]
+        if self._steerer is not None:
+            contexts = torch.tensor([row.n_context for row in rows], device=device)
+            self._steerer.set_strengths(torch.full((len(rows),), strength))
+            self._steerer.begin(_steered(self._tokens, position, contexts, real))
+        if step is None:
+            out = self.model.hf(input_ids=input_ids, attention_mask=real.long(), use_cache=False).logits
+        else:
+            token = current_step.set(step)
+            try:
+                out = self.model.hf.base_model(
+                    input_ids=input_ids, position_ids=position.expand(len(rows), -1), past_key_values=step,
+                    use_cache=True,
+                ).last_hidden_state  # fmt: skip
+            finally:
+                current_step.reset(token)
+        if self._steerer is not None:
+            self._steerer.finish()
+        return out
+
+    def _log_probabilities(
+        self, states: Float[Tensor, "tokens width"], targets: Int[Tensor, " tokens"]
+    ) -> Float[Tensor, " tokens"]:
+        """Log-probability of each target from states after the final norm (fast) or logits; float64 on the CPU."""
+        out = []
+        for part, target in zip(states.split(_LOGITS), targets.split(_LOGITS), strict=True):
+            logits = part.float()
+            if self.fast:
+                logits = self.model.hf.get_output_embeddings()(part.unsqueeze(1))[:, 0].float()
+                cap = getattr(self.model.hf.config, "final_logit_softcapping", None)
+                logits = logits if cap is None else torch.tanh(logits / cap) * cap
+            out.append(logits.gather(1, target[:, None])[:, 0] - logits.logsumexp(dim=1))
+        return torch.cat(out).double().cpu()
+
+
+def _steered(
+    scope: TokenScope, position: Int[Tensor, " pos"], contexts: Int[Tensor, " rows"], real: Bool[Tensor, "rows pos"]
+) -> Bool[Tensor, "rows pos"]:
+    match scope:
+        case "all":
+            return real
+        case "prompt":
+            return real & (position < contexts[:, None])
+        case "generated":
+            return real & (position >= contexts[:, None] - 1)
+
+
+def _option_rows(model: LoadedModel, problem: Problem, examples: tuple[Problem, ...]) -> list[_Row]:
+    """One row for each option.
+
+    Raises: DataError for an option without tokens; ConfigError for a row beyond the model's context.
+    """
+    prompt = likelihood_prompt(problem, examples)
+    n_context = len(model.tokenizer(prompt.context, add_special_tokens=True)["input_ids"])
+    limit = getattr(model.hf.config, "max_position_embeddings", None)
+    rows = []
+    for label, continuation in zip(prompt.labels, prompt.continuations, strict=True):
+        ids = tuple(model.tokenizer(prompt.context + continuation, add_special_tokens=True)["input_ids"])
+        if len(ids) <= n_context:
+            raise DataError(f"option {label} of {problem.id} has no tokens of its own for {model.name}; drop the item.")
+        if limit is not None and len(ids) > limit:
+            raise ConfigError(
+                f"option {label} of {problem.id} has {len(ids)} tokens with its context, more than the context of "
+                f"{model.name} ({limit}). Use fewer examples (n_shots)."
+            )
+        rows.append(_Row(ids, n_context))
+    return rows
+
+
+def _shared_length(groups: Sequence[Sequence[_Row]]) -> int:
+    """Tokens that all contexts begin with; at least the last token of each context is left."""
+    contexts = [row.ids[: row.n_context - 1] for group in groups for row in group]
+    first, last = min(contexts), max(contexts)
+    return next((i for i, (a, b) in enumerate(zip(first, last, strict=False)) if a != b), min(len(first), len(last)))
+
+
+def _batches(groups: Sequence[Sequence[_Row]], start: int) -> Iterator[list[int]]:
+    """Indices of problems of similar length, whose rows make one pass."""
+    width = [max(len(row.ids) for row in group) - start for group in groups]
+    batch: list[int] = []
+    for index in sorted(range(len(groups)), key=width.__getitem__):
+        if batch and width[index] * sum(len(groups[i]) for i in (*batch, index)) > _POSITIONS:
+            yield batch
+            batch = []
+        batch.append(index)
+    yield batch
+
+
+def _scores(problem: Problem, strength: float, rows: Sequence[_Row], values: Sequence[float]) -> OptionScores:
+    return OptionScores(
+        problem_id=problem.id,
+        strength=strength,
+        labels=tuple(choice.label for choice in problem.choices),
+        log_likelihoods=tuple(values),
+        n_tokens=tuple(len(row.ids) - row.n_context for row in rows),
+        n_characters=tuple(len(choice.text) for choice in problem.choices),
+    )
