@@ -17,6 +17,7 @@ from cli.options import (
     MaxTokensOption,
     OperatorOption,
     OutOption,
+    ScoringOption,
     SeedOption,
     ShotsOption,
     StrengthsOption,
@@ -25,7 +26,7 @@ from cli.options import (
     UnitOption,
     parse_strengths,
 )
-from interp_xfer.choices import OperatorName, StrengthUnit, TokenScope
+from interp_xfer.choices import OperatorName, Scoring, StrengthUnit, TokenScope
 
 SteeringOption = Annotated[Path, typer.Option("--steering", help="Directory written by `interp-xfer transfer`.")]
 
@@ -52,6 +53,7 @@ def search(
     max_memory: MaxMemoryOption = None,
     system_prompt: SystemPromptOption = None,
     few_shot: FewShotOption = None,
+    scoring: ScoringOption = "generate",
     seed: SeedOption = 0,
     dtype: DTypeOption = None,
 ) -> None:
@@ -63,12 +65,22 @@ def search(
     task = _task(dataset, system_prompt, few_shot)
     problems = load_problems(task, "validation", n, data_dir, seed)
     vectors = SteeringVectors.load(steering)
-    settings = _settings(n_shots, unit, operator, tokens, max_new_tokens, max_memory)
+    settings = _settings(n_shots, unit, operator, tokens, max_new_tokens, max_memory, scoring)
     model = load_model(child, dtype=dtype)
     with shown_step("searching lambda", (len(grid) + 1) * len(problems), "answers") as progress:
         found = search_lambda(model, vectors, problems, grid=grid, settings=settings, task=task, progress=progress)
     rows = [{"strength": s, **found.table.summary(s).to_dict()} for s in found.table.strengths]
-    write_json(out, {"kind": "search", "lambda_star": found.best, "unit": unit, "n": len(problems), "strengths": rows})
+    write_json(
+        out,
+        {
+            "kind": "search",
+            "lambda_star": found.best,
+            "unit": unit,
+            "scoring": scoring,
+            "n": len(problems),
+            "strengths": rows,
+        },
+    )
     _print_strengths(f"{child}, {dataset}, {len(problems)} validation questions", rows)
     console.print(f"{out}: lambda* = {found.best:g} ({unit}; smallest strength on a tie)")
 
@@ -94,6 +106,7 @@ def evaluate(
     max_memory: MaxMemoryOption = None,
     system_prompt: SystemPromptOption = None,
     few_shot: FewShotOption = None,
+    scoring: ScoringOption = "generate",
     seed: SeedOption = 0,
     dtype: DTypeOption = None,
 ) -> None:
@@ -109,13 +122,15 @@ def evaluate(
         found = read_json(search_file)
         if found.get("unit") != unit:
             raise ConfigError(f"{search_file} was searched in {found.get('unit')} units, but --unit is {unit}.")
+        if found.get("scoring", "generate") != scoring:
+            raise ConfigError(f"{search_file} was searched by {found.get('scoring')}, but --scoring is {scoring}.")
         strength = float(found["lambda_star"])
     assert strength is not None
     grid = parse_strengths(strengths)
     task = _task(dataset, system_prompt, few_shot)
     problems = load_problems(task, "test", n, data_dir, seed)
     vectors = SteeringVectors.load(steering)
-    settings = _settings(n_shots, unit, operator, tokens, max_new_tokens, max_memory)
+    settings = _settings(n_shots, unit, operator, tokens, max_new_tokens, max_memory, scoring)
     model = load_model(child, dtype=dtype)
     n_arms = len({0.0, strength, *(grid if with_its else ())})
     with shown_step("evaluating", n_arms * len(problems), "answers") as progress:
@@ -125,7 +140,9 @@ def evaluate(
         )  # fmt: skip
     rows = [{"strength": s, **result.table.summary(s).to_dict()} for s in result.table.strengths]
     arms = {arm.name: arm.to_dict() for arm in result.arms}
-    write_json(out, {"kind": "evaluation", "unit": unit, "n": len(problems), **arms, "strengths": rows})
+    write_json(
+        out, {"kind": "evaluation", "unit": unit, "scoring": scoring, "n": len(problems), **arms, "strengths": rows}
+    )
     _print_strengths(f"{child}, {dataset}, {len(problems)} test questions", rows)
     for arm in result.arms[1:]:
         assert arm.difference is not None
@@ -156,6 +173,7 @@ def _settings(
     tokens: TokenScope,
     max_new_tokens: int | None,
     max_memory: int | None,
+    scoring: Scoring,
 ) -> Any:
     from interp_xfer import GenerationSettings
 
@@ -166,6 +184,7 @@ def _settings(
         operator=operator,
         tokens=tokens,
         max_memory=None if max_memory is None else max_memory * 2**20,
+        scoring=scoring,
     )
 
 

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
-from interp_xfer.choices import DTypeName, OperatorName, StrengthUnit, TokenScope, WeightProcessing
+from interp_xfer.choices import DTypeName, OperatorName, Scoring, StrengthUnit, TokenScope, WeightProcessing
 
 ParentOption = Annotated[
     str,
@@ -38,6 +38,12 @@ StrengthsOption = Annotated[
     str | None, typer.Option("--strengths", help="Comma-separated grid; default the paper's 19 values, 0.01 to 1.0.")
 ]
 SystemPromptOption = Annotated[Path | None, typer.Option("--system-prompt", help="Text file; default the task's own.")]
+RationalesOption = Annotated[
+    Path | None, typer.Option("--rationales", help="JSONL from `interp-xfer rationales`; its problems come first.")
+]
+ScoringOption = Annotated[
+    Scoring, typer.Option("--scoring", help="generate text, or rank options by likelihood (multiple choice).")
+]
 FewShotOption = Annotated[Path | None, typer.Option("--few-shot", help="JSONL of examples; default the task's own.")]
 
 

@@ -15,6 +15,7 @@ from cli.options import (
     PairKindOption,
     ParentOption,
     ProcessingOption,
+    RationalesOption,
     SeedOption,
 )
 from interp_xfer.choices import Centering, LayerMapName, Method, ProjectionKind
@@ -37,14 +38,16 @@ def extract(
     method: Annotated[Method, typer.Option(help="First component, or the mean difference.")] = "pca",
     centering: Annotated[Centering, typer.Option(help="Preparation for PCA; ordered is the trap.")] = "symmetric",
     normalize_differences: Annotated[bool, typer.Option(help="Unit length for each difference first.")] = False,
+    rationales: RationalesOption = None,
     seed: SeedOption = 0,
     dtype: DTypeOption = None,
     weight_processing: ProcessingOption = "none",
 ) -> None:
     """Algorithm 1: one concept direction per layer of the parent."""
-    from interp_xfer import contrast_pairs, extract_concept, load_model, load_problems
+    from interp_xfer import contrast_pairs, extract_concept, load_model
+    from interp_xfer.rationale_writing import load_training
 
-    problems = load_problems(dataset, "train", n_pairs, data_dir, seed, offset)
+    problems = load_training(dataset, n_pairs, data_dir, seed, offset, rationales)
     made = contrast_pairs(problems, pairs, seed)
     model = load_model(parent, dtype=dtype, weight_processing=weight_processing)
     with shown_step("extracting the concept", 2 * len(made), "texts") as progress:
@@ -75,16 +78,18 @@ def map_(
     pairs: PairKindOption = "reasoning-vs-answer",
     n_pairs: Annotated[int, typer.Option(help="Training problems (measured strategies).")] = 128,
     offset: Annotated[int, typer.Option(help="Training problems to pass over.")] = 0,
+    rationales: RationalesOption = None,
     seed: SeedOption = 0,
     dtype: DTypeOption = None,
 ) -> None:
     """Which parent layer feeds each child layer."""
-    from interp_xfer import contrast_pairs, load_model, load_problems, map_layers
+    from interp_xfer import contrast_pairs, load_model, map_layers
     from interp_xfer.artifacts import write_json
+    from interp_xfer.rationale_writing import load_training
 
     made = []
     if strategy.startswith("cka"):
-        made = contrast_pairs(load_problems(dataset, "train", n_pairs, data_dir, seed, offset), pairs, seed)
+        made = contrast_pairs(load_training(dataset, n_pairs, data_dir, seed, offset, rationales), pairs, seed)
     parent_model = load_model(parent, dtype=dtype)
     child_model = load_model(child, dtype=dtype)
     with shown_step("matching layers", 4 * len(made), "texts") as progress:
@@ -103,17 +108,19 @@ def project(
     data_dir: DataDirOption = None,
     n_texts: Annotated[int, typer.Option(help="Training problems whose texts the map is fitted on.")] = 512,
     offset: Annotated[int, typer.Option(help="Training problems to pass over: those of pairs and calibration.")] = 160,
+    rationales: RationalesOption = None,
     seed: SeedOption = 0,
     dtype: DTypeOption = None,
 ) -> None:
     """Fit the linear maps from parent to child layers, on texts disjoint from the contrast pairs."""
-    from interp_xfer import fit_projection, get_task, load_model, load_problems, projection_texts
+    from interp_xfer import fit_projection, get_task, load_model, projection_texts
     from interp_xfer.artifacts import read_json
     from interp_xfer.layer_maps import LayerMap
     from interp_xfer.model_maps import n_passes
+    from interp_xfer.rationale_writing import load_training
 
     mapping = LayerMap.from_dict(read_json(map_file))
-    texts = projection_texts(get_task(dataset), load_problems(dataset, "train", n_texts, data_dir, seed, offset))
+    texts = projection_texts(get_task(dataset), load_training(dataset, n_texts, data_dir, seed, offset, rationales))
     parent_model = load_model(parent, dtype=dtype)
     child_model = load_model(child, dtype=dtype)
     total = len(texts) * n_passes(mapping, parent_model.d_model, child_model.d_model)
@@ -142,19 +149,21 @@ def transfer(
     data_dir: DataDirOption = None,
     n_calibration: Annotated[int, typer.Option(help="Training problems that settle the sign.")] = 32,
     offset: Annotated[int, typer.Option(help="Training problems to pass over: those of the pairs.")] = 128,
+    rationales: RationalesOption = None,
     seed: SeedOption = 0,
     dtype: DTypeOption = None,
 ) -> None:
     """Carry the concept into the child: map, unit length, sign from calibration pairs."""
-    from interp_xfer import calibrate, contrast_pairs, load_model, load_problems, transfer_concept
+    from interp_xfer import calibrate, contrast_pairs, load_model, transfer_concept
     from interp_xfer.artifacts import read_json
     from interp_xfer.concepts import ConceptVectors
     from interp_xfer.layer_maps import LayerMap
     from interp_xfer.model_maps import ProjectionSet
+    from interp_xfer.rationale_writing import load_training
 
     found = ConceptVectors.load(concept)
     mapping = LayerMap.from_dict(read_json(map_file))
-    problems = load_problems(dataset, "train", n_calibration, data_dir, seed, offset)
+    problems = load_training(dataset, n_calibration, data_dir, seed, offset, rationales)
     pairs = contrast_pairs(problems, found.settings["kind"], seed)
     child_model = load_model(child, dtype=dtype)
     with shown_step("calibrating the child", 4 * len(pairs), "texts") as progress:

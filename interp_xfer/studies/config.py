@@ -18,6 +18,7 @@ from interp_xfer.choices import (
     Method,
     OperatorName,
     ProjectionKind,
+    Scoring,
     StrengthUnit,
     TokenScope,
     WeightProcessing,
@@ -47,6 +48,8 @@ class Study(BaseModel):
 
     pairs: str = "reasoning-vs-answer"
     """Kind of contrast pair."""
+    rationales: str | None = None
+    """Path of a file written by `interp-xfer rationales`, for data without worked reasoning (ARC)."""
     n_pairs: int = Field(default=128, ge=2)
     """Training problems for the contrast pairs."""
     method: Method = "pca"
@@ -72,6 +75,8 @@ class Study(BaseModel):
     few_shot: str | None = None
     """Path of a JSONL file of examples; None: the task's own."""
     enable_thinking: bool = False
+    scoring: Scoring = "generate"
+    """`likelihood`: multiple choice by the likeliest option per character, nothing is generated."""
 
     unit: StrengthUnit = "relative"
     operator: OperatorName = "add"
@@ -104,8 +109,8 @@ class Study(BaseModel):
 
 
 _CONCEPT = (
-    "parent", "dataset", "data_dir", "dtype", "weight_processing", "seed", "pairs", "n_pairs", "method", "centering",
-    "normalize_differences",
+    "parent", "dataset", "data_dir", "dtype", "weight_processing", "seed", "pairs", "rationales", "n_pairs", "method",
+    "centering", "normalize_differences",
 )  # fmt: skip
 _TRANSFER = ("child", "layer_map", "projection", "n_fit_texts", "n_calibration")
 

@@ -19,9 +19,11 @@ from interp_xfer.concepts import ConceptVectors, extract_concept
 from interp_xfer.evaluation import Evaluation, evaluate
 from interp_xfer.lambda_search import SearchResult, search_lambda
 from interp_xfer.layer_maps import LayerMap
+from interp_xfer.likelihood import require_choices
 from interp_xfer.model_maps import UNFITTED, fit_projection, map_layers, n_passes
 from interp_xfer.models import LoadedModel, load_model, require_same_model
 from interp_xfer.progress import Progress, no_progress
+from interp_xfer.rationale_writing import load_training
 from interp_xfer.statistics import max_t_sign_flip
 from interp_xfer.studies.config import Study
 from interp_xfer.studies.run_store import RunStore
@@ -80,11 +82,11 @@ def load_data(study: Study) -> StudyData:
     if study.few_shot is not None:
         task = replace(task, few_shot=load_few_shot(task, study.few_shot))
 
-    def load(split: str, limit: int | None, offset: int = 0) -> list[Problem]:
-        return load_problems(task, split, limit, study.data_dir, study.seed, offset)
+    def load(split: str, limit: int | None) -> list[Problem]:
+        return load_problems(task, split, limit, study.data_dir, study.seed)
 
     sizes = (study.n_pairs, study.n_calibration, study.n_fit_texts)
-    train = load("train", sum(sizes))
+    train = load_training(task, sum(sizes), study.data_dir, study.seed, rationales=study.rationales)
     first, second = sizes[0], sizes[0] + sizes[1]
     data = StudyData(
         task=task,
@@ -94,6 +96,8 @@ def load_data(study: Study) -> StudyData:
         validation=tuple(load("validation", study.n_validation)),
         test=tuple(load("test", study.n_test)),
     )
+    if study.scoring == "likelihood":
+        require_choices([*data.validation, *data.test])
     check_disjoint(
         {
             "contrast": data.pairs,
@@ -155,8 +159,9 @@ def run_study(study: Study, store: RunStore, step: Step = silent_step) -> dict[s
     child = models.get(study.child)
     require_same_model(steering.child, child.fingerprint, "the steering vectors")
     settings = GenerationSettings(
-        study.n_shots, study.max_new_tokens, study.unit, study.operator, study.tokens, None, study.enable_thinking
-    )
+        study.n_shots, study.max_new_tokens, study.unit, study.operator, study.tokens, None, study.enable_thinking,
+        scoring=study.scoring,
+    )  # fmt: skip
     engine = make_engine(child, steering, settings)
     mark = time.monotonic()
     n_arms = len(study.strengths) + 1

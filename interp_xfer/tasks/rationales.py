@@ -57,9 +57,14 @@ def accept_rationale(task: Task, problem: Problem, text: str, truncated: bool = 
 class RationaleStore:
     """A JSON-lines file of rationales by one model."""
 
-    def __init__(self, path: str | os.PathLike[str], task: Task, fingerprint: Mapping[str, Any] | str) -> None:
+    def __init__(self, path: str | os.PathLike[str], task: Task, fingerprint: Mapping[str, Any] | str | None) -> None:
         """Opens a store; the file need not exist.
 
+        Arguments:
+            path: the file.
+            task: whose scorer judges.
+            fingerprint: of the model that writes; where it has a `digest`, that decides. None to read the work of
+                whichever one model wrote the file.
         Raises: FingerprintError if it holds the work of another model; DataError if a line cannot be read.
         """
         self.path = Path(path)
@@ -137,7 +142,9 @@ class RationaleStore:
                     f"{self.path}, line {number}: no rationale record ({type(error).__name__}: {error}); "
                     "remove the line or give another file."
                 ) from None
-            if fingerprint != self.fingerprint:
+            if self.fingerprint is None:
+                self.fingerprint = fingerprint
+            if _identity(fingerprint) != _identity(self.fingerprint):
                 raise FingerprintError(
                     f"{self.path}, line {number}: written by {_short(fingerprint)}, but the model is "
                     f"{_short(self.fingerprint)}; give each model a file of its own."
@@ -153,6 +160,11 @@ def _answer_in_words(problem: Problem) -> str:
         if choice.label == problem.answer:
             return f"{choice.label}. {choice.text}"
     return problem.answer
+
+
+def _identity(fingerprint: Any) -> Any:
+    """What two loads of one model share, wherever its files came from."""
+    return fingerprint.get("digest", fingerprint) if isinstance(fingerprint, Mapping) else fingerprint
 
 
 def _short(fingerprint: Any) -> str:

@@ -1,0 +1,46 @@
+"""Worked reasoning for data that has none, written by a model that is told the answer."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from cli.display import console, points, shown_step
+from cli.options import DataDirOption, DTypeOption, MaxTokensOption, ParentOption, SeedOption
+
+
+def register(app: typer.Typer) -> None:
+    """Add the verbs of this file."""
+    app.command("rationales")(rationales)
+
+
+def rationales(
+    parent: ParentOption,
+    dataset: Annotated[str, typer.Option("--dataset", help="Task name.")] = "arc_challenge",
+    split: Annotated[Literal["train", "validation", "test"], typer.Option(help="Which split.")] = "train",
+    limit: Annotated[int | None, typer.Option(help="How many problems; default the whole split.")] = None,
+    out: Annotated[Path | None, typer.Option("--out", help="JSONL file; default rationales-DATASET.jsonl.")] = None,
+    data_dir: DataDirOption = None,
+    n_shots: Annotated[int, typer.Option("--n-shots", help="Examples that show the form.")] = 5,
+    max_new_tokens: MaxTokensOption = None,
+    seed: SeedOption = 0,
+    dtype: DTypeOption = None,
+) -> None:
+    """The parent writes a reasoning for each problem, given its answer; only those that end in it are kept."""
+    from interp_xfer import get_task, load_model, load_problems
+    from interp_xfer.rationale_writing import open_store, write_rationales
+
+    task = get_task(dataset)
+    target = out or Path(f"rationales-{dataset}.jsonl")
+    problems = load_problems(task, split, limit, data_dir, seed)
+    model = load_model(parent, dtype=dtype)
+    store = open_store(target, task, model)
+    missing = len(store.missing(problems))
+    with shown_step("writing rationales", missing, "problems") as progress:
+        accepted = write_rationales(
+            model, task, problems, store, n_shots=n_shots, max_new_tokens=max_new_tokens, progress=progress
+        )
+    share = f" ({points(accepted / missing)} %)" if missing else ""
+    held = sum(problem.id in store.reasoning for problem in problems)
+    console.print(f"{target}: {accepted} of {missing} new texts end in the right answer{share}")
+    console.print(f"rationales for {held} of {len(problems)} problems; extract --rationales {target} uses them")
