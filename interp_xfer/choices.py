@@ -20,7 +20,7 @@ Centering = Literal["symmetric", "repe", "ordered"]
 LayerMapName = Literal["greedy", "proportional", "cka", "cka-argmax", "random-monotone"]
 """`interp_xfer.model_maps.map_layers`."""
 
-ProjectionKind = Literal["ridge", "procrustes", "low-rank", "identity", "random-orthogonal"]
+ProjectionKind = Literal["ridge", "procrustes", "low-rank", "shuffled-pairs", "identity", "random-orthogonal"]
 """`interp_xfer.projections`."""
 
 OperatorName = Literal["add", "project_out", "norm_preserving", "clamp", "piecewise"]

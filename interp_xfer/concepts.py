@@ -10,7 +10,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from jaxtyping import Float
@@ -73,10 +73,20 @@ class ConceptVectors:
 _PER_LAYER = ("explained_variance", "mean_cosine", "cosine_spread")
 
 
-def contrast_differences(
-    model: LoadedModel, pairs: Sequence[ContrastPair], progress: Progress = no_progress
-) -> Float[Tensor, "layers pairs d_model"]:
-    """Residual stream of the positive member minus that of the negative one, at the last token of each.
+class Members(NamedTuple):
+    """Last-token activations of both members of each contrast pair."""
+
+    positive: Float[Tensor, "layers pairs d_model"]
+    negative: Float[Tensor, "layers pairs d_model"]
+
+    @property
+    def differences(self) -> Float[Tensor, "layers pairs d_model"]:
+        """Positive minus negative."""
+        return self.positive - self.negative
+
+
+def contrast_members(model: LoadedModel, pairs: Sequence[ContrastPair], progress: Progress = no_progress) -> Members:
+    """Residual stream after every layer at the last token of both members.
 
     Raises: DataError without pairs.
     """
@@ -87,7 +97,17 @@ def contrast_differences(
     activations = last_token_activations(
         model, texts, add_special_tokens=adds_special_tokens(model.tokenizer), progress=progress
     )
-    return activations[:, 0::2] - activations[:, 1::2]
+    return Members(activations[:, 0::2], activations[:, 1::2])
+
+
+def contrast_differences(
+    model: LoadedModel, pairs: Sequence[ContrastPair], progress: Progress = no_progress
+) -> Float[Tensor, "layers pairs d_model"]:
+    """Residual stream of the positive member minus that of the negative one, at the last token of each.
+
+    Raises: DataError without pairs.
+    """
+    return contrast_members(model, pairs, progress).differences
 
 
 def extract_concept(
@@ -114,9 +134,43 @@ def extract_concept(
     Raises: DataError without pairs; ConfigError for an unknown method; ShapeError for degenerate differences.
     Source: arXiv 2512.19069, algorithm 1; arXiv 2310.01405.
     """
-    if method not in ("pca", "mean-difference"):
-        raise ConfigError(f"method {method!r} is not one of 'pca', 'mean-difference'.")
-    differences = contrast_differences(model, pairs, progress)
+    _check_method(method)
+    return concept_from_differences(
+        contrast_differences(model, pairs, progress),
+        pairs,
+        model.fingerprint,
+        method=method,
+        centering=centering,
+        normalize_differences=normalize_differences,
+        seed=seed,
+    )
+
+
+def concept_from_differences(
+    differences: Float[Tensor, "layers pairs d_model"],
+    pairs: Sequence[ContrastPair],
+    model: Fingerprint,
+    *,
+    method: Method = "pca",
+    centering: Centering = "symmetric",
+    normalize_differences: bool = False,
+    seed: int = 0,
+) -> ConceptVectors:
+    """`extract_concept` for differences that were read before.
+
+    Arguments:
+        differences: of the pairs, from `contrast_differences`.
+        pairs: what they are the differences of.
+        model: where they were read.
+        method: as in `extract_concept`; so are the others.
+        centering: preparation for PCA.
+        normalize_differences: unit length first.
+        seed: of the "repe" swaps.
+    Returns: unit vectors (n_layers, d_model), float32, signed.
+    Raises: ConfigError for an unknown method; ShapeError for degenerate differences.
+    Source: arXiv 2512.19069, algorithm 1; arXiv 2310.01405.
+    """
+    _check_method(method)
     vectors, explained, cosines, spreads = [], [], [], []
     for layer_differences in differences.double():
         mean = mean_difference(layer_differences)
@@ -135,7 +189,7 @@ def extract_concept(
         explained_variance=torch.stack(explained).float(),
         mean_cosine=torch.stack(cosines).float(),
         cosine_spread=torch.stack(spreads).float(),
-        model=model.fingerprint,
+        model=model,
         settings={
             "kind": pairs[0].kind,
             "n_pairs": len(pairs),
@@ -146,3 +200,8 @@ def extract_concept(
         },
         prompts=PromptHashes.of(pairs),
     )
+
+
+def _check_method(method: str) -> None:
+    if method not in ("pca", "mean-difference"):
+        raise ConfigError(f"method {method!r} is not one of 'pca', 'mean-difference'.")

@@ -98,6 +98,30 @@ def match_layers(
     )
 
 
+def score_map(layer_map: LayerMap, null: PermutationNull, n_random_maps: int = 999, seed: int = 0) -> LayerMap:
+    """A layer map that no similarity chose, with its scores, margins and p values read off one.
+
+    p of the placement: rank of the mean score over mapped child layers among random monotone maps of the same layers.
+    No prompts need to be held out, since none took part in the choice.
+
+    Arguments:
+        layer_map: greedy, proportional, or by hand.
+        null: of `permutation_null` or `match_layers`.
+        n_random_maps: random monotone maps.
+        seed: of them.
+    Returns: a new map.
+    Raises: LayerError when the similarity is of other depths.
+    Source: house rule.
+    """
+    scored = with_scores(layer_map, null.observed)
+    n_parent, n_child = null.observed.shape
+    parents, layers = (torch.tensor(column) for column in zip(*layer_map.pairs, strict=True))
+    random_maps = torch.tensor([random_monotone(n_parent, n_child, seed + i).parent_of for i in range(n_random_maps)])
+    chance = null.observed[random_maps.reshape(-1, n_child).long()[:, layers], layers].mean(dim=1)
+    p_random_map = rank_p_value(float(null.observed[parents, layers].mean()), chance)
+    return replace(scored, p_permutation=null.p_value, p_random_map=p_random_map)
+
+
 def optimal_transport(scores: Float[Tensor, "n_parent n_child"]) -> LayerMap:
     """The map of the cheapest plan that moves all parent layers onto all child layers, each weighing the same.
 

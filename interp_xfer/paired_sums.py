@@ -4,13 +4,14 @@
    n, sum x, sum y, XᵀX, XᵀY and YᵀY of a fold. All rows of one prompt belong to one fold, because tokens of a prompt
    are dependent. Values are taken relative to the mean of the first chunk, which keeps the sums small and exact.
 2. `moments` adds folds up and centres them: what a fit sees.
+   `SharedSums` keep those of one parent layer once for several child layers.
 3. `out_of_fold_r2` fits on all folds but one, scores the one, and pools: 1 - sum |y - x W - b|² / sum |y - mean y|²,
    with the mean of the training folds, so that a map that has learnt nothing scores 0 or less.
 
 Memory in float64 is 8 (d_p² + d_p d_c + d_c²) bytes a fold: 0.51 GB for 5120 -> 4096.
 """
 
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Hashable, Iterator, Mapping
 from dataclasses import dataclass
 
 import torch
@@ -71,6 +72,7 @@ class PairedSums:
         def zeros(*shape: int) -> list[Tensor]:
             return [torch.zeros(shape, dtype=torch.float64) for _ in range(n_folds)]
 
+        self._owns_parent_sums = True
         self._x, self._y = zeros(d_parent), zeros(d_child)
         self._xx, self._xy, self._yy = zeros(d_parent, d_parent), zeros(d_parent, d_child), zeros(d_child, d_child)
 
@@ -111,7 +113,7 @@ class PairedSums:
         x, y = x.double().cpu(), y.double().cpu()
         if self._shift is None:
             self._shift = (x.mean(dim=0), y.mean(dim=0))
-        x, y = x - self._shift[0], y - self._shift[1]
+        x, y = x - self._shift[0], y - self._shift[1]  # shared sums see the same first chunk, so the same shift of x
         folds = torch.full((len(x),), fold) if isinstance(fold, int) else fold.cpu()
         for number in folds.unique().tolist():
             if not 0 <= number < self.n_folds:
@@ -187,13 +189,67 @@ class PairedSums:
         return float(squares)
 
     def _add_to_fold(self, fold: int, x: Tensor, y: Tensor) -> None:
-        self.rows_in_fold[fold] += len(x)
-        self._x[fold] += x.sum(dim=0)
         self._y[fold] += y.sum(dim=0)
         self._xy[fold].addmm_(x.T, y)
-        for total, rows in ((self._xx[fold], x), (self._yy[fold], y)):
+        squares = [(self._yy[fold], y)]
+        if self._owns_parent_sums:
+            self.rows_in_fold[fold] += len(x)
+            self._x[fold] += x.sum(dim=0)
+            squares.append((self._xx[fold], x))
+        for total, rows in squares:
             for start in range(0, rows.shape[1], _BLOCK):
                 total[start : start + _BLOCK, start:].addmm_(rows[:, start : start + _BLOCK].T, rows[:, start:])
+
+
+class SharedSums:
+    """Paired sums of one parent layer with several child layers, or other targets; XᵀX is kept and added up once.
+
+    Arguments:
+        d_parent: width of the parent.
+        d_children: name of a target -> its width.
+        n_folds: as in `PairedSums`.
+    Raises: ConfigError without targets.
+    Source: house rule.
+    """
+
+    def __init__(self, d_parent: int, d_children: Mapping[Hashable, int], n_folds: int = 3):
+        if not d_children:
+            raise ConfigError("shared sums need at least one child layer; name it with its width.")
+        self._sums: dict[Hashable, PairedSums] = {}
+        for name, d_child in d_children.items():
+            if not self._sums:
+                self._sums[name] = self._owner = PairedSums(d_parent, d_child, n_folds)
+                continue
+            sums = PairedSums(0, d_child, n_folds)
+            sums.d_parent, sums._owns_parent_sums = d_parent, False
+            sums._x, sums._xx, sums.rows_in_fold = self._owner._x, self._owner._xx, self._owner.rows_in_fold
+            sums._xy = [torch.zeros((d_parent, d_child), dtype=torch.float64) for _ in range(n_folds)]
+            self._sums[name] = sums
+
+    def add(
+        self,
+        x: Float[Tensor, "parent_rows d_parent"],
+        ys: Mapping[Hashable, Float[Tensor, "child_rows _"]],
+        fold: int | Int[Tensor, " parent_rows"] = 0,
+    ) -> None:
+        """Add a chunk of rows, the same for every target.
+
+        Arguments:
+            x: parent activations.
+            ys: name of each target -> its rows.
+            fold: as in `PairedSums.add`.
+        Raises: ShapeError where a target is missing, or as `PairedSums.add`.
+        """
+        if set(ys) != set(self._sums):
+            raise ShapeError(
+                f"rows were given for {list(ys)}, but the sums are of {list(self._sums)}; give all of them."
+            )
+        for name, sums in self._sums.items():
+            sums.add(x, ys[name], fold)
+
+    def of(self, name: Hashable) -> PairedSums:
+        """The sums of one target; the parent's side is shared, not copied, and nothing may be added to them."""
+        return self._sums[name]
 
 
 def out_of_fold_r2(sums: PairedSums, candidates: Candidates, with_yy: bool = False) -> dict[float, float]:

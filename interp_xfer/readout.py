@@ -11,6 +11,7 @@ from typing import NamedTuple
 import torch
 from einops import einsum
 from jaxtyping import Float
+from scipy.stats import norm
 from torch import Tensor
 
 from interp_xfer._checks import require_finite, require_paired, require_rows
@@ -46,7 +47,7 @@ def member_readout(
     Source: house rule; interval as in `paired_auroc`.
     """
     require_paired(len(positive), len(negative), "members", "the positive side", "the negative side", "on both sides")
-    return _readout(_score(direction, positive), _score(direction, negative), confidence)
+    return score_readout(_score(direction, positive), _score(direction, negative), confidence)
 
 
 def difference_readout(
@@ -65,7 +66,7 @@ def difference_readout(
     Source: house rule; interval as in `paired_auroc`.
     """
     scores = _score(direction, differences)
-    return _readout(scores, -scores, confidence)
+    return score_readout(scores, -scores, confidence)
 
 
 def paired_auroc(
@@ -84,20 +85,85 @@ def paired_auroc(
     Raises: ShapeError on unpaired scores, fewer than two pairs, or NaN.
     Source: jackknife of Mann and Whitney's statistic; score interval after Newcombe 2006, doi 10.1002/sim.2324.
     """
-    require_paired(len(positive), len(negative), "scores", "the positive side", "the negative side", "on both sides")
-    n = len(positive)
-    require_rows("pairs", n, 2, "AUROC with an interval")
-    require_finite("scores", torch.stack([positive, negative]))
-    wins = torch.sign(positive.double()[:, None] - negative.double()) / 2 + 0.5  # (positive, negative)
-    area = float(wins.mean())
-    without = (wins.sum() - wins.sum(dim=0) - wins.sum(dim=1) + wins.diagonal()) / (n - 1) ** 2
-    variance = float((without - without.mean()).square().sum()) * (n - 1) / n
+    wins = pairwise_wins(positive, negative)
+    n, area, variance = len(wins), float(wins.mean()), _jackknife(wins)
     trials = area * (1 - area) / variance if variance > 1e-15 else n
     # A perfect separation of n pairs is worth n trials; hardly any spread among few pairs is not worth many more.
     return score_interval(area, min(float(trials), 2.0 * n), confidence)
 
 
-def _readout(positive: Tensor, negative: Tensor, confidence: float) -> Readout:
+def mean_auroc(wins: Float[Tensor, "layers pairs pairs"], confidence: float = 0.95) -> Interval:
+    """AUROC averaged over layers, with an interval over pairs; the layers see the same pairs and are not independent.
+
+    The mean is a statistic of the pairs like each AUROC is: mean_l A_l = mean_ij mean_l wins_lij; variance by leaving
+    out one pair at a time, normal interval, cut at 0 and 1.
+
+    Arguments:
+        wins: `pairwise_wins` of each layer.
+        confidence: coverage.
+    Returns: estimate, low, high.
+    Source: jackknife; house rule.
+    """
+    estimate, low, high = _normal_interval(wins.mean(dim=0), confidence)
+    return Interval(estimate, max(0.0, low), min(1.0, high))
+
+
+def auroc_difference(
+    wins: Float[Tensor, "layers pairs pairs"], others: Float[Tensor, "layers pairs pairs"], confidence: float = 0.95
+) -> Interval:
+    """How much larger the AUROC of one source of directions is than that of another, averaged over layers, paired.
+
+    Arguments:
+        wins: `pairwise_wins` of each layer.
+        others: of the same pairs and layers under the other source.
+        confidence: coverage.
+    Returns: estimate, low, high; normal interval from leaving out one pair at a time.
+    Source: jackknife; house rule.
+    """
+    return _normal_interval((wins - others).mean(dim=0), confidence)
+
+
+def pairwise_wins(
+    positive: Float[Tensor, " positive_pairs"], negative: Float[Tensor, " negative_pairs"]
+) -> Float[Tensor, "pairs pairs"]:
+    """1 where a positive score (row) exceeds a negative one (column), .5 on a tie, 0 below; the mean is the AUROC.
+
+    Arguments:
+        positive: score of the positive member of each pair.
+        negative: of the negative member.
+    Returns: (pairs, pairs), float64.
+    Raises: ShapeError on unpaired scores, fewer than two pairs, or NaN.
+    """
+    require_paired(len(positive), len(negative), "scores", "the positive side", "the negative side", "on both sides")
+    require_rows("pairs", len(positive), 2, "AUROC with an interval")
+    require_finite("scores", torch.stack([positive, negative]))
+    return torch.sign(positive.double()[:, None] - negative.double()) / 2 + 0.5
+
+
+def _jackknife(wins: Float[Tensor, "pairs pairs"]) -> float:
+    """Variance of the mean over all entries, by leaving out one pair (row and column) at a time."""
+    n = len(wins)
+    without = (wins.sum() - wins.sum(dim=0) - wins.sum(dim=1) + wins.diagonal()) / (n - 1) ** 2
+    return float((without - without.mean()).square().sum()) * (n - 1) / n
+
+
+def _normal_interval(wins: Float[Tensor, "pairs pairs"], confidence: float) -> Interval:
+    estimate, half = float(wins.mean()), float(norm.ppf((1 + confidence) / 2)) * _jackknife(wins) ** 0.5
+    return Interval(estimate, estimate - half, estimate + half)
+
+
+def score_readout(
+    positive: Float[Tensor, " positive_pairs"], negative: Float[Tensor, " negative_pairs"], confidence: float = 0.95
+) -> Readout:
+    """Separation of pairs whose members were scored before.
+
+    Arguments:
+        positive: score of the positive member of each pair.
+        negative: of the negative member.
+        confidence: coverage of the intervals.
+    Returns: AUROC and pair accuracy.
+    Raises: ShapeError on unpaired scores, fewer than two pairs, or NaN.
+    """
     auroc = paired_auroc(positive, negative, confidence)
     right = int((positive > negative).sum())
     return Readout(auroc, wilson_interval(right, len(positive), confidence), len(positive))

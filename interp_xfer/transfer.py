@@ -10,6 +10,7 @@ For child layer c with parent layer p = layer_map(c):
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import torch
 from einops import reduce
@@ -88,14 +89,11 @@ def transfer_concept(
     flipped = [False] * mapping.n_child_layers
     for p, c in mapping.pairs:
         mapped = projection.maps[c].map_direction(concept.vectors[p].double())
-        norm = mapped.norm()
-        if not norm > 0:
+        if not mapped.norm() > 0:
             raise ShapeError(
                 f"the direction of parent layer {p} is mapped to zero at child layer {c}; use another map."
             )
-        # +1 on a tie, as everywhere (interp_xfer.directions).
-        flipped[c] = bool(mapped @ calibration.mean_differences[c].double() < 0)
-        vectors[c] = (mapped / norm * (-1 if flipped[c] else 1)).float()
+        vectors[c], flipped[c] = signed_unit(mapped, calibration.mean_differences[c])
     return SteeringVectors(
         vectors=vectors,
         residual_norms=calibration.residual_norms,
@@ -116,6 +114,30 @@ def transfer_concept(
         },
         prompts=concept.prompts | projection.prompts | calibration.prompts,
     )
+
+
+class SignedUnit(NamedTuple):
+    """A direction as it is used for steering."""
+
+    vector: Float[Tensor, " d_child"]
+    """Unit length, float32."""
+    flipped: bool
+    """It pointed the wrong way and was turned round."""
+
+
+def signed_unit(direction: Float[Tensor, " d_child"], mean_difference: Float[Tensor, " d_child"]) -> SignedUnit:
+    """A direction of the child at unit length, on the side of the child's own labelled differences; kept on a tie.
+
+    Arguments:
+        direction: any length but zero.
+        mean_difference: of calibration pairs, at the same layer.
+    Raises: ShapeError for a direction of length zero.
+    """
+    norm = direction.double().norm()
+    if not norm > 0:
+        raise ShapeError("a direction of length 0 cannot be scaled to unit length; leave the layer out.")
+    flipped = bool(direction.double() @ mean_difference.double() < 0)
+    return SignedUnit((direction.double() / norm * (-1 if flipped else 1)).float(), flipped)
 
 
 def native_steering(concept: ConceptVectors, calibration: Calibration) -> SteeringVectors:

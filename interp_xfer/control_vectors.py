@@ -1,0 +1,228 @@
+"""Steering vectors without the concept, or with it in the wrong place: what a real transfer has to beat.
+
+Every control is a `SteeringVectors` like the one it controls: same child, same steered layers, unit length, same
+residual norms, and its sign resolved on the same calibration pairs (which alone lifts a random direction above chance).
+`projection["kind"]` is "control:NAME", with the seed. The upper reference is `transfer.native_steering`.
+
+- `random-isotropic`: any direction; `random-covariance`: one that lies where the child's activations vary.
+- `shuffled-labels`: a concept from pairs whose labels were shuffled, carried by the real map.
+- `shuffled-pairs`: the real concept, carried by a map fitted on wrongly paired rows.
+- `wrong-layer`: the real concept from other parent layers (`shifted_map`, `layer_maps.random_monotone`).
+- `identity`: the real concept with its coordinates copied, cut or padded with zeros.
+- `negated`: the same vectors, turned round; no sign is resolved.
+
+A new control is a function and a line in `CONTROLS`.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any, TypeVar
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from interp_xfer.concepts import ConceptVectors, Members
+from interp_xfer.controls import random_covariance_matched, random_isotropic, shuffled_label_differences
+from interp_xfer.directions import mean_difference, pca_directions
+from interp_xfer.errors import ConfigError, FingerprintError, LayerError
+from interp_xfer.layer_maps import LayerMap
+from interp_xfer.model_maps import SHUFFLED_PAIRS, ProjectionSet
+from interp_xfer.models import require_same_model
+from interp_xfer.projections import identity
+from interp_xfer.transfer import Calibration, signed_unit, transfer_concept
+from interp_xfer.vectors import SteeringVectors
+
+Source = TypeVar("Source")
+
+
+@dataclass(frozen=True, eq=False)
+class ControlSources:
+    """What controls are made from; each needs only some of it."""
+
+    controlled: SteeringVectors
+    """The real transfer."""
+    calibration: Calibration
+    """That of the real transfer."""
+    concept: ConceptVectors | None = None
+    """In the parent; for wrong-layer, shuffled-pairs, identity."""
+    projection: ProjectionSet | None = None
+    """The real one; for shuffled-labels."""
+    parent_members: Members | None = None
+    """Activations of the concept's pairs in the parent; for shuffled-labels."""
+    child_activations: Float[Tensor, "child_layers rows d_child"] | None = None
+    """Of any texts; for random-covariance."""
+    shuffled_projection: ProjectionSet | None = None
+    """Of kind "shuffled-pairs", for the layer map of the real transfer."""
+    other_projection: ProjectionSet | None = None
+    """For another layer map; for wrong-layer."""
+
+
+Control = Callable[[ControlSources, int], SteeringVectors]
+"""From sources and a seed to steering vectors."""
+
+
+def make_control(name: str, sources: ControlSources, seed: int = 0) -> SteeringVectors:
+    """Steering vectors of one control.
+
+    Arguments:
+        name: a key of `CONTROLS`.
+        sources: at least what the control needs.
+        seed: of random directions and shuffles.
+    Returns: the same type, child, layers and length as the vectors that are controlled.
+    Raises: ConfigError for an unknown name, or where a source is missing; FingerprintError where a source belongs to
+        other models or maps.
+    Source: house rule; arXiv 2501.17148 and 2407.12404 on what steering results need beside them.
+    """
+    if name not in CONTROLS:
+        raise ConfigError(f"control {name!r} is not one of {', '.join(CONTROLS)}.")
+    require_same_model(sources.calibration.child, sources.controlled.child, "the calibration")
+    return CONTROLS[name](sources, seed)
+
+
+def random_isotropic_control(sources: ControlSources, seed: int) -> SteeringVectors:
+    """Directions drawn uniformly, independent between layers."""
+    child = sources.controlled.child
+    return _control(sources, "random-isotropic", random_isotropic(1, child.n_layers, child.d_model, seed)[0], seed=seed)
+
+
+def random_covariance_control(sources: ControlSources, seed: int) -> SteeringVectors:
+    """Directions drawn with the covariance of the child's activations."""
+    rows = _needed(sources.child_activations, "random-covariance", "child_activations")
+    return _control(sources, "random-covariance", random_covariance_matched(rows, 1, seed)[0], seed=seed)
+
+
+def shuffled_labels_control(sources: ControlSources, seed: int) -> SteeringVectors:
+    """A concept found by the same method after the labels of all members were shuffled, carried by the real map."""
+    members = _needed(sources.parent_members, "shuffled-labels", "parent_members")
+    projection = _needed(sources.projection, "shuffled-labels", "projection")
+    settings = sources.controlled.concept
+    differences = shuffled_label_differences(members.positive, members.negative, seed)
+    vectors = torch.zeros(sources.calibration.mean_differences.shape, dtype=torch.float64)
+    for p, c in _same_layers(sources, projection).pairs:
+        if settings.get("method") == "pca":
+            options = {"centering": settings["centering"], "normalize_differences": settings["normalize_differences"]}
+            found = pca_directions(differences[p], 1, **options).directions[0]
+        else:
+            found = mean_difference(differences[p])
+        vectors[c] = projection.maps[c].map_direction(found)
+    return _control(sources, "shuffled-labels", vectors, seed=seed)
+
+
+def shuffled_pairs_control(sources: ControlSources, seed: int) -> SteeringVectors:
+    """The real concept, carried by a map that was fitted on rows paired with those of other texts.
+
+    The seed is that of the projection.
+    """
+    projection = _needed(sources.shuffled_projection, "shuffled-pairs", "shuffled_projection")
+    concept = _needed(sources.concept, "shuffled-pairs", "concept")
+    if projection.kind != SHUFFLED_PAIRS:
+        raise ConfigError(f"shuffled_projection is of kind {projection.kind!r}; fit one of kind {SHUFFLED_PAIRS!r}.")
+    made = transfer_concept(concept, _same_layers(sources, projection), projection, sources.calibration)
+    control = _control(sources, "shuffled-pairs", made.vectors, seed=projection.corpus.get("seed"))
+    return replace(control, prompts=control.prompts | made.prompts)
+
+
+def wrong_layer_control(sources: ControlSources, seed: int) -> SteeringVectors:
+    """The real concept from other parent layers, carried by maps that were fitted for them.
+
+    The other map may leave out no child layer that is steered; those it has beside them are dropped.
+    """
+    projection = _needed(sources.other_projection, "wrong-layer", "other_projection")
+    concept = _needed(sources.concept, "wrong-layer", "concept")
+    other, real = projection.layer_map, sources.controlled.layer_map
+    if missing := [c for _, c in real.pairs if other.parent_of[c] is None]:
+        raise LayerError(
+            f"the {other.strategy} map gives no parent layer to child layers {missing}, which are steered by the real "
+            "transfer; use a map that covers them."
+        )
+    same = [c for p, c in real.pairs if other.parent_of[c] == p]
+    if len(same) == len(real.pairs):
+        raise LayerError(f"the {other.strategy} map equals the real one; shift it or draw another.")
+    made = transfer_concept(concept, other, projection, sources.calibration)
+    kept = tuple(p if real.parent_of[c] is not None else None for c, p in enumerate(other.parent_of))
+    control = _control(sources, "wrong-layer", made.vectors, layer_map=other.strategy, same_as_real=len(same))
+    layer_map = LayerMap(kept, other.n_parent_layers, other.strategy)
+    return replace(control, layer_map=layer_map, prompts=control.prompts | made.prompts)
+
+
+def identity_control(sources: ControlSources, seed: int) -> SteeringVectors:
+    """The real concept with its coordinates copied; cut, or padded with zeros, where the widths differ."""
+    concept = _needed(sources.concept, "identity", "concept")
+    copy = identity(concept.model.d_model, sources.controlled.child.d_model, cut_or_pad=True)
+    vectors = torch.zeros(sources.calibration.mean_differences.shape, dtype=torch.float64)
+    for p, c in sources.controlled.layer_map.pairs:
+        vectors[c] = copy.map_direction(concept.vectors[p].double())
+    return _control(sources, "identity", vectors)
+
+
+def negated_control(sources: ControlSources, seed: int) -> SteeringVectors:
+    """The real vectors, turned round."""
+    real = sources.controlled
+    return replace(
+        real,
+        vectors=-real.vectors,
+        flipped=tuple(not flipped for flipped in real.flipped),
+        projection={**real.projection, "kind": "control:negated", "controls": real.projection.get("kind")},
+    )
+
+
+CONTROLS: dict[str, Control] = {
+    "random-isotropic": random_isotropic_control,
+    "random-covariance": random_covariance_control,
+    "shuffled-labels": shuffled_labels_control,
+    "shuffled-pairs": shuffled_pairs_control,
+    "wrong-layer": wrong_layer_control,
+    "identity": identity_control,
+    "negated": negated_control,
+}
+
+
+def shifted_map(layer_map: LayerMap, by: int) -> LayerMap:
+    """The map with every parent layer moved by so many layers, beginning again at the other end.
+
+    Arguments:
+        layer_map: any map.
+        by: layers; half of the parent's depth is as wrong as it gets.
+    Returns: the map, strategy "NAME-shifted".
+    """
+    n = layer_map.n_parent_layers
+    moved = tuple(None if p is None else (p + by) % n for p in layer_map.parent_of)
+    return LayerMap(moved, n, f"{layer_map.strategy}-shifted")
+
+
+def _control(
+    sources: ControlSources, name: str, vectors: Float[Tensor, "child_layers d_child"], **details: Any
+) -> SteeringVectors:
+    """The controlled vectors with other directions: unit length and sign as `transfer_concept` does it."""
+    real = sources.controlled
+    made = torch.zeros(real.vectors.shape)
+    flipped = [False] * len(made)
+    for c in real.steered_layers:
+        made[c], flipped[c] = signed_unit(vectors[c], sources.calibration.mean_differences[c])
+    return replace(
+        real,
+        vectors=made,
+        flipped=tuple(flipped),
+        projection={
+            "kind": f"control:{name}",
+            **details,
+            "controls": real.projection.get("kind"),
+            "calibration_pairs": sources.calibration.n_pairs,
+        },
+    )
+
+
+def _needed(source: Source | None, control: str, name: str) -> Source:
+    if source is None:
+        raise ConfigError(f"control {control!r} needs {name}; give it to ControlSources.")
+    return source
+
+
+def _same_layers(sources: ControlSources, projection: ProjectionSet) -> LayerMap:
+    if projection.layer_map.parent_of != sources.controlled.layer_map.parent_of:
+        raise FingerprintError(
+            f"the projection was fitted for a {projection.layer_map.strategy} layer map, but the vectors to be "
+            f"controlled use a {sources.controlled.layer_map.strategy} one; fit it for that map."
+        )
+    return projection.layer_map

@@ -1,0 +1,235 @@
+"""Rows of a text corpus read in two models: what projections are fitted on.
+
+1. Each text is cut into tokens by both tokenizers; tokens that end at the same character are paired (`token_pairing`).
+   The first position of a text is left out: it carries massive activations in most models, whatever the token is.
+2. Batches of texts run through both models; the residual stream of the wanted layers at the paired positions gives the
+   rows. Where the rows of all layers fit into a given amount of memory, they are kept, and later readings cost no
+   forward pass.
+3. `stream_sums` adds the rows to one `PairedSums` per pair of layers. Beside them it can keep the sums of rows paired
+   with those of another text, in a random sketch of the child's dimensions: the R² that chance gives, at the cost of
+   64 columns.
+"""
+
+from collections.abc import Hashable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from interp_xfer.activations import pad_right, read_residuals
+from interp_xfer.controls import rows_of_other_prompts
+from interp_xfer.errors import ShapeError
+from interp_xfer.models import LoadedModel
+from interp_xfer.paired_sums import PairedSums, SharedSums
+from interp_xfer.progress import Progress, no_progress
+from interp_xfer.prompt_hashes import PromptHashes
+from interp_xfer.tasks import FitText
+from interp_xfer.token_pairing import TokenPair, paired_positions, tokens_with_offsets
+
+LayerPair = tuple[int, int]
+"""(parent layer, child layer)."""
+
+_SHUFFLED_COLUMNS = 64  # random combinations of child dimensions; R² is a ratio of sums over dimensions
+
+
+@dataclass(frozen=True, eq=False)
+class RowBatch:
+    """Paired rows of some texts."""
+
+    x: dict[int, Float[Tensor, "rows d_parent"]]
+    """Parent layer -> rows."""
+    y: dict[int, Float[Tensor, "rows d_child"]]
+    """Child layer -> the same tokens."""
+    texts: Int[Tensor, " rows"]
+    """Number of the text that each row comes from."""
+    n_texts: int
+
+
+@dataclass(frozen=True)
+class _PairedText:
+    parent_ids: list[int]
+    child_ids: list[int]
+    pairs: list[TokenPair]
+
+
+class PairedCorpus:
+    """Texts that are ready to be read in both models, batch by batch, as often as needed.
+
+    Arguments:
+        parent: the model the concept was found in.
+        child: the model to steer.
+        texts: ordinary texts.
+        keep_bytes: rows of all layers are kept in memory when they need no more than this.
+        texts_per_batch: at most.
+    Raises: ModelError where a tokenizer cannot say which characters a token covers.
+    """
+
+    def __init__(
+        self,
+        parent: LoadedModel,
+        child: LoadedModel,
+        texts: Sequence[FitText],
+        keep_bytes: int = 0,
+        texts_per_batch: int = 16,
+    ) -> None:
+        self.parent, self.child, self._texts_per_batch = parent, child, texts_per_batch
+        self.prompts = PromptHashes.of(texts)
+        paired = [_pair_tokens(parent, child, text.text) for text in texts]
+        self.n_texts = len(paired)
+        self.n_rows = sum(len(item.pairs) for item in paired)
+        n_child_tokens = sum(len(item.child_ids) for item in paired)
+        self.paired_fraction = self.n_rows / n_child_tokens if n_child_tokens else 0.0
+        self._items = [item for item in paired if item.pairs]
+        all_layers = parent.n_layers * parent.d_model + child.n_layers * child.d_model
+        self._kept: list[RowBatch] | None = None
+        self._keep = 4 * self.n_rows * all_layers <= keep_bytes
+
+    def describe(self) -> dict[str, Any]:
+        """Plain JSON: n_texts, n_rows, and the share of the child's tokens that were paired."""
+        return {"n_texts": self.n_texts, "n_rows": self.n_rows, "paired_fraction": self.paired_fraction}
+
+    def batches(
+        self, parent_layers: Sequence[int], child_layers: Sequence[int], progress: Progress = no_progress
+    ) -> Iterator[RowBatch]:
+        """The rows of all texts at the given layers; either side may be empty.
+
+        Arguments:
+            parent_layers: 0-based.
+            child_layers: 0-based.
+            progress: called with the number of texts done.
+        Returns: yields batches of texts of nearly equal number; each may hold more layers than were asked for.
+        """
+        if self._kept is None and self._keep:
+            every = (range(self.parent.n_layers), range(self.child.n_layers))
+            self._kept = list(self._read(*every, progress))
+            yield from self._kept
+        elif self._kept is not None:
+            for batch in self._kept:
+                yield batch
+                progress(batch.n_texts)
+        else:
+            yield from self._read(parent_layers, child_layers, progress)
+
+    def _read(
+        self, parent_layers: Sequence[int], child_layers: Sequence[int], progress: Progress
+    ) -> Iterator[RowBatch]:
+        # Even sizes: a last batch of one text would have nobody to be shuffled with.
+        n_batches = -(-len(self._items) // self._texts_per_batch)
+        for number in range(n_batches):
+            start, stop = (len(self._items) * n // n_batches for n in (number, number + 1))
+            items = self._items[start:stop]
+            texts = torch.tensor([n for n, item in enumerate(items, start) for _ in item.pairs])
+            x = _read_rows(self.parent, [(i.parent_ids, [p.parent for p in i.pairs]) for i in items], parent_layers)
+            y = _read_rows(self.child, [(i.child_ids, [p.child for p in i.pairs]) for i in items], child_layers)
+            yield RowBatch(x, y, texts, len(items))
+            progress(len(items))
+        progress(self.n_texts - len(self._items))  # texts without paired tokens
+
+
+class StreamedSums(NamedTuple):
+    """Sums by (parent layer, child layer)."""
+
+    real: dict[LayerPair, PairedSums]
+    shuffled: dict[LayerPair, PairedSums]
+    """Of rows paired with those of another text, child side sketched; empty where not asked for or not possible."""
+
+
+def stream_sums(
+    corpus: PairedCorpus,
+    pairs: Sequence[LayerPair],
+    *,
+    with_shuffled: bool = False,
+    shuffle_seed: int | None = None,
+    progress: Progress = no_progress,
+) -> StreamedSums:
+    """Paired sums for some pairs of layers, from one reading of the corpus; all rows of a text are in one fold.
+
+    Arguments:
+        corpus: what is read.
+        pairs: (parent layer, child layer).
+        with_shuffled: also keep sketched sums of wrongly paired rows. They are given up when one text holds more than
+            half of the rows of its batch.
+        shuffle_seed: pair every row with a row of another text instead of its own: a control.
+        progress: called with the number of texts done.
+    Returns: sums; those of one parent layer share its side.
+    Raises: ShapeError when `shuffle_seed` is given and one text holds more than half of the rows of its batch.
+    """
+    d_child = corpus.child.d_model
+    children: dict[int, list[int]] = {}
+    for p, c in pairs:
+        children.setdefault(p, []).append(c)
+    targets = [(False, d_child), (True, _SHUFFLED_COLUMNS)][: 1 + with_shuffled]
+    sums = {
+        p: SharedSums(corpus.parent.d_model, {(c, shuffled): width for c in layers for shuffled, width in targets})
+        for p, layers in children.items()
+    }
+    sketch = torch.randn(d_child, _SHUFFLED_COLUMNS, generator=torch.Generator().manual_seed(0))
+    child_layers = sorted({c for _, c in pairs})
+    measured = with_shuffled
+    for number, batch in enumerate(corpus.batches(sorted(children), child_layers, progress)):
+        if shuffle_seed is not None:
+            ys = {c: batch.y[c][rows_of_other_prompts(batch.texts, shuffle_seed + number)] for c in child_layers}
+        else:
+            ys = {c: batch.y[c] for c in child_layers}
+        wrong = torch.arange(len(batch.texts))
+        if measured:
+            try:
+                wrong = rows_of_other_prompts(batch.texts, number)
+            except ShapeError:
+                measured = False
+        sketched = {c: ys[c][wrong] @ sketch for c in child_layers} if with_shuffled else {}
+        folds = batch.texts % 3
+        for p, layers in children.items():
+            rows: dict[Hashable, Tensor] = {
+                (c, is_shuffled): (sketched if is_shuffled else ys)[c] for c in layers for is_shuffled, _ in targets
+            }
+            sums[p].add(batch.x[p], rows, folds)
+    return StreamedSums(
+        {(p, c): sums[p].of((c, False)) for p, c in pairs},
+        {(p, c): sums[p].of((c, True)) for p, c in pairs} if measured else {},
+    )
+
+
+def passes(pairs: Sequence[LayerPair], d_parent: int, d_child: int, max_bytes: int) -> list[list[LayerPair]]:
+    """Pairs of layers in groups whose sums fit into `max_bytes`; each group takes one reading of the corpus.
+
+    Arguments:
+        pairs: (parent layer, child layer).
+        d_parent: width of the parent.
+        d_child: width of the child.
+        max_bytes: of float64 sums in three folds; a single pair of layers may exceed it.
+    Returns: groups, pairs of one parent layer next to each other.
+    """
+    of_parent, of_pair = (24 * n for n in (d_parent**2, d_parent * d_child + d_child**2))
+    groups: list[list[LayerPair]] = []
+    size = 0
+    for pair in sorted(pairs):
+        shared = bool(groups) and any(p == pair[0] for p, _ in groups[-1])
+        cost = of_pair if shared else of_parent + of_pair
+        if not groups or size + cost > max_bytes:
+            groups.append([])
+            size, cost = 0, of_parent + of_pair
+        groups[-1].append(pair)
+        size += cost
+    return groups
+
+
+def _pair_tokens(parent: LoadedModel, child: LoadedModel, text: str) -> _PairedText:
+    parent_ids, parent_offsets = tokens_with_offsets(parent.tokenizer, text)
+    child_ids, child_offsets = tokens_with_offsets(child.tokenizer, text)
+    pairs = [pair for pair in paired_positions(parent_offsets, child_offsets) if pair.parent > 0 and pair.child > 0]
+    return _PairedText(parent_ids, child_ids, pairs)
+
+
+def _read_rows(
+    model: LoadedModel, texts: Sequence[tuple[list[int], list[int]]], layers: Sequence[int]
+) -> dict[int, Tensor]:
+    """Rows of each layer at the chosen positions of (token ids, positions)."""
+    if not layers:
+        return {}
+    input_ids, mask = pad_right([ids for ids, _ in texts], model.tokenizer.pad_token_id, model.device)
+    rows = [row for row, (_, chosen) in enumerate(texts) for _ in chosen]
+    columns = [position for _, chosen in texts for position in chosen]
+    return read_residuals(model, input_ids, mask, layers, lambda residual: residual[rows, columns])
