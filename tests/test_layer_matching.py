@@ -107,3 +107,23 @@ def test_refusals():
         match_layers(normal(2, 9, 3), normal(2, 9, 3, seed=1), n_permutations=5)
     with pytest.raises(ShapeError, match="layer similarities .* NaN"):
         optimal_transport(torch.full((2, 2), float("nan")))
+
+
+def test_fixed_maps_are_scored_and_judged():
+    """Proportional is right by construction, its reverse is not; greedy is judged on the layers it has."""
+    from interp_xfer.layer_maps import greedy, manual, proportional
+    from interp_xfer.layer_matching import score_map
+    from interp_xfer.similarity import paired_grams
+    from interp_xfer.similarity_nulls import permutation_null
+
+    generator = torch.Generator().manual_seed(0)
+    steps = torch.randn(12, 80, 40, generator=generator, dtype=torch.float64).cumsum(dim=0)
+    null = permutation_null(*paired_grams(steps[::2], steps))
+    good = score_map(proportional(6, 12), null)
+    assert good.p_permutation == null.p_value <= 0.05
+    assert good.scores == tuple(float(null.observed[p, c]) for p, c in good.pairs)
+    bad = score_map(manual([5 - c // 2 for c in range(12)], 6), null)
+    assert good.p_random_map is not None and bad.p_random_map is not None
+    assert good.p_random_map < 0.1 < 0.9 < bad.p_random_map
+    assert "placement is NOT better than chance" in bad.verdict
+    assert score_map(greedy(6, 12), null).scores[6:] == (None,) * 6

@@ -1,0 +1,154 @@
+"""Which directions read a concept in the child: AUROC over held-out contrast pairs, at every child layer.
+
+1. Directions are fixed beforehand, signs included: nothing here may be chosen on the held-out pairs.
+2. Held-out pairs run through the child a chunk at a time; of each last-token activation only its scores on the
+   directions are kept, so memory does not grow with the width.
+3. Per layer and source of directions: AUROC of positive against negative members with its interval, and the share of
+   pairs whose positive member scores higher. Averages over layers, and paired differences between sources, have
+   intervals over pairs (`interp_xfer.readout`).
+
+This costs forward passes alone and says where a concept is readable, not that steering along it does anything. Easy
+pairs are told apart by random directions whose sign was resolved on labelled pairs, so those stand beside every number.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import torch
+from einops import einsum
+from jaxtyping import Float
+from torch import Tensor
+
+from interp_xfer.concepts import contrast_members
+from interp_xfer.errors import ConfigError, ShapeError
+from interp_xfer.models import LoadedModel
+from interp_xfer.progress import Progress, no_progress
+from interp_xfer.readout import Readout, auroc_difference, mean_auroc, pairwise_wins, score_readout
+from interp_xfer.statistics import Interval, rank_p_value
+from interp_xfer.tasks import ContrastPair
+
+_PAIRS_PER_CHUNK = 64
+
+
+@dataclass(frozen=True, eq=False)
+class MemberScores:
+    """Scores of held-out members on directions; NaN where a source has no direction at a layer."""
+
+    positive: dict[str, Float[Tensor, "child_layers pairs"]]
+    """Source -> scores of the positive members."""
+    negative: dict[str, Float[Tensor, "child_layers pairs"]]
+    """Source -> scores of the negative members."""
+
+    def layers(self, source: str) -> list[int]:
+        """Child layers at which the source has a direction.
+
+        Raises: ConfigError for an unknown source.
+        """
+        if source not in self.positive:
+            raise ConfigError(f"no scores of {source!r}; there are those of {', '.join(self.positive)}.")
+        return self.positive[source].isfinite().all(dim=1).nonzero()[:, 0].tolist()
+
+    def wins(self, source: str, layers: Sequence[int]) -> Float[Tensor, "layers pairs pairs"]:
+        """`pairwise_wins` of a source at some layers."""
+        return torch.stack([pairwise_wins(self.positive[source][c], self.negative[source][c]) for c in layers])
+
+
+class SourceSummary(NamedTuple):
+    """A source of directions averaged over the layers it has in common with random ones."""
+
+    auroc: Interval
+    """Mean over layers; interval over pairs."""
+    random_mean: float
+    """Mean over layers and draws."""
+    random_best: float
+    """Largest mean over layers of any draw."""
+    rank_p: float
+    """Of the mean among the draws; at best 1 / (draws + 1)."""
+    n_layers: int
+
+
+def score_members(
+    child: LoadedModel,
+    pairs: Sequence[ContrastPair],
+    directions: Mapping[str, Float[Tensor, "child_layers d_child"]],
+    progress: Progress = no_progress,
+) -> MemberScores:
+    """Scores of the last-token activations of held-out pairs on unit directions, read in chunks.
+
+    Arguments:
+        child: the model that reads the pairs.
+        pairs: held out: they took part in no direction and no sign.
+        directions: source -> one row per layer, of any length; a zero row means no direction at that layer.
+        progress: called with the number of texts done.
+    Returns: scores by source.
+    Raises: DataError without pairs; ShapeError for directions of another shape.
+    """
+    shape = (child.n_layers, child.d_model)
+    for name, rows in directions.items():
+        if tuple(rows.shape) != shape:
+            raise ShapeError(
+                f"directions {name!r} have shape {tuple(rows.shape)}, but {child.name} has {shape[0]} layers of width "
+                f"{shape[1]}; carry them into the child first."
+            )
+    stack = torch.stack(list(directions.values())).double()
+    stack = stack / stack.norm(dim=-1, keepdim=True)  # NaN where there is no direction
+    chunks: tuple[list[Tensor], list[Tensor]] = ([], [])
+    for start in range(0, max(len(pairs), 1), _PAIRS_PER_CHUNK):
+        members = contrast_members(child, pairs[start : start + _PAIRS_PER_CHUNK], progress)
+        for side, rows in zip(chunks, members, strict=True):
+            side.append(einsum(stack, rows.double(), "source layer d_child, layer pair d_child -> source layer pair"))
+    positive, negative = (dict(zip(directions, torch.cat(side, dim=2), strict=True)) for side in chunks)
+    return MemberScores(positive, negative)
+
+
+def layer_readouts(scores: MemberScores, source: str) -> list[Readout | None]:
+    """AUROC and pair accuracy of a source at every child layer; None where it has no direction.
+
+    Raises: ConfigError for an unknown source; ShapeError on fewer than two pairs.
+    """
+    out: list[Readout | None] = [None] * len(scores.positive[source])
+    for c in scores.layers(source):
+        out[c] = score_readout(scores.positive[source][c], scores.negative[source][c])
+    return out
+
+
+def summarise_source(scores: MemberScores, source: str, random: Sequence[str]) -> SourceSummary:
+    """Mean AUROC of a source over its layers beside random directions at the same layers.
+
+    Arguments:
+        scores: held-out scores.
+        source: which.
+        random: sources that are draws of one random control.
+    Raises: ConfigError for an unknown source; ShapeError where a source has no layer.
+    """
+    layers = scores.layers(source)
+    if not layers:
+        raise ShapeError(f"{source!r} has no direction at any layer; nothing can be summarised.")
+    draws = torch.stack([scores.wins(name, layers).mean() for name in random])
+    auroc = mean_auroc(scores.wins(source, layers))
+    return SourceSummary(
+        auroc, float(draws.mean()), float(draws.max()), rank_p_value(auroc.estimate, draws), len(layers)
+    )
+
+
+def compare_sources(scores: MemberScores, source: str, other: str) -> Interval:
+    """Mean AUROC of one source minus that of another over the layers that both have, paired by held-out pairs."""
+    layers = sorted(set(scores.layers(source)) & set(scores.layers(other)))
+    if not layers:
+        raise ShapeError(f"{source!r} and {other!r} have no layer in common; compare other sources.")
+    return auroc_difference(scores.wins(source, layers), scores.wins(other, layers))
+
+
+def readout_record(readouts: Sequence[Readout | None]) -> list[dict[str, Any] | None]:
+    """Plain JSON, one entry per layer."""
+    return [
+        None
+        if readout is None
+        else {
+            "auroc": readout.auroc._asdict(),
+            "pair_accuracy": readout.pair_accuracy._asdict(),
+            "n_pairs": readout.n_pairs,
+        }
+        for readout in readouts
+    ]
