@@ -1,0 +1,82 @@
+"""Steering vectors: shapes, units, and nothing lost on disk."""
+
+import json
+from dataclasses import fields, replace
+
+import pytest
+import torch
+from tiny_models import D_MODEL, N_LAYERS, random_steering, unchecked
+
+from interp_xfer.artifacts import load_artifact, save_artifact
+from interp_xfer.errors import ArtifactError, ConfigError, ShapeError
+from interp_xfer.layer_maps import LayerMap, greedy
+from interp_xfer.vectors import SteeringVectors
+
+
+@pytest.fixture(params=[None, (0, 2)], ids=["all-layers", "two-layers"])
+def steering(models, request):
+    return replace(
+        random_steering(models["llama"], layers=request.param),
+        flipped=(True, False, False),
+        concept={"kind": "x", "explained_variance": [0.5, None, 0.25]},
+        projection={"kind": "ridge", "fits": {"0": {"r2": 0.5}}},
+    )
+
+
+def test_round_trip_is_lossless(steering, tmp_path):
+    loaded = SteeringVectors.load(steering.save(tmp_path / "t"))
+    for field in fields(SteeringVectors):
+        before, after = getattr(steering, field.name), getattr(loaded, field.name)
+        if isinstance(before, torch.Tensor):
+            assert torch.equal(before, after) and before.dtype == after.dtype, field.name
+        else:
+            assert before == after, field.name
+    assert loaded.steered_layers == steering.steered_layers
+
+
+def test_tensors_bear_the_names_of_their_hooks(steering, tmp_path):
+    steering.save(tmp_path / "t")
+    _, tensors = load_artifact(tmp_path / "t", "transfer")
+    layers = {f"blocks.{layer}.hook_resid_post" for layer in steering.steered_layers}
+    assert set(tensors) == {*layers, "residual_norms"}
+    json.loads((tmp_path / "t" / "transfer.json").read_text())
+
+
+def test_scales(models):
+    """Raw: 1. Relative: m_l over the number of steered layers."""
+    steering = random_steering(models["llama"], layers=(0, 2), norm=8.0)
+    assert steering.strength_scales("raw") == (1.0, 1.0, 1.0)
+    assert steering.strength_scales("relative") == (4.0, 6.0, 8.0)
+    with unchecked(), pytest.raises(ConfigError, match="strength unit 'sigma' is not one of relative, raw"):
+        steering.strength_scales("sigma")
+
+
+def test_wrong_shapes_name_the_remedy(models):
+    steering = random_steering(models["llama"])
+    with pytest.raises(ShapeError) as caught:
+        replace(steering, vectors=torch.zeros(N_LAYERS, 48))
+    assert f"steering vectors have shape (3, 48) but tiny/llama-0 has 3 layers of d_model {D_MODEL}" in str(
+        caught.value
+    )
+    assert "fit a projection first" in str(caught.value)
+    with pytest.raises(
+        ShapeError, match=r"layer map \(4\) and residual norms \(3\) must have one entry for each of the 3"
+    ):
+        replace(steering, layer_map=greedy(4, 4))
+    with unchecked(), pytest.raises(ShapeError, match=r"residual norms \(2\)"):
+        replace(steering, residual_norms=torch.ones(2))
+
+
+def test_layers_without_a_parent_are_not_steered(models):
+    steering = replace(random_steering(models["llama"]), layer_map=LayerMap((None, 4, None), 5, "manual"))
+    assert steering.steered_layers == (1,)
+
+
+@pytest.mark.parametrize("entry", ["child", "layer_map", "prompts", "flipped"])
+def test_damaged_descriptions(steering, tmp_path, entry):
+    steering.save(tmp_path / "t")
+    description, tensors = load_artifact(tmp_path / "t", "transfer")
+    del description[entry]
+    save_artifact(tmp_path / "t", "transfer", description, tensors)
+    with pytest.raises(ArtifactError, match=f"is damaged .'{entry}' is missing.. Delete it and make it again"):
+        SteeringVectors.load(tmp_path / "t")
