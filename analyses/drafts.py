@@ -35,7 +35,7 @@ class Draft:
 
     def set(self, changes: dict[str, Any] | None = None, /, **more: Any) -> None:
         """Change the layout; nested dictionaries are merged."""
-        _merge(self.layout, deepcopy({**(changes or {}), **more}))
+        _merge(self.layout, {**(changes or {}), **more})
 
     def put(self, path: str, value: Any) -> None:
         """Change one place of the layout, such as "xaxis2.domain" or "annotations[3].x"."""
@@ -59,4 +59,4 @@ def _merge(target: dict[str, Any], changes: dict[str, Any]) -> None:
         if isinstance(value, dict) and isinstance(target.get(name), dict):
             _merge(target[name], value)
         else:
-            target[name] = value
+            target[name] = deepcopy(value)  # the same settings may go into several axes

@@ -1,11 +1,14 @@
 """Where the numbers of a run come from: models, settings, versions, seconds, prompt, command."""
 
+import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from analyses.cells import Cell, varying_settings
 from analyses.tables import distinct
+from interp_xfer.models.bundled import BUNDLED
+from interp_xfer.models.fingerprint import Fingerprint
 
 
 @dataclass(frozen=True)
@@ -56,9 +59,6 @@ def provenance(cells: Sequence[Cell]) -> Provenance:
 
 
 def _models(cells: Sequence[Cell]) -> tuple[Model, ...]:
-    # Not imported at the top: the registry of bundled models comes with the code that loads models.
-    from interp_xfer.models.bundled import BUNDLED
-
     out: dict[str, Model] = {}
     for cell in cells:
         for role in ("parent", "child"):
@@ -66,11 +66,19 @@ def _models(cells: Sequence[Cell]) -> tuple[Model, ...]:
             reference = str(values.get("reference", "unknown"))
             bundled = BUNDLED.get(reference.removeprefix("bundled:")) if reference.startswith("bundled:") else None
             fields = tuple((name, str(values[name])) for name in _SHOWN_FIELDS if values.get(name) is not None)
+            fields = (*_digest(values), *fields)
             known = repr((role, reference, fields))
             out[known] = Model(
                 role, reference, fields, bundled.licence if bundled else None, bundled.licence_url if bundled else None
             )
     return tuple(out.values())
+
+
+def _digest(values: dict[str, Any]) -> tuple[tuple[str, str], ...]:
+    """The fingerprint of a model, where the record holds all of it."""
+    if any(field.name not in values for field in dataclasses.fields(Fingerprint)):
+        return ()
+    return (("fingerprint", Fingerprint.from_dict(values).digest),)
 
 
 def _settings(cells: Sequence[Cell]) -> tuple[tuple[str, str], ...]:

@@ -122,6 +122,9 @@ def get_analysis(name: str) -> Analysis:
 
     Raises: ConfigError for an unknown name, with the names there are.
     """
-    if name not in ANALYSES:
-        raise ConfigError(f"there is no analysis {name!r}; choose from {', '.join(ANALYSES)}.")
-    return ANALYSES[name]
+    from analyses.layer_analyses import LAYER_ANALYSES  # which needs the class above
+
+    everything = {**ANALYSES, **LAYER_ANALYSES}
+    if name not in everything:
+        raise ConfigError(f"there is no analysis {name!r}; choose from {', '.join(everything)}.")
+    return everything[name]

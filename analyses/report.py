@@ -86,7 +86,12 @@ def write_report(store: RunStore) -> Path:
         results=Markup(table_formats.to_html(results)),
         published=any(row.published for row in results.rows),
         figures=[_block(ANALYSES[name], table) for name, table in tables.items() if _worth_drawing(name, table)],
-        flips=[flip for flip in changed.flips][:_TEXTS_SHOWN],
+        undrawn=[
+            (name, "; ".join(count_gaps(table.missing)) or "nothing was measured")
+            for name, table in tables.items()
+            if not table.rows
+        ],
+        flips=changed.flips[:_TEXTS_SHOWN],
         n_flips=sum(row.gained + row.lost for row in changed.rows),
         samples=samples,
         samples_json=script_json([[asdict(sample)["steps"] for sample in cell.samples] for cell in samples.cells]),
@@ -114,8 +119,9 @@ def _compute(analysis: Analysis, store: RunStore, cells: Sequence[Cell]) -> Tabl
 
 
 def _worth_drawing(name: str, table: Table) -> bool:
-    """False for the changes of a single cell: the table above says it all, and the vote figure draws it."""
-    return name != "results-table" or len(table.rows) != 1 or table.rows[0].published is not None
+    """False without data, and for the change of a single cell: the table says it all, and the vote figure draws it."""
+    alone = name == "results-table" and len(table.rows) == 1 and table.rows[0].published is None
+    return bool(table.rows) and not alone
 
 
 def _block(analysis: Analysis, table: Table) -> FigureBlock:
@@ -186,14 +192,17 @@ def _title(cells: Sequence[Cell]) -> str:
 def _limits(cells: Sequence[Cell]) -> list[str]:
     sizes = sorted({arm.n for cell in cells if (arm := cell.arm("baseline")) is not None})
     seeds = sorted({str(cell.settings.get("seed", 0)) for cell in cells})
+    ranked = all(cell.settings.get("scoring") == "likelihood" for cell in cells)
+    how = "Options ranked by likelihood, nothing is generated" if ranked else "Greedy decoding"
     out = [
-        "Greedy decoding, one prompt and one set of few-shot examples per data set. Prompt, seed and hardware alone "
-        "can move small test sets by points.",
+        f"{how}; one prompt and one set of few-shot examples per data set. Prompt, seed and hardware alone can move "
+        f"small test sets by points.",
         f"One look at the test questions, with seed {', '.join(seeds)}.",
         "No control directions are part of this report: that a random direction of the same length would change as "
         "much is not excluded.",
-        "The vote spends one generation per strength and is compared with a single one.",
     ]
+    if any(cell.arm("vote") for cell in cells):
+        out.append("The vote spends one generation per strength and is compared with a single one.")
     if sizes and sizes[0] < 300:
         out.insert(0, f"Small: {sizes[0]} test questions in the smallest cell. Effects of a few points cannot be seen.")
     return out

@@ -27,3 +27,22 @@ def small_grid(tmp_path_factory):
     from fake_runs import CHILDREN, PARENTS, grid_run
 
     return grid_run(tmp_path_factory.mktemp("grid"), PARENTS[:2], CHILDREN[:2], ("gsm8k", "arc_challenge"), n=12)
+
+
+def pytest_configure(config):
+    config.addinivalue_line("markers", "browser: draws a report in headless Chromium")
+
+
+@pytest.fixture
+def change_cell():
+    """Rewrites the only cell of a run: `change_cell(store, lambda cell: cell.pop("concept"))`."""
+    import json
+
+    def change(store, edit):
+        (path,) = (store.root / "cells").glob("*.json")
+        cell = json.loads(path.read_text(encoding="utf-8"))
+        edit(cell)
+        path.write_text(json.dumps(cell), encoding="utf-8")
+        return store
+
+    return change

@@ -23,7 +23,7 @@ from interp_xfer.tasks import Problem
 from interp_xfer.vectors import SteeringVectors
 from interp_xfer.voting import vote
 
-HOSTILE = "<script>alert('x')</script> </textarea> & \"quoted\" `tick` ${dollar} {{ braces }} \u2028 end"
+HOSTILE = "<script>alert('x')</script> </textarea> & \"quoted\" `tick` ${dollar} {{ braces }} end"
 PARENT, CHILD = "bundled:gemma-3-270m", "bundled:smollm2-135m-instruct"
 
 

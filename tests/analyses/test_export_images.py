@@ -1,0 +1,56 @@
+"""Figures as files: HTML always, images where kaleido and a Chrome are found, one line otherwise."""
+
+import pytest
+
+
+def test_table_and_page(demo):
+    from analyses.export_images import export_analysis
+
+    export = export_analysis(demo, "flips")
+    assert [path.name for path in export.files] == ["flips.json", "flips.html"]
+    assert export.note is None
+    page = export.files[1].read_text(encoding="utf-8")
+    assert page.lower().startswith("<!doctype html>") and 'id="flips"' in page
+    assert '"plotlyServerURL": ""' in page and "modeBarButtons" in page
+    assert export_analysis(demo, "flips").files[1].read_text(encoding="utf-8") == page
+
+
+def test_without_kaleido_one_line_says_so(demo, monkeypatch):
+    from analyses import export_images
+
+    monkeypatch.setattr(export_images, "find_spec", lambda name: None)
+    export = export_images.export_analysis(demo, "flips", ("png",))
+    assert [path.suffix for path in export.files] == [".json", ".html"]
+    assert export.note == "no images were written: kaleido is not installed; pip install 'interp-xfer[images]'."
+
+
+def test_without_a_chrome_one_line_says_so(demo, monkeypatch):
+    from analyses import export_images
+
+    monkeypatch.setattr(export_images, "find_spec", lambda name: object())
+    monkeypatch.setattr(export_images.shutil, "which", lambda name: None)
+    monkeypatch.delenv("BROWSER_PATH", raising=False)
+    export = export_images.export_analysis(demo, "flips", ("svg",))
+    assert "no Chrome or Chromium was found; install one, or name it in BROWSER_PATH" in str(export.note)
+
+
+def test_unknown_format_is_refused(demo):
+    from analyses.export_images import export_figure
+    from analyses.registry import ANALYSES
+    from interp_xfer.errors import ConfigError
+
+    figure = ANALYSES["flips"].figure(ANALYSES["flips"].compute(demo))
+    with pytest.raises(ConfigError, match=r"image format \['gif'\] is not one of png, svg, pdf"):
+        export_figure.__wrapped__(figure, demo.root, "flips", ("gif",))
+
+
+@pytest.mark.browser
+def test_images(demo):
+    from analyses.export_images import export_analysis, why_no_images
+
+    if reason := why_no_images():
+        pytest.skip(reason)
+    export = export_analysis(demo, "flips", ("png", "svg"))
+    png, svg = export.files[2:]
+    assert png.read_bytes().startswith(b"\x89PNG") and png.stat().st_size > 5000
+    assert "<svg" in svg.read_text(encoding="utf-8") and "gained" in svg.read_text(encoding="utf-8")

@@ -1,0 +1,65 @@
+"""Words follow the numbers: verdicts, detectable effects, tallies."""
+
+import pytest
+
+
+def difference(delta, low, high, p_value, broken=5, fixed=5, n=100):
+    from analyses.cells import Difference
+
+    return Difference(delta, low, high, broken, fixed, p_value, n)
+
+
+@pytest.mark.parametrize(
+    ("delta", "low", "high", "p_value", "words"),
+    [
+        (0.05, -0.02, 0.12, 0.3, "no detectable effect"),
+        (-0.12, -0.25, 0.01, 0.1, "no detectable effect"),
+        (0.0, -0.02, 0.02, 1.0, "no detectable effect"),
+        (0.1, 0.03, 0.17, 0.01, "a gain"),
+        (-0.1, -0.17, -0.03, 0.01, "a loss"),
+        (0.16, 0.01, 0.28, 0.062, "not settled (interval and exact test disagree)"),
+        (0.08, -0.001, 0.16, 0.049, "not settled (interval and exact test disagree)"),
+    ],
+)
+def test_verdict(delta, low, high, p_value, words):
+    from analyses.summary import verdict
+
+    assert verdict(difference(delta, low, high, p_value)) == words
+
+
+def test_smallest_detectable_effect_is_that_of_the_design():
+    """Handbook, section 12: GSM8K, n = 1319, discordance .1: 2.4 points."""
+    from analyses.summary import detectable
+
+    text = detectable(difference(0.0, -0.02, 0.02, 1.0, broken=66, fixed=66, n=1319))
+    assert "1319 questions and 10.0\u00a0% of the answers changing" in text
+    assert "about ±2.4 points is the smallest that is found four times in five" in text
+
+
+def test_small_runs_say_that_nothing_could_be_found():
+    from analyses.summary import detectable
+
+    assert "no effect can be found reliably" in detectable(difference(0.0, -0.1, 0.1, 1.0, broken=1, fixed=1, n=16))
+    assert "(assumed, as none did)" in detectable(difference(0.0, -0.1, 0.1, 1.0, broken=0, fixed=0, n=500))
+
+
+def test_many_cells_are_counted(small_grid):
+    from analyses.cells import load_cells
+    from analyses.summary import summary
+
+    cells = load_cells(small_grid)
+    deltas = [cell["test"]["lambda_star"]["difference"]["delta"] for cell in small_grid.read_cells()]
+    text = " ".join(summary(cells))
+    above, below = sum(d > 0 for d in deltas), sum(d < 0 for d in deltas)
+    assert "8 cells: 2 parents, 2 children, 2 data sets." in text
+    assert f"{above} of 8 cells lie above their baseline, {8 - above - below} equal it, {below} lie below" in text
+
+
+def test_numbers_read_well():
+    from analyses import style
+
+    assert style.points(0.0125) == "+1.2" and style.points(-0.031) == "−3.1"
+    assert style.points(-0.0001) == "0.0" and style.points(0.0) == "0.0"
+    assert style.p_text(0.0414) == "p\u00a0=\u00a0.041" and style.p_text(1.0) == "p\u00a0=\u00a01"
+    assert style.p_text(0.0004) == "p\u00a0<\u00a0.001"
+    assert style.plain("a<b>&c") == "a&lt;b&gt;&amp;c"
