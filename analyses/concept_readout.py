@@ -12,7 +12,8 @@ from typing import Any
 import plotly.graph_objects as go
 
 from analyses import style
-from analyses.heat_maps import MAP_COLOURS, MAP_SYMBOLS, add_heat_map, add_map_line, place_colour_bars
+from analyses.drafts import Draft
+from analyses.heat_maps import MAP_COLOURS, MAP_SYMBOLS, add_heat_map, add_map_line, layer_ticks, place_colour_bars
 from analyses.layer_records import NO_STUDY, LayerRecord, load_layer_records
 from analyses.panels import Panel, arrange, axes, empty_figure
 from interp_xfer.studies.run_store import RunStore
@@ -123,6 +124,11 @@ def from_records(records: tuple[LayerRecord, ...]) -> ConceptReadout:
 
 
 def figure(table: ConceptReadout) -> go.Figure:
+    """The figure of `draw`, every attribute checked."""
+    return draw(table).figure()
+
+
+def draw(table: ConceptReadout) -> Draft:
     """AUROC by source and by layer map, the full matrix, and the fit of the maps, for the first study."""
     if not table.rows:
         return empty_figure("No concept readout to draw: " + "; ".join(table.missing))
@@ -130,14 +136,14 @@ def figure(table: ConceptReadout) -> go.Figure:
     rows = [row for row in table.rows if row.key == key]
     matrix = [row for row in table.matrix if row.key == key]
     fits = [row for row in table.fits if row.key == key]
-    height = min(max(26 * (1 + max(row.parent_layer for row in matrix)), 240), 420)
+    height = min(max(20 * (1 + max(row.parent_layer for row in matrix)), 240), 420)
     content = [
         Panel("Held-out pairs told apart in the child", "child layer", "AUROC", 300),
         Panel("The same for three layer maps", "child layer", "AUROC", 300),
         Panel("Every parent layer in every child layer", "child layer", "parent layer", height),
         Panel("How much of the child the maps predict", "child layer", "out-of-fold R²", height),
     ]
-    out = go.Figure()
+    out = Draft()
     _add_draws(out, [row for row in rows if row.source == _DRAWS])
     for source in _SOURCES:
         _add_source(out, [row for row in rows if row.source == source], source)
@@ -150,15 +156,19 @@ def figure(table: ConceptReadout) -> go.Figure:
         grid[row.parent_layer][row.child_layer] = row.auroc
     add_heat_map(out, 2, grid, "coloraxis", "AUROC")
     parents: dict[int, int] = {row.child_layer: row.parent_layer for row in fits if row.map == "proportional"}
-    add_map_line(out, 2, "proportional", [parents.get(c) for c in range(n_child)])
+    add_map_line(out, 2, "proportional", [parents.get(c) for c in range(n_child)], colour="black")
     for panel in (0, 1):
-        out.add_scatter(
+        out.scatter(
             x=[0, n_child - 1], y=[0.5, 0.5], mode="lines", line={"color": style.GREY, "width": 1, "dash": "dash"},
             name="chance", showlegend=False, hoverinfo="skip", **axes(panel),
         )  # fmt: skip
     lowest = min(row.low for row in rows)
     reach = {"range": [min(0.4, lowest) - 0.03, 1.03]}
-    out.update_layout(
+    ticks = layer_ticks(n_child)
+    out.set(
+        xaxis=ticks,
+        xaxis2=ticks,
+        xaxis4=ticks,
         yaxis=reach,
         yaxis2=reach,
         yaxis4={"range": [min(-0.05, *(row.shuffled_r2 or 0 for row in fits), *(row.r2 for row in fits)) - 0.02, 1.03]},
@@ -182,24 +192,24 @@ def describe(table: ConceptReadout) -> str:
     return " ".join(parts) or NO_STUDY + "."
 
 
-def _add_draws(out: go.Figure, rows: list[Row]) -> None:
+def _add_draws(out: Draft, rows: list[Row]) -> None:
     layers = [row.child_layer for row in rows]
-    out.add_scatter(
+    out.scatter(
         x=[*layers, *reversed(layers)], y=[*(row.high for row in rows), *(row.low for row in reversed(rows))],
         mode="lines", line={"width": 0}, fill="toself", fillcolor=style.fill(style.GREY, 0.25),
         name="random directions, lowest to highest", hoverinfo="skip", **axes(0),
     )  # fmt: skip
-    out.add_scatter(
+    out.scatter(
         x=layers, y=[row.auroc for row in rows], mode="lines", line={"color": style.GREY, "dash": "dashdot"},
         name="random directions, mean", hovertemplate="random, child layer %{x}: %{y:.3f}<extra></extra>", **axes(0),
     )  # fmt: skip
 
 
-def _add_source(out: go.Figure, rows: list[Row], source: str) -> None:
+def _add_source(out: Draft, rows: list[Row], source: str) -> None:
     name, colour, symbol, dash = _SOURCES[source]
     if source in (_NATIVE, _USED):
         _add_band(out, rows, colour, 0)
-    out.add_scatter(
+    out.scatter(
         x=[row.child_layer for row in rows], y=[row.auroc for row in rows], mode="lines+markers", name=name,
         line={"color": colour, "dash": dash, "width": 1.5}, marker={"symbol": symbol, "size": 6},
         customdata=[[row.low, row.high] for row in rows],
@@ -208,24 +218,25 @@ def _add_source(out: go.Figure, rows: list[Row], source: str) -> None:
     )  # fmt: skip
 
 
-def _add_map(out: go.Figure, rows: list[Row], name: str) -> None:
+def _add_map(out: Draft, rows: list[Row], name: str) -> None:
     colour = MAP_COLOURS[name]
     _add_band(out, rows, colour, 1)
-    out.add_scatter(
+    out.scatter(
         x=[row.child_layer for row in rows], y=[row.auroc for row in rows], mode="lines+markers", legendgroup=name,
-        name=f"{name} map", line={"color": colour, "width": 1.5}, marker={"symbol": MAP_SYMBOLS[name], "size": 6},
+        name=f"transferred, {name} map", showlegend=name != "proportional",  # the first panel has named it
+        line={"color": colour, "width": 1.5}, marker={"symbol": MAP_SYMBOLS[name], "size": 6},
         hovertemplate=f"{name}, child layer %{{x}}: %{{y:.3f}}<extra></extra>", **axes(1),
     )  # fmt: skip
 
 
-def _add_fits(out: go.Figure, rows: list[FitRow], name: str) -> None:
+def _add_fits(out: Draft, rows: list[FitRow], name: str) -> None:
     rows = sorted(rows, key=lambda row: row.child_layer)
     series: list[tuple[str, str, str, str, bool]] = [("r2", MAP_COLOURS[name], "solid", f"{name} map", False)]
     if name == "proportional":
         series.append(("r2_along", MAP_COLOURS[name], "dot", "R² along the carried direction", True))
         series.append(("shuffled_r2", style.GREY, "longdash", "R² of wrongly paired tokens", True))
     for value, colour, dash, label, in_legend in series:
-        out.add_scatter(
+        out.scatter(
             x=[row.child_layer for row in rows], y=[getattr(row, value) for row in rows], mode="lines+markers",
             name=label, showlegend=in_legend, legendgroup=label if in_legend else name,
             line={"color": colour, "dash": dash, "width": 1.5},
@@ -235,9 +246,9 @@ def _add_fits(out: go.Figure, rows: list[FitRow], name: str) -> None:
         )  # fmt: skip
 
 
-def _add_band(out: go.Figure, rows: list[Row], colour: str, panel: int) -> None:
+def _add_band(out: Draft, rows: list[Row], colour: str, panel: int) -> None:
     layers = [row.child_layer for row in rows]
-    out.add_scatter(
+    out.scatter(
         x=[*layers, *reversed(layers)], y=[*(row.high for row in rows), *(row.low for row in reversed(rows))],
         mode="lines", line={"width": 0}, fill="toself", fillcolor=style.fill(colour), showlegend=False,
         hoverinfo="skip", **axes(panel),
@@ -255,9 +266,7 @@ def _rows(record: LayerRecord) -> list[Row]:
                 rows.append(Row(record.key, record.label, source, c, *_ends(area), accuracy, cosines[c]))
     for source, entries in record.content["draws"].items():
         for e in entries:
-            rows.append(
-                Row(record.key, record.label, source, e["layer"], e["mean"], e["low"], e["high"], None, None)
-            )
+            rows.append(Row(record.key, record.label, source, e["layer"], e["mean"], e["low"], e["high"], None, None))
     return rows
 
 

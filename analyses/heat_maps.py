@@ -7,9 +7,8 @@ with white at chance.
 from collections.abc import Sequence
 from typing import Any
 
-import plotly.graph_objects as go
-
 from analyses import style
+from analyses.drafts import Draft
 from analyses.panels import axes, axis_name
 
 Cell = float | None
@@ -18,7 +17,7 @@ MAP_COLOURS = {"greedy": style.SKY, "proportional": style.BLUE, "cka": style.VER
 MAP_SYMBOLS = {"greedy": "circle", "proportional": "square", "cka": "diamond"}
 
 
-def add_heat_map(out: go.Figure, panel: int, grid: Sequence[Sequence[Cell]], coloraxis: str, hover: str) -> None:
+def add_heat_map(out: Draft, panel: int, grid: Sequence[Sequence[Cell]], coloraxis: str, hover: str) -> None:
     """One cell per (parent layer, child layer), parent layers upwards.
 
     Arguments:
@@ -29,29 +28,48 @@ def add_heat_map(out: go.Figure, panel: int, grid: Sequence[Sequence[Cell]], col
         hover: what a value is called.
     """
     n_child = len(grid[0]) if grid else 0
-    out.add_heatmap(
+    out.heatmap(
         x=list(range(n_child)), y=list(range(len(grid))), z=[list(row) for row in grid], coloraxis=coloraxis,
         hovertemplate=f"child layer %{{x}}, parent layer %{{y}}<br>{hover} %{{z:.3f}}<extra></extra>", **axes(panel),
     )  # fmt: skip
-    out.update_layout(
+    out.set(
         {
-            axis_name("x", panel): {"range": [-0.5, n_child - 0.5], "showgrid": False, "zeroline": False},
-            axis_name("y", panel): {"range": [-0.5, len(grid) - 0.5], "showgrid": False, "zeroline": False},
+            axis_name("x", panel): {**_heat_axis(n_child), **layer_ticks(n_child)},
+            axis_name("y", panel): {**_heat_axis(len(grid)), **layer_ticks(len(grid))},
         }
     )
 
 
+def layer_ticks(n_layers: int) -> dict[str, Any]:
+    """Ticks of an axis of layers: whole numbers, at most nine of them up to 450 layers."""
+    return {"tick0": 0, "dtick": next(step for step in (1, 2, 5, 10, 20, 50) if n_layers <= 9 * step or step == 50)}
+
+
 def add_map_line(
-    out: go.Figure, panel: int, name: str, parent_of: Sequence[int | None], showlegend: bool = False
+    out: Draft,
+    panel: int,
+    name: str,
+    parent_of: Sequence[int | None],
+    showlegend: bool = False,
+    colour: str | None = None,
 ) -> None:
-    """A layer map over a heat map, with a white edge so that it shows on every colour."""
+    """A layer map over a heat map, with a white edge so that it shows on every colour.
+
+    Arguments:
+        out: the figure.
+        panel: index.
+        name: of the map.
+        parent_of: index is the child layer.
+        showlegend: whether the legend has it.
+        colour: instead of that of the map.
+    """
     layers = list(range(len(parent_of)))
     common: dict[str, Any] = {"x": layers, "y": list(parent_of), "legendgroup": name, "connectgaps": False}
-    out.add_scatter(
+    out.scatter(
         **common, mode="lines", line={"color": "white", "width": 4}, showlegend=False, hoverinfo="skip", **axes(panel)
     )
-    colour = MAP_COLOURS[name]
-    out.add_scatter(
+    colour = colour or MAP_COLOURS[name]
+    out.scatter(
         **common, mode="lines+markers", name=f"{name} map", showlegend=showlegend,
         line={"color": colour, "width": 1.5},
         marker={"color": colour, "symbol": MAP_SYMBOLS[name], "size": 6, "line": {"color": "white", "width": 1}},
@@ -59,23 +77,27 @@ def add_map_line(
     )  # fmt: skip
 
 
-def place_colour_bars(out: go.Figure, bars: Sequence[tuple[str, int, str]]) -> go.Figure:
+def place_colour_bars(out: Draft, bars: Sequence[tuple[str, int, str]]) -> Draft:
     """Put colour bars beside their panels, on wide and on narrow pages; after `arrange`.
 
     Arguments:
         out: an arranged figure.
         bars: (layout key of the colour axis, panel, title).
     """
-    narrow = dict(out.layout.meta["narrow"])
+    narrow = dict(out.layout["meta"]["narrow"])
     for coloraxis, panel, title in bars:
         x_name, y_name = axis_name("x", panel), axis_name("y", panel)
-        place = _place(out.layout[x_name].domain, out.layout[y_name].domain)
+        place = _place(out.layout[x_name]["domain"], out.layout[y_name]["domain"])
         look = {"thickness": 10, "outlinewidth": 0, "title": {"text": title, "side": "top", "font": {"size": 12}}}
-        out.update_layout({coloraxis: {"colorbar": {**look, **place}}})
+        out.set({coloraxis: {"colorbar": {**look, **place}}})
         stacked = _place(narrow[f"{x_name}.domain"], narrow[f"{y_name}.domain"])
         narrow |= {f"{coloraxis}.colorbar.{field}": value for field, value in stacked.items()}
-    out.update_layout(meta={"narrow": {**narrow, "margin.r": 60}}, margin={"r": 60})
+    out.set(meta={"narrow": {**narrow, "margin.r": 60}}, margin={"r": 60})
     return out
+
+
+def _heat_axis(n: int) -> dict[str, Any]:
+    return {"range": [-0.5, n - 0.5], "showgrid": False, "zeroline": False}
 
 
 def _place(x: Sequence[float], y: Sequence[float]) -> dict[str, Any]:

@@ -1,8 +1,8 @@
 """Which parent layer resembles which child layer, and do the layer maps follow it?
 
 Centred kernel alignment of all layer pairs over the same prompts: on raw activations, which mostly show the question,
-and on contrast differences, which show the concept. The greedy, proportional and CKA maps are drawn over them. On random
-halves of the prompts the CKA map is chosen again and again: where the choice spreads, layers are interchangeable.
+and on contrast differences, which show the concept. The greedy, proportional and CKA maps are drawn over them. On
+random halves of the prompts the CKA map is chosen again: where the choice spreads, layers are interchangeable.
 """
 
 from dataclasses import dataclass
@@ -10,7 +10,8 @@ from dataclasses import dataclass
 import plotly.graph_objects as go
 
 from analyses import style
-from analyses.heat_maps import MAP_COLOURS, MAP_SYMBOLS, add_heat_map, add_map_line, place_colour_bars
+from analyses.drafts import Draft
+from analyses.heat_maps import MAP_COLOURS, MAP_SYMBOLS, add_heat_map, add_map_line, layer_ticks, place_colour_bars
 from analyses.layer_records import MAPS, NO_STUDY, LayerRecord, load_layer_records
 from analyses.panels import Panel, arrange, axes, empty_figure
 from analyses.tables import distinct
@@ -93,6 +94,11 @@ def from_records(records: tuple[LayerRecord, ...]) -> LayerSimilarity:
 
 
 def figure(table: LayerSimilarity) -> go.Figure:
+    """The figure of `draw`, every attribute checked."""
+    return draw(table).figure()
+
+
+def draw(table: LayerSimilarity) -> Draft:
     """Both heat maps, the spread of the CKA map and the similarity along each map, for the first study."""
     if not table.rows:
         return empty_figure("No layer similarity to draw: " + "; ".join(table.missing))
@@ -102,24 +108,23 @@ def figure(table: LayerSimilarity) -> go.Figure:
         name: [row for row in table.maps if row.key == study.key and row.map == name]
         for name in distinct(row.map for row in table.maps)
     }
-    depth = {name: 26 * (1 + max(row.parent_layer for row in rows)) for name in ("height",)}["height"]
-    height = min(max(depth, 240), 420)
+    height = min(max(20 * (1 + max(row.parent_layer for row in rows)), 240), 420)
     content = [
         Panel("CKA of raw activations", "child layer", "parent layer", height),
         Panel("CKA of contrast differences", "child layer", "parent layer", height),
         Panel("CKA map on random halves of the prompts", "child layer", "parent layer", height),
         Panel("Similarity along each map", "child layer", "CKA of contrast differences", height),
     ]
-    out = go.Figure()
+    out = Draft()
     for panel, value, name in ((0, "cka_raw", "CKA"), (1, "cka_differences", "CKA"), (2, "chosen_share", "share")):
         add_heat_map(out, panel, _grid(rows, value), "coloraxis2" if panel == 2 else "coloraxis", name)
-        for number, (map_name, entries) in enumerate(maps.items()):
+        for map_name, entries in maps.items():
             if panel < 2 or map_name == "cka":
                 parent_of = [row.parent_layer for row in entries]
-                add_map_line(out, panel, map_name, parent_of, showlegend=panel == 0 and number >= 0)
+                add_map_line(out, panel, map_name, parent_of, showlegend=panel == 0)
     for name, entries in maps.items():
         shown = [row for row in entries if row.score is not None]
-        out.add_scatter(
+        out.scatter(
             x=[row.child_layer for row in shown], y=[row.score for row in shown], mode="lines+markers",
             legendgroup=name, showlegend=False, name=f"{name} map",
             line={"color": MAP_COLOURS[name], "width": 1.5}, marker={"symbol": MAP_SYMBOLS[name], "size": 6},
@@ -128,22 +133,22 @@ def figure(table: LayerSimilarity) -> go.Figure:
             "%{customdata[1]:+.3f} over the best other<extra></extra>", **axes(3),
         )  # fmt: skip
     held_out = [row for row in maps.get("cka", []) if row.held_out is not None]
-    out.add_scatter(
+    out.scatter(
         x=[row.child_layer for row in held_out], y=[row.held_out for row in held_out], mode="lines",
         name="CKA map on prompts that did not choose it", line={"color": MAP_COLOURS["cka"], "dash": "dot"},
         hovertemplate="child layer %{x}: held-out CKA %{y:.3f}<extra></extra>", **axes(3),
     )  # fmt: skip
     layers = [min(row.child_layer for row in rows), max(row.child_layer for row in rows)]
-    out.add_scatter(
+    out.scatter(
         x=layers, y=[study.threshold_differences] * 2, mode="lines", name="chance (95 % of the largest)",
         line={"color": style.GREY, "dash": "dash"},
         hovertemplate="chance: %{y:.3f}<extra></extra>", **axes(3),
     )  # fmt: skip
     lowest = min(0.0, *(min(row.cka_raw, row.cka_differences) for row in rows))
     scale = {"colorscale": "Cividis", "cmax": 1}
-    out.update_layout(coloraxis={**scale, "cmin": lowest}, coloraxis2={**scale, "cmin": 0})
+    out.set(coloraxis={**scale, "cmin": lowest}, coloraxis2={**scale, "cmin": 0})
     along = [row.score for row in table.maps if row.score is not None] + [row.held_out or 0 for row in held_out]
-    out.update_layout(yaxis4={"range": [min(0.0, *along) - 0.03, max(1.0, *along) + 0.03]})
+    out.set(xaxis4=layer_ticks(layers[1] + 1), yaxis4={"range": [min(0.0, *along) - 0.03, max(1.0, *along) + 0.03]})
     return place_colour_bars(arrange(out, content), [("coloraxis", 1, "CKA"), ("coloraxis2", 2, "share")])
 
 

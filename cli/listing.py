@@ -50,8 +50,8 @@ def datasets() -> None:
 
 def presets() -> None:
     """Names that options take."""
+    from analyses.layer_analyses import LAYER_ANALYSES
     from analyses.registry import ANALYSES
-
     from interp_xfer.layer_maps import STRATEGIES
     from interp_xfer.model_maps import FITTED, MEASURED, UNFITTED
     from interp_xfer.operators import OPERATORS
@@ -66,6 +66,6 @@ def presets() -> None:
         ("strength unit (--unit)", ", ".join(STRENGTH_UNITS)),
         ("operator (--operator)", ", ".join(OPERATORS)),
         ("steered tokens (--tokens)", ", ".join(TOKEN_SCOPES)),
-        ("analysis (analyse NAME)", ", ".join(ANALYSES)),
+        ("analysis (analyse NAME)", ", ".join([*ANALYSES, *LAYER_ANALYSES])),
     ]
     print_rows("presets", ("setting", "values"), rows)
