@@ -16,6 +16,7 @@ import torch
 
 from interp_xfer.answers import Answer, AnswerTable, GenerationSettings, make_engine
 from interp_xfer.concepts import ConceptVectors, extract_concept
+from interp_xfer.errors import ConfigError
 from interp_xfer.evaluation import Evaluation, evaluate
 from interp_xfer.lambda_search import SearchResult, search_lambda
 from interp_xfer.layer_maps import LayerMap
@@ -74,13 +75,16 @@ class StudyData:
 def load_data(study: Study) -> StudyData:
     """The problems of a study: pairs, calibration and fit texts are consecutive slices of train.
 
-    Raises: DataError if a split is too small; LeakError if two stages share a problem.
+    Raises: DataError if a split is too small; LeakError if two stages share a problem; ConfigError for more examples
+        than there are.
     """
     task = get_task(study.dataset)
     if study.system_prompt is not None:
         task = replace(task, system_prompt=load_system_prompt(study.system_prompt))
     if study.few_shot is not None:
         task = replace(task, few_shot=load_few_shot(task, study.few_shot))
+    if study.n_shots > len(task.few_shot):
+        raise ConfigError(f"n_shots={study.n_shots}, but {task.name} has {len(task.few_shot)} few-shot examples.")
 
     def load(split: str, limit: int | None) -> list[Problem]:
         return load_problems(task, split, limit, study.data_dir, study.seed)
@@ -213,7 +217,9 @@ def make_steering(
     else:
         total = len(data.fit_texts) * n_passes(mapping, parent.d_model, child.d_model)
         with step(f"fitting the {study.projection} projection", total, "texts") as progress:
-            projection = fit_projection(parent, child, data.fit_texts, mapping, study.projection, progress=progress)
+            projection = fit_projection(
+                parent, child, data.fit_texts, mapping, study.projection, along=concept, progress=progress
+            )
     with step("calibrating the child", 4 * len(data.calibration), "texts") as progress:
         calibration = calibrate(child, data.calibration, progress=progress)
     steering = transfer_concept(concept, mapping, projection, calibration)
