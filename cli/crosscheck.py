@@ -47,7 +47,7 @@ def crosscheck(
     from interp_xfer import GenerationSettings, SteeringVectors, get_task, load_model, load_problems
     from interp_xfer.artifacts import write_json
     from interp_xfer.crosscheck import crosscheck as run_crosscheck
-    from interp_xfer.crosscheck import require_lm_eval
+    from interp_xfer.lm_eval_harness import require_lm_eval
 
     require_lm_eval()
     task = get_task(dataset)

@@ -12,8 +12,9 @@ from tiny_models import make_tokenizer, random_steering, tiny
 from typer.testing import CliRunner
 
 from interp_xfer.answers import GenerationSettings
-from interp_xfer.crosscheck import crosscheck, require_lm_eval
+from interp_xfer.crosscheck import crosscheck
 from interp_xfer.errors import ConfigError, SteeringError
+from interp_xfer.lm_eval_harness import require_lm_eval
 from interp_xfer.steering import Steerer
 from interp_xfer.tasks import Choice, Problem, load_problems
 
