@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from rich import box
 from rich.console import Console
 from rich.table import Table
 
@@ -28,10 +29,10 @@ def print_cell(record: dict[str, Any]) -> None:
     """The three arms of a cell, with intervals and paired differences."""
     study, test = record["study"], record["test"]
     sizes = f"{test['n']} test and {record['validation']['n']} validation questions"
-    table = Table(title=f"{study['parent']} -> {study['child']}, {study['dataset']}, {sizes}")
-    for name in ("arm", "strength", "accuracy %", "95 % interval", "change", "95 % interval", "p", "invalid", "tokens"):
-        table.add_column(name, justify="left" if name == "arm" else "right")
-    for name, label in (("baseline", "baseline"), ("lambda_star", "lambda*"), ("vote", "vote (ITS)")):
+    table = Table(title=f"{study['parent']} -> {study['child']}, {study['dataset']}, {sizes}", box=box.SIMPLE)
+    for name in ("arm", "lambda", "accuracy % [95 %]", "change [95 %]", "p", "invalid", "tokens"):
+        table.add_column(name, justify="left" if name == "arm" else "right", no_wrap=True)
+    for name, label in (("baseline", "baseline"), ("lambda_star", "lambda*"), ("vote", "vote")):
         arm = test.get(name)
         if arm is None:
             continue
@@ -39,10 +40,10 @@ def print_cell(record: dict[str, Any]) -> None:
         table.add_row(
             label,
             "-" if arm["strength"] is None else f"{arm['strength']:g}",
-            points(arm["accuracy"]),
-            f"{points(arm['low'])} to {points(arm['high'])}",
-            "" if change is None else f"{100 * change['delta']:+.1f}",
-            "" if change is None else f"{100 * change['low']:+.1f} to {100 * change['high']:+.1f}",
+            f"{points(arm['accuracy'])} [{points(arm['low'])}, {points(arm['high'])}]",
+            ""
+            if change is None
+            else f"{100 * change['delta']:+.1f} [{100 * change['low']:+.1f}, {100 * change['high']:+.1f}]",
             "" if change is None else f"{change['p_value']:.3g}",
             str(arm["invalid"]),
             f"{arm['mean_tokens']:.1f}",
