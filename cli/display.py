@@ -4,7 +4,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from rich import box
 from rich.console import Console
 from rich.table import Table
 
@@ -29,7 +28,12 @@ def print_cell(record: dict[str, Any]) -> None:
     """The three arms of a cell, with intervals and paired differences."""
     study, test = record["study"], record["test"]
     sizes = f"{test['n']} test and {record['validation']['n']} validation questions"
-    table = Table(title=f"{study['parent']} -> {study['child']}, {study['dataset']}, {sizes}", box=box.SIMPLE)
+    table = Table(
+        title=f"{study['parent']} -> {study['child']}, {study['dataset']}, {sizes}",
+        box=None,
+        padding=(0, 2, 0, 0),
+        pad_edge=False,
+    )
     for name in ("arm", "lambda", "accuracy % [95 %]", "change [95 %]", "p", "invalid", "tokens"):
         table.add_column(name, justify="left" if name == "arm" else "right", no_wrap=True)
     for name, label in (("baseline", "baseline"), ("lambda_star", "lambda*"), ("vote", "vote")):
