@@ -32,5 +32,13 @@ types: $(READY)
 unit: $(READY)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
 
+# The pictures of the demo run in figures/; needs a Chrome or Chromium.
+figures: demo
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[images]"
+	for name in lambda-robustness inference-scaling concept-profile transfer-profile; do \
+		$(BIN)/interp-xfer analyse $$name runs/demo --image png && \
+		cp runs/demo/figures/$$name.png figures/demo-$$name.png || exit 1; \
+	done
+
 clean:
 	rm -rf $(VENV) .pytest_cache .ruff_cache build dist

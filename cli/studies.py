@@ -1,7 +1,7 @@
 """Whole studies: demo, run, analyse, report."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -19,6 +19,8 @@ DEMO = {
     "n_test": 48,
 }
 """The main job: two real models of different family, depth and width, offline after the downloads."""
+
+ImageFormat = Literal["png", "svg", "pdf"]
 
 RunArgument = Annotated[Path, typer.Argument(help="Directory of a run.")]
 
@@ -60,19 +62,17 @@ def run(
 def analyse(
     name: Annotated[str, typer.Argument(help="Name of an analysis; see `interp-xfer presets`.")],
     run: RunArgument,
+    image: Annotated[ImageFormat | None, typer.Option(help="Also an image; needs kaleido and a Chrome.")] = None,
 ) -> None:
     """One analysis on a finished run: its table and its figure, in RUN/figures."""
-    from analyses.registry import get_analysis
-    from analyses.tables import write_table
-    from interp_xfer.artifacts import write_text
+    from analyses.export_images import export_analysis
     from interp_xfer.studies.run_store import RunStore
 
-    store = RunStore(run)
-    analysis = get_analysis(name)
-    table = analysis.compute(store)
-    page = analysis.figure(table).to_html(include_plotlyjs=True, div_id=name)
-    console.print(f"wrote {write_table(store.root / 'figures' / f'{name}.json', table)}")
-    console.print(f"wrote {write_text(store.root / 'figures' / f'{name}.html', page)}")
+    export = export_analysis(RunStore(run), name, () if image is None else (image,))
+    for path in export.files:
+        console.print(f"wrote {path}", soft_wrap=True)
+    if export.note:
+        console.print(export.note, soft_wrap=True)
 
 
 def report(run: RunArgument) -> None:
@@ -94,4 +94,4 @@ def _run(study: object, out: Path) -> None:
     record = run_study(study, store, shown_step)
     page = write_report(store)
     print_cell(record)
-    console.print(f"results {store.cell(study)}\nreport  {page}")
+    console.print(f"results {store.cell(study)}\nreport  {page}", soft_wrap=True)
