@@ -39,7 +39,7 @@ def convert_gguf(path: Path, folder: Path) -> None:
 
     try:
         with _parsed_once():
-            model, info = AutoModelForCausalLM.from_pretrained(
+            loaded: Any = AutoModelForCausalLM.from_pretrained(
                 str(path.parent), gguf_file=path.name, dtype=torch.float32, output_loading_info=True
             )
             tokenizer = AutoTokenizer.from_pretrained(str(path.parent), gguf_file=path.name)
@@ -48,6 +48,7 @@ def convert_gguf(path: Path, folder: Path) -> None:
             f"cannot read {path.name} as a GGUF model: {error}. Check that the file is complete and that transformers "
             f"supports its architecture."
         ) from None
+    model, info = loaded
     require_all_weights(info, path.name)
     _forget_quantiser(model)
     model.save_pretrained(folder)

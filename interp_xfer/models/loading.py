@@ -223,7 +223,7 @@ def _load_pretrained(reference: ModelReference, source: str, dtype: torch.dtype)
     revision = {"revision": reference.revision} if reference.revision else {}
     try:
         tokenizer = AutoTokenizer.from_pretrained(source, **revision)
-        model, info = AutoModelForCausalLM.from_pretrained(source, dtype=dtype, output_loading_info=True, **revision)
+        loaded: Any = AutoModelForCausalLM.from_pretrained(source, dtype=dtype, output_loading_info=True, **revision)
     except (OSError, ValueError) as error:
         first_line = str(error).strip().splitlines()[0]
         hint = (
@@ -233,6 +233,7 @@ def _load_pretrained(reference: ModelReference, source: str, dtype: torch.dtype)
             else "Check that the folder is complete."
         )
         raise ModelError(f"cannot load {reference}: {first_line} {hint}") from None
+    model, info = loaded
     require_all_weights(info, str(reference))
     return model, tokenizer
 
