@@ -13,6 +13,7 @@ from interp_xfer.errors import ConfigError
 from interp_xfer.generation import SweepEngine
 from interp_xfer.models import LoadedModel
 from interp_xfer.progress import Progress, no_progress
+from interp_xfer.steering import checked_strengths
 from interp_xfer.tasks import Problem, Task
 from interp_xfer.vectors import SteeringVectors
 
@@ -71,12 +72,13 @@ def choose_strength(table: AnswerTable, grid: Sequence[float]) -> float:
 
 
 def check_grid(grid: Sequence[float]) -> None:
-    """Nothing, if the grid has at least one strength, none twice, and no 0.
+    """Nothing, if the grid has at least one strength, all finite, none twice, and no 0.
 
     Raises: ConfigError otherwise.
     """
     if not grid:
         raise ConfigError("the grid of strengths is empty; give at least one, such as 0.1.")
+    checked_strengths(grid)
     if len(set(grid)) != len(grid):
         raise ConfigError(f"the grid of strengths {list(grid)} names one twice.")
     if 0 in grid:

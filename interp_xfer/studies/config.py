@@ -24,7 +24,7 @@ from interp_xfer.choices import (
     WeightProcessing,
 )
 from interp_xfer.errors import ConfigError
-from interp_xfer.lambda_search import PAPER_GRID
+from interp_xfer.lambda_search import PAPER_GRID, check_grid
 
 
 class Study(BaseModel):
@@ -110,7 +110,7 @@ class Study(BaseModel):
 
 _CONCEPT = (
     "parent", "dataset", "data_dir", "dtype", "weight_processing", "seed", "pairs", "rationales", "n_pairs", "method",
-    "centering", "normalize_differences",
+    "centering", "normalize_differences", "few_shot",  # examples are taken out of the training problems
 )  # fmt: skip
 _TRANSFER = ("child", "layer_map", "projection", "n_fit_texts", "n_calibration")
 
@@ -138,7 +138,9 @@ def make_study(values: dict[str, Any], source: str = "the settings") -> Study:
     Raises: ConfigError naming every wrong key and what is wrong with it.
     """
     try:
-        return Study(**values)
+        study = Study.model_validate(values)
     except ValidationError as error:
         problems = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
         raise ConfigError(f"{source}: {problems}") from None
+    check_grid(study.strengths)
+    return study

@@ -1,0 +1,238 @@
+"""A whole study on two tiny models of different family, width and tokenizer, from disk to cell; resume, interrupt."""
+
+import json
+from collections import Counter, defaultdict
+from contextlib import contextmanager
+
+import pytest
+from tiny_models import OTHER_CORPUS, hf_model, make_tokenizer
+
+from interp_xfer.concepts import ConceptVectors
+from interp_xfer.errors import ArtifactError, ConfigError, DataError, FingerprintError
+from interp_xfer.studies import pipeline
+from interp_xfer.studies.config import Study
+from interp_xfer.studies.pipeline import load_data, run_study
+from interp_xfer.studies.run_store import RunStore
+from interp_xfer.vectors import SteeringVectors
+
+STRENGTHS = (0.5, 2.0)
+N_VALIDATION, N_TEST = 3, 4
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory):
+    """A Llama with a chat template and a narrower Gemma 3 without, saved as users have them."""
+    root = tmp_path_factory.mktemp("models")
+    hf_model("llama").save_pretrained(root / "parent")
+    make_tokenizer().save_pretrained(root / "parent")
+    hf_model("gemma3", 1, hidden_size=24, max_position_embeddings=1024).save_pretrained(root / "child")
+    make_tokenizer(chat=False, corpus=OTHER_CORPUS).save_pretrained(root / "child")
+    return root
+
+
+@pytest.fixture
+def study(folders):
+    return Study(
+        parent=str(folders / "parent"), child=str(folders / "child"), dataset="sums", n_pairs=6, n_fit_texts=10,
+        n_calibration=4, n_validation=N_VALIDATION, n_test=N_TEST, n_shots=1, max_new_tokens=4, strengths=STRENGTHS,
+        dtype="float32",
+    )  # fmt: skip
+
+
+@pytest.fixture
+def loads(monkeypatch):
+    """Names of the models that were loaded."""
+    names = []
+    load_model = pipeline.load_model
+
+    def counted(reference, **options):
+        names.append(reference.rpartition("/")[2])
+        return load_model(reference, **options)
+
+    monkeypatch.setattr(pipeline, "load_model", counted)
+    return names
+
+
+@pytest.fixture
+def store(tmp_path):
+    return RunStore(tmp_path / "run")
+
+
+def files(store):
+    found = [path for path in store.root.rglob("*") if path.is_file()]
+    return Counter(path.relative_to(store.root).parts[0] for path in found)
+
+
+def test_from_problems_to_a_cell_and_back(study, store, loads):
+    steps = defaultdict(int)
+
+    @contextmanager
+    def step(description, total, unit=""):
+        done = []
+        yield done.append
+        assert sum(done) == total, description
+        steps[description.split()[0]] += 1
+
+    record = run_study(study, store, step)
+    assert loads == ["parent", "child"]
+    assert steps == {"loading": 2, "extracting": 1, "fitting": 1, "calibrating": 1, "searching": 1, "evaluating": 1}
+    assert files(store) == {"study.yaml": 1, "concepts": 2, "transfers": 2, "cells": 1, "items": 1}
+    assert json.loads(store.cell(study).read_text()) == record == store.read_cells()[0]
+    for key in (
+        "key", "status", "study", "parent", "child", "concept", "projection", "layer_map", "flipped", "residual_norms",
+        "validation", "test", "first_prompt", "generation_path", "wall_s", "versions",
+    ):  # fmt: skip
+        assert record[key] is not None, key
+    assert record["status"] == "success" and record["key"] == study.cell_key
+    assert record["parent"]["d_model"] == 32 and record["child"]["d_model"] == 24
+    assert record["generation_path"] == "shared prefix"
+    assert set(record["wall_s"]) == {"extract_and_transfer", "search", "evaluate"}
+    assert record["versions"]["transformer-lens"].startswith("4.")
+    check_against_items(record, store.read_items(study.cell_key))
+
+    # The same call reads it, and loads nothing.
+    loads.clear()
+    assert run_study(study, store) == record and loads == []
+
+    # Another search on the same vectors loads the child alone; another child none of the parent's concept again.
+    run_study(study.model_copy(update={"n_shots": 0}), store)
+    assert loads == ["child"] and files(store)["transfers"] == 2 and files(store)["cells"] == 2
+    assert len(store.read_cells()) == 2
+
+
+def check_against_items(record, items):
+    """Every count of the cell again, from the single answers."""
+    assert len(items) == (N_VALIDATION + N_TEST) * 3 + N_TEST
+    groups = defaultdict(list)
+    for item in items:
+        groups[item["split"], item["arm"], item["strength"]].append(item)
+        assert item["question"] and item["reference"] and item["stop_reason"] in ("eos", "complete", "length")
+    for split, n in (("validation", N_VALIDATION), ("test", N_TEST)):
+        assert record[split]["n"] == n
+        assert {row["strength"] for row in record[split]["strengths"]} == {0.0, *STRENGTHS}
+        for row in record[split]["strengths"]:
+            answers = groups[split, "sweep", row["strength"]]
+            correct = sum(answer["correct"] for answer in answers)
+            assert (row["n"], row["correct"]) == (len(answers), correct) == (n, correct)
+            assert row["accuracy"] == pytest.approx(correct / n) and row["low"] <= row["accuracy"] <= row["high"]
+            assert row["mean_tokens"] == pytest.approx(sum(a["n_tokens"] for a in answers) / n)
+            assert row["invalid"] == sum(a["parsed"] is None for a in answers)
+    best = record["validation"]["lambda_star"]
+    counts = {s: sum(a["correct"] for a in groups["validation", "sweep", s]) for s in STRENGTHS}
+    assert best == min(s for s in STRENGTHS if counts[s] == max(counts.values()))
+    test = record["test"]
+    assert test["baseline"]["strength"] == 0.0 and test["baseline"]["difference"] is None
+    assert test["lambda_star"]["strength"] == best and test["lambda_star"]["difference"]["n"] == N_TEST
+    assert test["vote"]["strength"] is None
+    assert test["vote"]["correct"] == sum(item["correct"] for item in groups["test", "vote", None])
+    assert set(test["best_of_grid"]) == {"strength", "p_adjusted", "note"}
+
+
+def test_without_vote(study, store):
+    record = run_study(study.model_copy(update={"with_its": False}), store)
+    assert "vote" not in record["test"] and record["test"]["best_of_grid"] is None
+    assert len(record["test"]["strengths"]) == 2
+
+
+@pytest.mark.parametrize(
+    ("where", "left", "reloaded"),
+    [
+        ("extract_concept", {"study.yaml": 1}, ["parent", "child"]),
+        ("calibrate", {"study.yaml": 1, "concepts": 2}, ["parent", "child"]),
+        ("search_lambda", {"study.yaml": 1, "concepts": 2, "transfers": 2}, ["child"]),
+        ("evaluate", {"study.yaml": 1, "concepts": 2, "transfers": 2}, ["child"]),
+        ("cell_record", {"study.yaml": 1, "concepts": 2, "transfers": 2}, ["child"]),
+    ],
+)
+def test_interrupted_runs_leave_whole_artifacts_and_go_on_from_there(
+    study, store, loads, monkeypatch, where, left, reloaded
+):
+    def interrupted(*_, **__):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(pipeline, where, interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            run_study(study, store)
+    assert files(store) == left
+    with pytest.raises(ArtifactError, match="has no finished cell; run the study first"):
+        store.read_cells()
+    loads.clear()
+    record = run_study(study, store)
+    assert loads == reloaded and files(store)["cells"] == 1
+    check_against_items(record, store.read_items(study.cell_key))
+
+
+def test_an_interrupt_between_answers_and_record_leaves_no_cell(study, store, monkeypatch):
+    from interp_xfer.studies import run_store
+
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(run_store, "write_json", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            run_study(study, store)
+    assert "cells" not in files(store)
+    run_study(study, store)
+    assert files(store)["cells"] == files(store)["items"] == 1
+
+
+def test_vectors_of_a_model_that_changed_meanwhile_are_refused(study, store, folders, tmp_path):
+    """Same folder name, other weights: the artifact is not silently used."""
+    import shutil
+
+    child = tmp_path / "child"
+    shutil.copytree(folders / "child", child)
+    moved = study.model_copy(update={"child": str(child)})
+    run_study(moved, store)
+    hf_model("gemma3", 7, hidden_size=24, max_position_embeddings=1024).save_pretrained(child)
+    with pytest.raises(FingerprintError, match="the steering vectors: made for .*They differ in: weights"):
+        run_study(moved.model_copy(update={"n_shots": 0}), store)
+
+
+def test_layer_map_by_cka_and_identity(study, store):
+    """A model into itself: matched to the diagonal, the concept unchanged."""
+    same = study.model_copy(
+        update={"child": study.parent, "layer_map": "cka", "projection": "identity", "n_pairs": 24, "with_its": False}
+    )
+    record = run_study(same, store)
+    assert record["layer_map"]["parent_of"] == [0, 1, 2] and record["projection"]["kind"] == "identity"
+    steering = SteeringVectors.load(store.transfer(same))
+    assert steering.parent.digest == steering.child.digest
+    cosines = (steering.vectors * ConceptVectors.load(store.concept(same)).vectors).sum(dim=1)
+    assert cosines.abs().tolist() == pytest.approx([1.0] * 3, abs=1e-5)
+    assert record["flipped"] == [bool(cosine < 0) for cosine in cosines]
+
+
+def test_data_of_a_study_is_disjoint_and_seeded(study):
+    data, again = load_data(study), load_data(study)
+    assert data == again and load_data(study.model_copy(update={"seed": 1})) != data
+    sizes = [len(part) for part in (data.pairs, data.calibration, data.fit_texts, data.validation, data.test)]
+    assert sizes == [6, 4, 10, N_VALIDATION, N_TEST]
+    ids = [id_ for pair in (*data.pairs, *data.calibration) for id_ in pair.problem_ids]
+    ids += [item.id for item in (*data.fit_texts, *data.validation, *data.test)]
+    assert len(ids) == len(set(ids))
+
+
+def test_mistakes_are_found_before_a_model_is_loaded(study, store, loads):
+    with pytest.raises(ConfigError, match="n_shots=99, but sums has"):
+        run_study(study.model_copy(update={"n_shots": 99}), store)
+    with pytest.raises(ConfigError, match="unknown kind of contrast pair 'x'"):
+        run_study(study.model_copy(update={"pairs": "x"}), store)
+    with pytest.raises(DataError):
+        run_study(study.model_copy(update={"dataset": "gsm8k", "data_dir": str(store.root)}), store)
+    assert loads == []
+
+
+def test_damaged_records(study, store):
+    store.items(study).parent.mkdir(parents=True)
+    store.items(study).write_text('{"a": 1}\n{"a": \n')
+    with pytest.raises(ArtifactError, match=r"line 2: .*Delete the cell and run it again"):
+        store.read_items(study.cell_key)
+    with pytest.raises(ArtifactError, match="is missing; delete the cell and run the study again"):
+        store.read_items("0" * 12)
+    store.cell(study).parent.mkdir()
+    store.cell(study).write_text("{")
+    with pytest.raises(ArtifactError, match="is damaged"):
+        run_study(study, store)
