@@ -14,7 +14,6 @@ from typing import Any, Literal
 
 import plotly.graph_objects as go
 
-from analyses.panels import WIDE
 from analyses.registry import get_analysis
 from analyses.tables import write_table
 from interp_xfer.artifacts import write_text
@@ -24,6 +23,7 @@ from interp_xfer.studies.run_store import RunStore
 ImageFormat = Literal["png", "svg", "pdf"]
 IMAGE_FORMATS: tuple[ImageFormat, ...] = ("png", "svg", "pdf")
 
+_WIDTH = 1060  # of an image, in pixels at scale 1
 _CHROMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome", "msedge")
 
 PAGE_CONFIG: dict[str, Any] = {
@@ -31,7 +31,6 @@ PAGE_CONFIG: dict[str, Any] = {
     "displaylogo": False,
     # Named one by one: the default buttons of plotly 7 offer to send the figure to a server.
     "modeBarButtons": [["toImage", "zoom2d", "pan2d", "resetScale2d"]],
-    "plotlyServerURL": "",
 }
 """Settings of every page with a figure: no button sends anything anywhere."""
 
@@ -86,7 +85,7 @@ def export_figure(
         on_white = go.Figure(figure).update_layout(paper_bgcolor="white", plot_bgcolor="white")
         for format_ in formats:
             target = folder / f"{name}.{format_}"
-            on_white.write_image(target, width=WIDE, scale=scale)
+            on_white.write_image(target, width=_WIDTH, scale=scale)
             files.append(target)
     return Export(tuple(files), note)
 

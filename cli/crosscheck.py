@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from cli.display import console, points, print_rows
+from cli.display import points, print_rows
 from cli.options import (
     ChildOption,
     DataDirOption,
@@ -91,7 +91,7 @@ def crosscheck(
     title = f"{child}, {dataset}, {found.n} test questions, {steered}"
     print_rows(title, ("scorer", "ours %", f"lm-eval {found.lm_eval_version} %", "same verdict %"), rows)
     same = "text" if "text" in found.agreement else "choice"
-    console.print(f"same {same}: {points(found.agreement[same])} % of questions")
+    typer.echo(f"same {same}: {points(found.agreement[same])} % of questions")
     if found.max_difference is not None:
-        console.print(f"largest difference of a log-likelihood: {found.max_difference:.2g} nats")
-    console.print(f"wrote {out}")
+        typer.echo(f"largest difference of a log-likelihood: {found.max_difference:.2g} nats")
+    typer.echo(f"wrote {out}")

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from cli.display import console, points, print_rows, shown_step
+from cli.display import points, print_rows, shown_step
 from cli.options import (
     ChildOption,
     DataDirOption,
@@ -82,7 +82,7 @@ def search(
         },
     )
     _print_strengths(f"{child}, {dataset}, {len(problems)} validation questions", rows)
-    console.print(f"{out}: lambda* = {found.best:g} ({unit}; smallest strength on a tie)")
+    typer.echo(f"{out}: lambda* = {found.best:g} ({unit}; smallest strength on a tie)")
 
 
 def evaluate(
@@ -147,11 +147,11 @@ def evaluate(
     for arm in result.arms[1:]:
         assert arm.difference is not None
         d = arm.difference
-        console.print(
+        typer.echo(
             f"{arm.name}: {points(arm.summary.accuracy.estimate)} %, {100 * d.delta:+.1f} points "
             f"[{100 * d.low:+.1f}, {100 * d.high:+.1f}], p = {d.p_value:.3g}"
         )
-    console.print(f"wrote {out}")
+    typer.echo(f"wrote {out}")
 
 
 def _task(dataset: str, system_prompt: Path | None, few_shot: Path | None) -> Any:

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from cli.display import console, print_rows, shown_step
+from cli.display import print_rows, shown_step
 from cli.options import (
     ChildOption,
     DataDirOption,
@@ -82,10 +82,18 @@ def layers(
             for name, row in record["summary"].items()
         ],
     )
+    print_rows(
+        "the same for controls of several draws",
+        ("directions", "draws", "AUROC, mean", "lowest to highest"),
+        [
+            (name, str(row["n"]), f"{row['mean']:.3f}", f"{row['low']:.3f} to {row['high']:.3f}")
+            for name, row in record["draw_summary"].items()
+        ],
+    )
     for name, layer_map in record["maps"].items():
-        console.print(f"{name}: {layer_map['verdict']}")
+        typer.echo(f"{name}: {layer_map['verdict']}")
     export = write_layer_figures(made, out / "figures", ("png",) if png else ())
     for path in (made, *export.files):
-        console.print(f"wrote {path}")
+        typer.echo(f"wrote {path}")
     if export.note is not None:
-        console.print(export.note)
+        typer.echo(export.note)

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from cli.display import console, points, shown_step
+from cli.display import points, shown_step
 from cli.options import DataDirOption, DTypeOption, MaxTokensOption, ParentOption, SeedOption
 
 
@@ -42,5 +42,5 @@ def rationales(
         )
     share = f" ({points(accepted / missing)} %)" if missing else ""
     held = sum(problem.id in store.reasoning for problem in problems)
-    console.print(f"{target}: {accepted} of {missing} new texts end in the right answer{share}")
-    console.print(f"rationales for {held} of {len(problems)} problems; extract --rationales {target} uses them")
+    typer.echo(f"{target}: {accepted} of {missing} new texts end in the right answer{share}")
+    typer.echo(f"rationales for {held} of {len(problems)} problems; extract --rationales {target} uses them")

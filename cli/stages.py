@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from cli.display import console, shown_step
+from cli.display import shown_step
 from cli.options import (
     ChildOption,
     DataDirOption,
@@ -62,7 +62,7 @@ def extract(
         )
     concept.save(out)
     share = concept.explained_variance.mean()
-    console.print(
+    typer.echo(
         f"{out}: {model.n_layers} layers, mean explained variance {share:.2f}, "
         f"mean cosine with the mean difference {concept.mean_cosine.mean():.2f}"
     )
@@ -95,7 +95,7 @@ def map_(
     with shown_step("matching layers", 4 * len(made), "texts") as progress:
         mapping = map_layers(parent_model, child_model, made, strategy, seed=seed, progress=progress)
     write_json(out, mapping.to_dict())
-    console.print(f"{out}: child layer -> parent layer {list(mapping.parent_of)}; {mapping.verdict}")
+    typer.echo(f"{out}: child layer -> parent layer {list(mapping.parent_of)}; {mapping.verdict}")
 
 
 def project(
@@ -136,7 +136,7 @@ def project(
     projection.save(out)
     fits = [p.diagnostics["r2"] for p in projection.maps.values() if "r2" in p.diagnostics]
     quality = f", out-of-fold R2 {min(fits):.2f} to {max(fits):.2f}" if fits else ""
-    console.print(f"{out}: {len(projection.maps)} maps{quality}")
+    typer.echo(f"{out}: {len(projection.maps)} maps{quality}")
 
 
 def transfer(
@@ -170,7 +170,7 @@ def transfer(
         calibration = calibrate(child_model, pairs, progress=progress)
     steering = transfer_concept(found, mapping, ProjectionSet.load(projection), calibration)
     steering.save(out)
-    console.print(
+    typer.echo(
         f"{out}: {len(steering.steered_layers)} of {child_model.n_layers} child layers steered, "
         f"{sum(steering.flipped)} signs turned round"
     )

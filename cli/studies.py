@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from cli.display import console, print_cell, print_rows, shown_step
+from cli.display import print_cell, print_rows, shown_step
 from cli.options import parse_settings
 
 DEMO = {
@@ -70,9 +70,9 @@ def analyse(
 
     export = export_analysis(RunStore(run), name, () if image is None else (image,))
     for path in export.files:
-        console.print(f"wrote {path}", soft_wrap=True)
+        typer.echo(f"wrote {path}")
     if export.note:
-        console.print(export.note, soft_wrap=True)
+        typer.echo(export.note)
 
 
 def report(run: RunArgument) -> None:
@@ -80,7 +80,7 @@ def report(run: RunArgument) -> None:
     from analyses.report import write_report
     from interp_xfer.studies.run_store import RunStore
 
-    console.print(f"wrote {write_report(RunStore(run))}")
+    typer.echo(f"wrote {write_report(RunStore(run))}")
 
 
 def _run(study: object, out: Path) -> None:
@@ -94,4 +94,4 @@ def _run(study: object, out: Path) -> None:
     record = run_study(study, store, shown_step)
     page = write_report(store)
     print_cell(record)
-    console.print(f"results {store.cell(study)}\nreport  {page}", soft_wrap=True)
+    typer.echo(f"results {store.cell(study)}\nreport  {page}")
