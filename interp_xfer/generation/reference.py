@@ -48,13 +48,11 @@ def reference_generate(
         )  # fmt: skip
         stop = StopWhenComplete(model.tokenizer, input_ids.shape[1], is_complete)
         watch = _WatchLogits(input_ids.shape[1], len(batch))
-        with steered:
+        with steered, model.plain_greedy():
             ids = model.hf.generate(
                 input_ids=input_ids,
                 attention_mask=mask,
                 max_new_tokens=max_new_tokens,
-                do_sample=False,
-                pad_token_id=model.tokenizer.pad_token_id,
                 eos_token_id=sorted(ends),
                 stopping_criteria=[stop],
                 logits_processor=[watch],

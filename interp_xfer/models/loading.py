@@ -79,6 +79,25 @@ class LoadedModel:
         )
         return {key: batch[key].to(self.device) for key in ("input_ids", "attention_mask")}
 
+    @contextmanager
+    def plain_greedy(self) -> Iterator[None]:
+        """Hugging Face `generate` takes the likeliest token and nothing else: most models come with settings of their
+        own (sampling, a repetition penalty), which would make a steered answer another one than the sweep's.
+        """
+        from transformers import GenerationConfig
+
+        before = self.hf.generation_config
+        self.hf.generation_config = GenerationConfig(
+            do_sample=False,
+            eos_token_id=before.eos_token_id,
+            bos_token_id=before.bos_token_id,
+            pad_token_id=self.tokenizer.pad_token_id,
+        )
+        try:
+            yield
+        finally:
+            self.hf.generation_config = before
+
     @torch.inference_mode()
     def generate(
         self, prompts: Sequence[str], max_new_tokens: int = 128, add_special_tokens: bool = False
@@ -94,9 +113,8 @@ class LoadedModel:
         Returns: the new text only, special tokens removed.
         """
         batch = self.encode(prompts, add_special_tokens)
-        out = self.hf.generate(
-            **batch, max_new_tokens=max_new_tokens, do_sample=False, pad_token_id=self.tokenizer.pad_token_id
-        )
+        with self.plain_greedy():
+            out = self.hf.generate(**batch, max_new_tokens=max_new_tokens)
         return self.tokenizer.batch_decode(out[:, batch["input_ids"].shape[1] :], skip_special_tokens=True)
 
 

@@ -10,7 +10,17 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tiny_models import ARCHITECTURES, FAST, SLOW, cached_logits, random_steering, tiny, token_prompts
+from tiny_models import (
+    ARCHITECTURES,
+    FAST,
+    SLOW,
+    cached_logits,
+    hf_model,
+    make_tokenizer,
+    random_steering,
+    tiny,
+    token_prompts,
+)
 
 from interp_xfer.errors import ConfigError, FingerprintError, SteeringError
 from interp_xfer.generation import SweepEngine, TokenPrompt, reference_generate
@@ -93,7 +103,7 @@ def test_every_operator(models, operator):
     assert count_ties(model, steering, prompts, STRENGTHS, found, expected) == 0
 
 
-@settings(max_examples=15, deadline=None, derandomize=True)
+@settings(max_examples=12, deadline=None, derandomize=True)
 @given(
     lengths=st.lists(st.integers(1, 12), min_size=1, max_size=6),
     prefix=st.sampled_from([0, 1, 5, 11]),
@@ -189,6 +199,22 @@ def test_rows_end_for_the_reason_they_say(models, monkeypatch):
 
 def _ended(generation, end, stop):
     return generation.token_ids[-1] in (1, end) or stop in generation.text
+
+
+def test_bfloat16():
+    """The dtype of the accelerator. Sums round differently on the two paths: texts may part where the best two logits
+    are within a rounding step of bfloat16 at their size."""
+    model = wrap_model(hf_model("gemma3").bfloat16(), make_tokenizer(), reference="tiny/bf16")
+    steering, prompts = random_steering(model), token_prompts([3, 6, 2], PREFIX)
+    found = SweepEngine(model, steering).generate(prompts, STRENGTHS, max_new_tokens=NEW)
+    expected = reference(model, steering, prompts, STRENGTHS, max_new_tokens=NEW)
+    for strength, rows, references in zip(STRENGTHS, found, expected, strict=True):
+        for prompt, a, b in zip(prompts, rows, references, strict=True):
+            same = [x == y for x, y in zip(a.token_ids, b.token_ids, strict=True)]
+            if not all(same):
+                at = same.index(False)
+                assert margin(model, steering, prompt, b.token_ids[:at], strength, "all") < 0.1
+    assert sum(a == b for x, y in zip(found, expected, strict=True) for a, b in zip(x, y, strict=True)) >= 5
 
 
 def test_order_of_prompts_and_strengths_is_the_callers(models):
@@ -365,8 +391,6 @@ def test_a_hook_inside_attention_is_honoured(models):
 
 
 def test_processed_weights_fall_back():
-    from tiny_models import hf_model, make_tokenizer
-
     model = wrap_model(
         hf_model("llama"), make_tokenizer(), reference="tiny/folded", weight_processing="hooked-transformer"
     )

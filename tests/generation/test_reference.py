@@ -5,7 +5,7 @@ import torch
 from tiny_models import make_tokenizer, random_steering, tiny, token_prompts
 
 from interp_xfer.errors import ConfigError, SteeringError
-from interp_xfer.generation import SweepEngine, reference_generate, tokenise_prompt
+from interp_xfer.generation import SweepEngine, TokenPrompt, reference_generate, tokenise_prompt
 from interp_xfer.generation.records import check_fits, end_tokens
 from interp_xfer.tasks import get_task, load_problems, render_prompt
 
@@ -55,6 +55,24 @@ def test_progress_counts_prompts(models):
         batch_size=2, progress=done.append,
     )  # fmt: skip
     assert done == [2, 1]
+
+
+def test_a_models_own_decoding_settings_do_not_count(models, monkeypatch):
+    """Qwen 2.5 comes with a repetition penalty, most chat models with sampling; sweeps are greedy on every path."""
+    from transformers import GenerationConfig
+
+    model, prompts = models["llama"], token_prompts([3, 7, 1], 4)
+    own = GenerationConfig(
+        do_sample=True, temperature=0.6, top_k=5, repetition_penalty=9.0, no_repeat_ngram_size=1, eos_token_id=1
+    )
+    expected = [greedy(model, prompt, NEW) for prompt in prompts]
+    monkeypatch.setattr(model.hf, "generation_config", own)
+    assert [g.token_ids for g in reference_generate(model, prompts, None, 0.0, max_new_tokens=NEW)] == expected
+    assert [g.token_ids for g in SweepEngine(model).generate(prompts, [0.0], max_new_tokens=NEW)[0]] == expected
+    text = "There are 12 marbles"
+    prompt = TokenPrompt("q", (), tuple(model.tokenizer(text, add_special_tokens=False)["input_ids"]))
+    assert model.generate([text], max_new_tokens=NEW) == [model.tokenizer.decode(greedy(model, prompt, NEW))]
+    assert model.hf.generation_config is own
 
 
 def test_end_tokens(models, monkeypatch):
