@@ -1,9 +1,13 @@
 """At which child layers can a concept be read along the direction that came from the parent?
 
-AUROC of held-out contrast pairs read in the child, for directions carried over by three layer maps, the child's own
-(native), copied coordinates (identity), a map fitted on wrongly paired tokens, and random directions. All signs were
-resolved on calibration pairs, those of random directions too. The matrix shows every parent layer carried into every
-child layer.
+AUROC of held-out contrast pairs read in the child, for directions carried over by three layer maps and the child's own
+(native), beside controls: copied coordinates (identity), random directions, random directions with the covariance of
+the child's activations on contrast pairs, a concept from shuffled labels, a map fitted on wrongly paired tokens, and
+the wrong parent layer. All signs were resolved on calibration pairs, those of controls too. The matrix shows every
+parent layer carried into every child layer.
+
+Covariance-matched directions and shuffled-label components lie along the largest axes of the pairs' activations. Where
+the concept is such an axis they find it without labels, and a transfer that does no better has shown no more.
 """
 
 from dataclasses import dataclass
@@ -24,8 +28,16 @@ _SOURCES = {
     _USED: ("transferred, proportional map", style.BLUE, "square", "solid"),
     "identity": ("copied coordinates", style.ORANGE, "x", "dash"),
     "shuffled-pairs": ("map of wrongly paired tokens", style.PURPLE, "cross", "dot"),
+    "wrong-layer": ("wrong parent layer", style.SKY, "pentagon", "dash"),
 }
-_DRAWS = "random-isotropic"
+"""Source -> label, colour, symbol, dash."""
+_FIRST, _HARDER = (_NATIVE, _USED, "identity"), (_USED, "shuffled-pairs", "wrong-layer")
+_DRAWS = {
+    "random-isotropic": ("random directions", style.GREY, "dashdot"),
+    "random-covariance": ("random, covariance of the pairs", "#404040", "dot"),
+    "shuffled-labels": ("concept of shuffled labels", style.ORANGE, "longdash"),
+}
+"""Control of several draws -> label, colour, dash of the mean."""
 
 
 @dataclass(frozen=True)
@@ -94,6 +106,19 @@ class SummaryRow:
 
 
 @dataclass(frozen=True)
+class DrawRow:
+    """A control of several draws, averaged over child layers."""
+
+    key: str
+    source: str
+    n_draws: int
+    mean: float
+    low: float
+    """Of the lowest draw."""
+    high: float
+
+
+@dataclass(frozen=True)
 class ConceptReadout:
     """All layer studies of a run."""
 
@@ -101,6 +126,7 @@ class ConceptReadout:
     matrix: tuple[PairRow, ...]
     fits: tuple[FitRow, ...]
     summary: tuple[SummaryRow, ...]
+    draws: tuple[DrawRow, ...]
     missing: tuple[str, ...]
 
 
@@ -119,6 +145,7 @@ def from_records(records: tuple[LayerRecord, ...]) -> ConceptReadout:
         matrix=tuple(row for record in records for row in _matrix(record)),
         fits=tuple(row for record in records for row in _fits(record)),
         summary=tuple(row for record in records for row in _summary(record)),
+        draws=tuple(row for record in records for row in _draw_rows(record)),
         missing=() if records else (NO_STUDY,),
     )
 
@@ -129,7 +156,7 @@ def figure(table: ConceptReadout) -> go.Figure:
 
 
 def draw(table: ConceptReadout) -> Draft:
-    """AUROC by source and by layer map, the full matrix, and the fit of the maps, for the first study."""
+    """AUROC by source, control and layer map, averages, the full matrix, the fit of the maps, for the first study."""
     if not table.rows:
         return empty_figure("No concept readout to draw: " + "; ".join(table.missing))
     key = table.rows[0].key
@@ -138,26 +165,33 @@ def draw(table: ConceptReadout) -> Draft:
     fits = [row for row in table.fits if row.key == key]
     height = min(max(20 * (1 + max(row.parent_layer for row in matrix)), 240), 420)
     content = [
-        Panel("Held-out pairs told apart in the child", "child layer", "AUROC", 300),
-        Panel("The same for three layer maps", "child layer", "AUROC", 300),
+        Panel("Held-out pairs told apart in the child", "child layer", "AUROC", 260),
+        Panel("Harder controls", "child layer", "AUROC", 260),
+        Panel("Three layer maps", "child layer", "AUROC", 260),
+        Panel("Mean over child layers", "AUROC", "", 260),
         Panel("Every parent layer in every child layer", "child layer", "parent layer", height),
         Panel("How much of the child the maps predict", "child layer", "out-of-fold R²", height),
     ]
     out = Draft()
-    _add_draws(out, [row for row in rows if row.source == _DRAWS])
-    for source in _SOURCES:
-        _add_source(out, [row for row in rows if row.source == source], source)
+    _add_draws(out, 0, [row for row in rows if row.source == "random-isotropic"], band=True)
+    for source in _FIRST:
+        _add_source(out, 0, [row for row in rows if row.source == source], source)
+    for kind in ("random-covariance", "shuffled-labels"):
+        _add_draws(out, 1, [row for row in rows if row.source == kind], band=False)
+    for source in _HARDER:
+        _add_source(out, 1, [row for row in rows if row.source == source], source, named=source == _USED)
     for name in ("greedy", "proportional", "cka"):
         _add_map(out, [row for row in rows if row.source == f"transferred-{name}"], name)
         _add_fits(out, [row for row in fits if row.map == name], name)
+    _add_means(out, table, key)
     n_parent, n_child = (1 + max(getattr(row, side) for row in matrix) for side in ("parent_layer", "child_layer"))
     grid: list[list[float | None]] = [[None] * n_child for _ in range(n_parent)]
     for row in matrix:
         grid[row.parent_layer][row.child_layer] = row.auroc
-    add_heat_map(out, 2, grid, "coloraxis", "AUROC")
+    add_heat_map(out, 4, grid, "coloraxis", "AUROC")
     parents: dict[int, int] = {row.child_layer: row.parent_layer for row in fits if row.map == "proportional"}
-    add_map_line(out, 2, "proportional", [parents.get(c) for c in range(n_child)], colour="black")
-    for panel in (0, 1):
+    add_map_line(out, 4, "proportional", [parents.get(c) for c in range(n_child)], colour="black")
+    for panel in (0, 1, 2):
         out.scatter(
             x=[0, n_child - 1], y=[0.5, 0.5], mode="lines", line={"color": style.GREY, "width": 1, "dash": "dash"},
             name="chance", showlegend=False, hoverinfo="skip", **axes(panel),
@@ -168,14 +202,17 @@ def draw(table: ConceptReadout) -> Draft:
     out.set(
         xaxis=ticks,
         xaxis2=ticks,
-        xaxis4=ticks,
+        xaxis3=ticks,
+        xaxis6=ticks,
         yaxis=reach,
         yaxis2=reach,
-        yaxis4={"range": [min(-0.05, *(row.shuffled_r2 or 0 for row in fits), *(row.r2 for row in fits)) - 0.02, 1.03]},
+        yaxis3=reach,
+        xaxis4={"range": [0.4, 1.02]},
+        yaxis6={"range": [min(-0.05, *(row.shuffled_r2 or 0 for row in fits), *(row.r2 for row in fits)) - 0.02, 1.03]},
         # White is chance; an AUROC below it points the wrong way although its sign was resolved.
         coloraxis={"colorscale": "RdBu", "cmin": 0, "cmid": 0.5, "cmax": 1},
     )
-    return place_colour_bars(arrange(out, content), [("coloraxis", 2, "AUROC")])
+    return place_colour_bars(arrange(out, content), [("coloraxis", 4, "AUROC")])
 
 
 def describe(table: ConceptReadout) -> str:
@@ -188,44 +225,90 @@ def describe(table: ConceptReadout) -> str:
         text = f"{label}, {used.n_pairs} held-out pairs, mean AUROC over {used.n_layers} child layers: "
         shown = [(source, rows[source]) for source in (_USED, _NATIVE, "identity", "shuffled-pairs") if source in rows]
         text += ", ".join(f"{source} {row.auroc:.3f} [{row.low:.3f}, {row.high:.3f}]" for source, row in shown)
-        parts.append(f"{text}; random directions {used.random_mean:.3f}, the best {used.random_best:.3f}.")
+        controls = [
+            f"{row.source} {row.mean:.3f} ({row.low:.3f} to {row.high:.3f})" for row in table.draws if row.key == key
+        ]
+        parts.append(f"{text}; draws: {', '.join(controls)}.")
     return " ".join(parts) or NO_STUDY + "."
 
 
-def _add_draws(out: Draft, rows: list[Row]) -> None:
+def _add_draws(out: Draft, panel: int, rows: list[Row], band: bool) -> None:
+    if not rows:
+        return
+    name, colour, dash = _DRAWS[rows[0].source]
     layers = [row.child_layer for row in rows]
+    if band:
+        out.scatter(
+            x=[*layers, *reversed(layers)], y=[*(row.high for row in rows), *(row.low for row in reversed(rows))],
+            mode="lines", line={"width": 0}, fill="toself", fillcolor=style.fill(colour, 0.25),
+            name=f"{name}, lowest to highest", hoverinfo="skip", **axes(panel),
+        )  # fmt: skip
     out.scatter(
-        x=[*layers, *reversed(layers)], y=[*(row.high for row in rows), *(row.low for row in reversed(rows))],
-        mode="lines", line={"width": 0}, fill="toself", fillcolor=style.fill(style.GREY, 0.25),
-        name="random directions, lowest to highest", hoverinfo="skip", **axes(0),
-    )  # fmt: skip
-    out.scatter(
-        x=layers, y=[row.auroc for row in rows], mode="lines", line={"color": style.GREY, "dash": "dashdot"},
-        name="random directions, mean", hovertemplate="random, child layer %{x}: %{y:.3f}<extra></extra>", **axes(0),
+        x=layers, y=[row.auroc for row in rows], mode="lines", line={"color": colour, "dash": dash},
+        name=f"{name}, mean", customdata=[[row.low, row.high] for row in rows],
+        hovertemplate=f"{name}, child layer %{{x}}: mean %{{y:.3f}}, %{{customdata[0]:.3f}} to %{{customdata[1]:.3f}}"
+        "<extra></extra>", **axes(panel),
     )  # fmt: skip
 
 
-def _add_source(out: Draft, rows: list[Row], source: str) -> None:
+def _add_source(out: Draft, panel: int, rows: list[Row], source: str, named: bool = False) -> None:
     name, colour, symbol, dash = _SOURCES[source]
     if source in (_NATIVE, _USED):
-        _add_band(out, rows, colour, 0)
+        _add_band(out, rows, colour, panel)
     out.scatter(
         x=[row.child_layer for row in rows], y=[row.auroc for row in rows], mode="lines+markers", name=name,
+        showlegend=not named, legendgroup=name,
         line={"color": colour, "dash": dash, "width": 1.5}, marker={"symbol": symbol, "size": 6},
         customdata=[[row.low, row.high] for row in rows],
         hovertemplate=f"{name}, child layer %{{x}}: %{{y:.3f}} [%{{customdata[0]:.3f}}, %{{customdata[1]:.3f}}]"
-        "<extra></extra>", **axes(0),
+        "<extra></extra>", **axes(panel),
     )  # fmt: skip
+
+
+def _add_means(out: Draft, table: ConceptReadout, key: str) -> None:
+    """Mean AUROC of every source with its interval, and of controls of several draws with their range."""
+    names = {f"transferred-{name}": f"transferred, {name} map" for name in MAP_COLOURS}
+    names |= {source: entry[0] for source, entry in _SOURCES.items() if source not in names}
+    colours = {f"transferred-{name}": colour for name, colour in MAP_COLOURS.items()}
+    colours |= {source: entry[1] for source, entry in _SOURCES.items() if source not in colours}
+    depth = max(row.n_layers for row in table.summary if row.key == key)
+    points = [
+        (
+            row.auroc,
+            names[row.source] + ("" if row.n_layers == depth else f", {row.n_layers} layers"),
+            (row.low, row.high, colours[row.source], "circle"),
+        )
+        for row in table.summary
+        if row.key == key
+    ]
+    for row in table.draws:
+        if row.key == key:
+            label, colour, _ = _DRAWS[row.source]
+            points.append((row.mean, label, (row.low, row.high, colour, "line-ns")))
+    points.sort(key=lambda point: point[0])
+    for middle, label, (low, high, colour, symbol) in points:
+        out.scatter(
+            x=[middle], y=[label], mode="markers", showlegend=False, name=label,
+            marker={"color": colour, "symbol": symbol, "size": 8, "line": {"color": colour, "width": 2}},
+            error_x={"array": [high - middle], "arrayminus": [middle - low], "color": colour, "width": 3},
+            hovertemplate=f"{label}: {middle:.3f} [{low:.3f}, {high:.3f}]<extra></extra>", **axes(3),
+        )  # fmt: skip
+        out.scatter(
+            x=[low - 0.008], y=[label], mode="text", text=[label], textposition="middle left", showlegend=False,
+            hoverinfo="skip", textfont={"size": 12}, cliponaxis=False, **axes(3),
+        )  # fmt: skip
+    # Labels stand beside their points: outside the panel they would cover the one on the left.
+    out.set(yaxis4={"showticklabels": False, "ticks": "", "showgrid": False})
 
 
 def _add_map(out: Draft, rows: list[Row], name: str) -> None:
     colour = MAP_COLOURS[name]
-    _add_band(out, rows, colour, 1)
+    _add_band(out, rows, colour, 2)
     out.scatter(
         x=[row.child_layer for row in rows], y=[row.auroc for row in rows], mode="lines+markers", legendgroup=name,
         name=f"transferred, {name} map", showlegend=name != "proportional",  # the first panel has named it
         line={"color": colour, "width": 1.5}, marker={"symbol": MAP_SYMBOLS[name], "size": 6},
-        hovertemplate=f"{name}, child layer %{{x}}: %{{y:.3f}}<extra></extra>", **axes(1),
+        hovertemplate=f"{name}, child layer %{{x}}: %{{y:.3f}}<extra></extra>", **axes(2),
     )  # fmt: skip
 
 
@@ -242,7 +325,7 @@ def _add_fits(out: Draft, rows: list[FitRow], name: str) -> None:
             line={"color": colour, "dash": dash, "width": 1.5},
             marker={"symbol": MAP_SYMBOLS[name], "size": 5 if value == "r2" else 1},
             customdata=[row.parent_layer for row in rows],
-            hovertemplate=f"{label}, child layer %{{x}} from %{{customdata}}: R² %{{y:.3f}}<extra></extra>", **axes(3),
+            hovertemplate=f"{label}, child layer %{{x}} from %{{customdata}}: R² %{{y:.3f}}<extra></extra>", **axes(5),
         )  # fmt: skip
 
 
@@ -300,6 +383,13 @@ def _summary(record: LayerRecord) -> list[SummaryRow]:
         )
         for source, entry in record.content["summary"].items()
     ]  # fmt: skip
+
+
+def _draw_rows(record: LayerRecord) -> list[DrawRow]:
+    return [
+        DrawRow(record.key, source, entry["n"], entry["mean"], entry["low"], entry["high"])
+        for source, entry in record.content["draw_summary"].items()
+    ]
 
 
 def _ends(interval: dict[str, Any]) -> tuple[float, float, float]:

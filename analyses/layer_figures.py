@@ -8,6 +8,8 @@ from analyses.export_images import Export, ImageFormat, export_figure
 from analyses.layer_records import load_layer_record
 from analyses.tables import Table, write_table
 
+_SCALE = 1.2  # pixels of a PNG per pixel of the page: legible, and small enough for a repository
+
 FIGURES: dict[str, Any] = {"layer-similarity": layer_similarity, "concept-readout": concept_readout}
 """Name -> module with from_records, figure and describe."""
 
@@ -28,7 +30,7 @@ def write_layer_figures(study: Path, folder: Path, formats: tuple[ImageFormat, .
     for name, module in FIGURES.items():
         table: Table = module.from_records((record,))
         stem = f"{name}-{record.content['study']['dataset']}-{record.key}"
-        export = export_figure(module.figure(table), folder, stem, formats, scale=1.5)
+        export = export_figure(module.figure(table), folder, stem, formats, scale=_SCALE)
         files += [write_table(folder / f"{stem}.json", table), *export.files]
         note = export.note
     return Export(tuple(files), note)

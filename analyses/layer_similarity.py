@@ -5,6 +5,7 @@ and on contrast differences, which show the concept. The greedy, proportional an
 random halves of the prompts the CKA map is chosen again: where the choice spreads, layers are interchangeable.
 """
 
+import math
 from dataclasses import dataclass
 
 import plotly.graph_objects as go
@@ -145,8 +146,11 @@ def draw(table: LayerSimilarity) -> Draft:
         hovertemplate="chance: %{y:.3f}<extra></extra>", **axes(3),
     )  # fmt: skip
     lowest = min(0.0, *(min(row.cka_raw, row.cka_differences) for row in rows))
-    scale = {"colorscale": "Cividis", "cmax": 1}
-    out.set(coloraxis={**scale, "cmin": lowest}, coloraxis2={**scale, "cmin": 0})
+    highest = math.ceil(10 * max(max(row.cka_raw, row.cka_differences) for row in rows) - 1e-9) / 10
+    out.set(
+        coloraxis={"colorscale": "Cividis", "cmin": lowest, "cmax": highest},
+        coloraxis2={"colorscale": "Cividis", "cmin": 0, "cmax": 1},
+    )
     along = [row.score for row in table.maps if row.score is not None] + [row.held_out or 0 for row in held_out]
     out.set(xaxis4=layer_ticks(layers[1] + 1), yaxis4={"range": [min(0.0, *along) - 0.03, max(1.0, *along) + 0.03]})
     return place_colour_bars(arrange(out, content), [("coloraxis", 1, "CKA"), ("coloraxis2", 2, "share")])

@@ -11,7 +11,8 @@
 
 Sources of directions: "transferred-MAP", "native", "parent-L" (layer L carried into every child layer), and controls,
 which take the layers of the proportional map: "identity", "shuffled-pairs", "wrong-layer" (the map shifted by half of
-the parent's depth), "random-isotropic-I", "random-covariance-I", "shuffled-labels-I".
+the parent's depth), "random-isotropic-I", "random-covariance-I" (covariance of the concept pairs in the child),
+"shuffled-labels-I".
 """
 
 from collections import Counter
@@ -244,10 +245,12 @@ def _readout(scores: MemberScores, settings: MeasureSettings) -> dict[str, Any]:
     used = f"transferred-{_USED}"
     others = [name for name in real if name != used]
     summaries = {name: summarise_source(scores, name, draws["random-isotropic"])._asdict() for name in real}
+    ranks = {name: {kind: summarise_source(scores, name, d).rank_p for kind, d in draws.items()} for name in real}
     return {
         "readout": {name: readout_record(layer_readouts(scores, name)) for name in real},
         "draws": {kind: _ranges(scores, names) for kind, names in draws.items()},
         "summary": {name: {**s, "auroc": s["auroc"]._asdict()} for name, s in summaries.items()},
+        "rank_p": ranks,
         "draw_summary": {
             kind: {"mean": float(means.mean()), "low": float(means.min()), "high": float(means.max()), "n": len(names)}
             for kind, names in draws.items()
