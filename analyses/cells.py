@@ -154,8 +154,9 @@ def count_gaps(gaps: Sequence[str]) -> tuple[str, ...]:
         return tuple(gaps)
     by_reason: dict[str, list[str]] = defaultdict(list)
     for gap in gaps:
-        label, _, reason = gap.rpartition(": ")
-        by_reason[reason].append(label)
+        label, _, reason = gap.partition(": ")
+        named = " → " in label  # as every label of a cell
+        by_reason[reason if named else gap].append(label if named else "")
     return tuple(
         f"{len(labels)} cells: {reason}" if len(labels) > 1 else (f"{labels[0]}: {reason}" if labels[0] else reason)
         for reason, labels in by_reason.items()

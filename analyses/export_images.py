@@ -15,6 +15,8 @@ from typing import Any, Literal
 import plotly.graph_objects as go
 
 from analyses.registry import get_analysis
+from analyses.results_table import ResultsTable
+from analyses.table_formats import FORMATS
 from analyses.tables import write_table
 from interp_xfer.artifacts import write_text
 from interp_xfer.errors import ConfigError
@@ -96,12 +98,15 @@ def export_analysis(store: RunStore, name: str, formats: Sequence[ImageFormat] =
     Arguments:
         store: the run.
         name: of the analysis.
-        formats: of the images, besides `<name>.html` and the table in `<name>.json`.
+        formats: of the images, besides `<name>.html` and the table in `<name>.json`; the results table is also written
+            as HTML, Markdown and LaTeX (`<name>.table.*`).
     Raises: ConfigError for an unknown analysis; ArtifactError if the run has no finished cell.
     """
     analysis = get_analysis(name)
     table = analysis.compute(store)
     folder = store.root / "figures"
-    written = write_table(folder / f"{name}.json", table)
+    written = [write_table(folder / f"{name}.json", table)]
+    if isinstance(table, ResultsTable):
+        written += [write_text(folder / f"{name}.table.{ending}", write(table)) for ending, write in FORMATS.items()]
     export = export_figure(analysis.figure(table), folder, name, formats)
-    return Export((written, *export.files), export.note)
+    return Export((*written, *export.files), export.note)

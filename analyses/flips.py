@@ -13,10 +13,12 @@ import plotly.graph_objects as go
 from analyses import style
 from analyses.cells import Cell, load_cells
 from analyses.drafts import Draft
-from analyses.panels import Panel, arrange, axes, category_labels, empty_figure, label_lines
+from analyses.panels import Panel, arrange, axes, axis_name, category_labels, empty_figure, label_lines
 from analyses.tables import distinct
 from interp_xfer.errors import ArtifactError
 from interp_xfer.studies.run_store import RunStore
+
+_BARS = 12  # rows that are drawn as bars; more become dots
 
 
 @dataclass(frozen=True)
@@ -25,6 +27,7 @@ class Row:
 
     key: str
     label: str
+    parent: str
     arm: str
     strength: float | None
     n: int
@@ -93,7 +96,7 @@ def compute(store: RunStore, texts_per_cell: int = 1000) -> Flips:
             lost = len(changed) - gained
             rows.append(
                 Row(
-                    cell.key, cell.label, arm, strength, len(pairs), gained, lost, right,
+                    cell.key, cell.label, cell.parent, arm, strength, len(pairs), gained, lost, right,
                     len(pairs) - len(changed) - right,
                 )
             )  # fmt: skip
@@ -106,7 +109,7 @@ def compute(store: RunStore, texts_per_cell: int = 1000) -> Flips:
 
 
 def figure(table: Flips) -> go.Figure:
-    """Gained to the right, lost to the left, one bar per cell and arm."""
+    """Bars of few cells, dots of many."""
     return draw(table).figure()
 
 
@@ -114,20 +117,25 @@ def draw(table: Flips) -> Draft:
     """The figure before it is checked."""
     if not table.rows:
         return empty_figure("No changed questions to draw: " + "; ".join(table.missing))
-    several = len({row.key for row in table.rows}) > 1
-    labels = [_label(row, several) for row in table.rows]
+    return _bars(table.rows) if len(table.rows) <= _BARS else _against(table.rows)
+
+
+def _bars(rows: Sequence[Row]) -> Draft:
+    """Gained to the right, lost to the left."""
+    several = len({row.key for row in rows}) > 1
+    labels = [_label(row, several) for row in rows]
     lines = max(2, label_lines(labels))
     x_title = "questions lost (left) and gained (right)"
     content = [Panel("", x_title, "", 30 + 30 * len(labels), 30 + 17 * lines * len(labels))]
     out = Draft()
     for gained, colour, name in ((False, style.VERMILLION, "lost"), (True, style.BLUE, "gained")):
-        counts = [row.gained if gained else row.lost for row in table.rows]
+        counts = [row.gained if gained else row.lost for row in rows]
         out.bar(
             x=[count if gained else -count for count in counts], y=labels, orientation="h", name=name,
             marker={"color": colour}, text=[str(count) for count in counts], textposition="outside",
             cliponaxis=False, hovertemplate="%{y}: %{text} " + name + "<extra></extra>", **axes(0),
         )  # fmt: skip
-    edge = max(1, *(count for row in table.rows for count in (row.gained, row.lost)))
+    edge = max(1, *(count for row in rows for count in (row.gained, row.lost)))
     step = max(1, round(edge / 4))
     ticks = list(range(-5 * step, 5 * step + 1, step))
     out.set(
@@ -139,6 +147,38 @@ def draw(table: Flips) -> Draft:
         },
     )  # fmt: skip
     return arrange(out, content, columns=1, narrow=category_labels(out, 0, labels))
+
+
+def _against(rows: Sequence[Row]) -> Draft:
+    """Share gained against share lost, one dot a cell; equal on the diagonal."""
+    arms = distinct(row.arm for row in rows)
+    parents = distinct(row.parent for row in rows)
+    content = [
+        Panel(f"{style.ARM_NAMES[arm]} against the baseline", "lost, share of questions", "gained", 300) for arm in arms
+    ]
+    edge = 1.1 * max(0.01, *(count / row.n for row in rows for count in (row.gained, row.lost)))
+    out = Draft()
+    for panel, arm in enumerate(arms):
+        out.scatter(
+            x=[0, edge], y=[0, edge], mode="lines", name="as many gained as lost", hoverinfo="skip",
+            line={"color": style.GREY, "dash": "dot"}, showlegend=panel == 0, **axes(panel),
+        )  # fmt: skip
+        for number, parent in enumerate(parents):
+            shown = [row for row in rows if row.arm == arm and row.parent == parent]
+            out.scatter(
+                x=[row.lost / row.n for row in shown], y=[row.gained / row.n for row in shown], mode="markers",
+                name=style.plain(parent), legendgroup=parent, showlegend=panel == 0,
+                marker={
+                    "color": style.SERIES[number % 7], "symbol": style.SYMBOLS[number % 7], "size": 9, "opacity": 0.7,
+                },
+                customdata=[[style.plain(row.label), row.gained, row.lost, row.n] for row in shown],
+                hovertemplate="%{customdata[0]}<br>%{customdata[1]} gained, %{customdata[2]} lost of %{customdata[3]}"
+                "<extra></extra>",
+                **axes(panel),
+            )  # fmt: skip
+        shares = {"range": [-0.04 * edge, edge], "tickformat": ".1~%"}
+        out.set({axis_name("x", panel): shares, axis_name("y", panel): shares})
+    return arrange(out, content)
 
 
 def describe(table: Flips) -> str:

@@ -52,7 +52,7 @@ def _panels(group: tuple[str, str, str], rows: Sequence[Row]) -> list[Panel]:
     dataset, parent, unit = group
     half = 100 * max((row.high - row.low) / 2 for row in rows)
     return [
-        Panel(f"{parent} on {dataset} (intervals up to ±{half:.0f} points)", f"strength λ ({unit})", "accuracy", 220),
+        Panel(f"{parent} on {dataset}", f"strength λ ({unit})", f"accuracy (± {half:.0f} points)", 220),
         Panel(f"{parent} on {dataset}, over shift", "shift / residual norm, all layers", "accuracy", 220),
     ]
 

@@ -13,8 +13,8 @@ from typing import Any
 from analyses.drafts import Draft
 from analyses.style import plain, template, wrapped
 
-WIDE, NARROW = 1060, 350
-"""Widths of the page the sizes are made for."""
+WIDE, NARROW = 660, 350
+"""Widths that titles and legends must fit: the narrowest page with panels side by side, and a phone."""
 
 _LINE = 20
 _CHARACTER = 8.1  # mean width of a character of a panel title
@@ -32,6 +32,8 @@ class Panel:
     height: int = 260
     narrow_height: int | None = None
     """None: as on a wide page."""
+    left: int = 60
+    """Pixels that row labels take on a narrow page, where a title has so much less room."""
 
 
 def axes(index: int) -> dict[str, str]:
@@ -148,8 +150,8 @@ def _placed(content: Sequence[Panel], columns: int, width: int, legend: Sequence
     rows = [content[start : start + columns] for start in range(0, len(content), columns)]
     gap = _COLUMN_GAP if columns > 1 else 0.0
     share = (1 - gap * (columns - 1)) / columns
-    characters = int((width - 60) * share / _CHARACTER)
-    titles = [_title_lines(row, characters) for row in rows]
+    lines = [wrap(panel.title, _characters(panel, width, share)) for panel in content]
+    titles = [max(len(found) for found in lines[start : start + columns]) for start in range(0, len(content), columns)]
     heights = [max((p.narrow_height or p.height) if is_narrow else p.height for p in row) for row in rows]
     gaps = [_below(row) + _LINE * lines for row, lines in zip(rows, titles[1:], strict=False)]
     buttons = 0 if is_narrow else _MODEBAR
@@ -162,20 +164,21 @@ def _placed(content: Sequence[Panel], columns: int, width: int, legend: Sequence
     }  # fmt: skip
     level, index = inner, 0
     for number, (row, height) in enumerate(zip(rows, heights, strict=True)):
-        for column, panel in enumerate(row):
+        for column in range(len(row)):
             left = column * (share + gap)
             out[f"{axis_name('x', index)}.domain"] = [_round(left), _round(min(1.0, left + share))]
             out[f"{axis_name('y', index)}.domain"] = [_round(max(0.0, (level - height) / inner)), _round(level / inner)]
             out[f"annotations[{index}].x"] = _round(left)
             out[f"annotations[{index}].y"] = _round(level / inner)
-            out[f"annotations[{index}].text"] = f"<b>{wrapped(panel.title, characters)}</b>" if panel.title else ""
+            title = "<br>".join(plain(line) for line in lines[index])
+            out[f"annotations[{index}].text"] = f"<b>{title}</b>" if title else ""
             index += 1
         level -= height + (gaps[number] if number < len(gaps) else 0)
     return out
 
 
-def _title_lines(row: Sequence[Panel], characters: int) -> int:
-    return max(len(wrap(panel.title, characters)) for panel in row)
+def _characters(panel: Panel, width: int, share: float) -> int:
+    return int((width - (panel.left if width == NARROW else 60)) * share / _CHARACTER)
 
 
 def _below(row: Sequence[Panel]) -> int:

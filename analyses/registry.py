@@ -47,8 +47,8 @@ ANALYSES: dict[str, Analysis] = {
             "Each dot is the change in accuracy at the chosen strength λ* against the unsteered baseline on the same "
             "test questions, with its paired 95 % interval; open diamonds are published changes for the same parent, "
             "child and data set.",
-            "Without an effect, dots scatter on both sides of 0 and about 19 of 20 intervals cover it; one cell in 20 "
-            "reaches p < .05 by luck.",
+            "Dots scatter on both sides of 0 and about 19 of 20 intervals cover it; one cell in 20 reaches "
+            "p < .05 by luck.",
         ),
         Analysis(
             "lambda-robustness",
@@ -60,9 +60,9 @@ ANALYSES: dict[str, Analysis] = {
             "Solid: test, dashed: validation; bands are 95 % Wilson intervals, dotted lines the unsteered baselines, "
             "the star is λ*, chosen on validation. The same accuracies are drawn over the length of the shift that was "
             "applied: if models differ over strength but agree there, the difference was the length of their residual "
-            "streams.",
-            "Without an effect the curve stays inside the band around the baseline. The best of many strengths lies "
-            "above the baseline by luck: with 18 strengths and 1,319 questions by 1 to 2 points.",
+            "streams. Several cells: one line per child, ± is half the widest interval.",
+            "The curve stays inside the band around the baseline. The best of many strengths lies above the baseline "
+            "by luck: with 18 strengths and 1,319 questions by 1 to 2 points.",
             by_cell=True,
         ),
         Analysis(
@@ -74,7 +74,7 @@ ANALYSES: dict[str, Analysis] = {
             inference_scaling.describe,
             "Bars: accuracy with 95 % Wilson intervals. Points: paired change from the baseline with 95 % interval and "
             "exact McNemar p. The curve shows the vote over k strengths, the mean and range over sets of k.",
-            "Without an effect the intervals cover 0. A vote spends one generation for every strength, and voting "
+            "The intervals cover 0. A vote spends one generation for every strength, and voting "
             "among noisy answers gains without any steering; compare it with a vote among unsteered samples at "
             "equal k.",
             by_cell=True,
@@ -86,8 +86,9 @@ ANALYSES: dict[str, Analysis] = {
             flips.figure,
             flips.draw,
             flips.describe,
-            "Right: questions that were wrong at baseline and became right; left: the reverse.",
-            "Without an effect, both bars are of about equal length, whatever their length.",
+            "Gained: wrong at baseline and right in the arm; lost: the reverse. Few cells are bars, many are dots: "
+            "each dot a cell, on the dotted line as many gained as lost.",
+            "Both bars are of about equal length, whatever their length; dots lie on both sides of the dotted line.",
         ),
         Analysis(
             "concept-profile",

@@ -21,6 +21,7 @@ from analyses.cells import Cell, cell_gaps, count_gaps, load_cells
 from analyses.flips import Flips
 from analyses.provenance import provenance
 from analyses.registry import ANALYSES, Analysis
+from analyses.remembering import RememberingStore
 from analyses.results_table import ResultsTable
 from analyses.samples import clip, sample_generations
 from analyses.summary import summary
@@ -74,6 +75,7 @@ def write_report(store: RunStore) -> Path:
     Returns: path of the page.
     Raises: ArtifactError if the run has no finished cell, a record is damaged, or the place cannot be written.
     """
+    store = RememberingStore(store.root)
     cells = load_cells(store)
     tables = {name: _compute(analysis, store, cells) for name, analysis in ANALYSES.items()}
     results, changed = tables["results-table"], tables["flips"]

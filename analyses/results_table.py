@@ -5,6 +5,7 @@ strength; beside them what the paper reports for the same parent, child and data
 McNemar's exact test says that it differs from the baseline (p < .05) and is higher, and marked where it is lower.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import plotly.graph_objects as go
@@ -12,9 +13,10 @@ import plotly.graph_objects as go
 from analyses import style
 from analyses.cells import Arm, Cell, cell_gaps, load_cells
 from analyses.drafts import Draft
-from analyses.panels import Panel, arrange, axes, category_labels, empty_figure, label_lines
+from analyses.panels import Panel, arrange, axes, axis_name, category_labels, empty_figure, label_lines
 from analyses.published import Published, published
 from analyses.scaling_panels import error_bars, in_points
+from analyses.tables import distinct
 from interp_xfer.studies.run_store import RunStore
 
 ALPHA = 0.05
@@ -83,34 +85,50 @@ def draw(table: ResultsTable) -> Draft:
     rows = [row for row in table.rows if row.lambda_star is not None and row.lambda_star.delta is not None]
     if not rows:
         return empty_figure("No paired differences to draw: " + "; ".join(table.missing))
-    labels = [row.label for row in rows]
-    lines = max(2, label_lines(labels))
-    x_title = "change at λ* from the baseline, percentage points"
-    content = [Panel("", x_title, "", 30 + 24 * len(labels), 30 + 16 * lines * len(labels))]
-    out = Draft()
+    datasets = distinct(row.dataset for row in rows)
+    ends = [x for row in rows if row.lambda_star for x in (row.lambda_star.delta_low, row.lambda_star.delta_high)]
+    edge = 1.1 * max(1.0, *(abs(in_points(x)) for x in ends))
+    out, content, narrow = Draft(), [], {}
+    for panel, dataset in enumerate(datasets):
+        members = [row for row in rows if row.dataset == dataset]
+        labels = [_row_label(row) for row in members]
+        height, narrow_height = 30 + 24 * len(labels), 30 + 16 * max(2, label_lines(labels, 24)) * len(labels)
+        title = dataset if len(datasets) > 1 else ""
+        content.append(Panel(title, "change at λ* from the baseline, points", "", height, narrow_height, left=170))
+        _forest(out, panel, members, labels)
+        narrow |= category_labels(out, panel, labels, 24)
+        out.set({axis_name("x", panel): {"range": [-edge, edge], "zeroline": True, "zerolinewidth": 2}})
+    return arrange(out, content, columns=1, narrow=narrow)
+
+
+def _forest(out: Draft, panel: int, rows: Sequence[Row], labels: Sequence[str]) -> None:
     found = [row.lambda_star for row in rows if row.lambda_star]
     delta, low, high = (
         [in_points(getattr(arm, name)) for arm in found] for name in ("delta", "delta_low", "delta_high")
     )
     out.scatter(
-        x=delta, y=labels, mode="markers", name="here, 95 % interval", marker={"color": style.BLUE, "size": 9},
-        error_x=error_bars(delta, low, high, style.BLUE),
+        x=delta, y=list(labels), mode="markers", name="here, 95 % interval", legendgroup="here", showlegend=panel == 0,
+        marker={"color": style.BLUE, "size": 9}, error_x=error_bars(delta, low, high, style.BLUE),
         customdata=[[lo, h, style.p_text(arm.p_value or 0)] for lo, h, arm in zip(low, high, found, strict=True)],
         hovertemplate="%{y}<br>%{x:+.1f} points [%{customdata[0]:+.1f}, %{customdata[1]:+.1f}], %{customdata[2]}"
         "<extra></extra>",
-        **axes(0),
+        **axes(panel),
     )  # fmt: skip
-    reported = [(row, row.published) for row in rows if row.published]
+    reported = [(label, row.published) for label, row in zip(labels, rows, strict=True) if row.published]
     if reported:
         out.scatter(
             x=[100 * (facts.lambda_star - facts.baseline) for _, facts in reported],
-            y=[row.label for row, _ in reported], mode="markers", name="published (no interval given)",
+            y=[label for label, _ in reported], mode="markers", name="published (no interval given)",
+            legendgroup="published", showlegend=panel == 0,
             marker={"symbol": "diamond-open", "size": 11, "color": style.ORANGE, "line": {"width": 2}},
-            hovertemplate="%{y}<br>published %{x:+.2f} points<extra></extra>", **axes(0),
+            hovertemplate="%{y}<br>published %{x:+.2f} points<extra></extra>", **axes(panel),
         )  # fmt: skip
-    edge = 1.1 * max(1.0, *(abs(value) for value in (*low, *high)))
-    out.set(xaxis={"range": [-edge, edge], "zeroline": True, "zerolinewidth": 2})
-    return arrange(out, content, columns=1, narrow=category_labels(out, 0, labels, 24))
+
+
+def _row_label(row: Row) -> str:
+    """The label without the data set, which the panel names."""
+    settings = row.label.removeprefix(f"{row.parent} → {row.child}, {row.dataset}")
+    return f"{row.parent} → {row.child}{settings}"
 
 
 def describe(table: ResultsTable) -> str:

@@ -42,22 +42,20 @@ def draw_cells(rows: Sequence[Row]) -> Draft:
     groups = distinct((row.dataset, row.parent, row.unit) for row in rows)
     out, content, narrow = Draft(), [], {}
     seen: set[str] = set()
+    edge = _edge(rows)
     for panel, (dataset, parent, unit) in enumerate(groups):
         members = [row for row in rows if (row.dataset, row.parent, row.unit) == (dataset, parent, unit)]
         labels = distinct(child_label(row) for row in members)
         height = 40 + 34 * len(labels)
         lines = max(2, label_lines(labels))
-        content.append(
-            Panel(f"{parent} on {dataset}", "points from baseline", "", height, 40 + 17 * lines * len(labels))
-        )
+        narrow_height = 40 + 17 * lines * len(labels)
+        content.append(Panel(f"{parent} on {dataset}", "points from baseline", "", height, narrow_height, left=150))
         narrow |= category_labels(out, panel, labels)
-        edge = 1.0
         for arm in ("lambda_star", "vote"):
             shown = [row for row in members if row.arm == arm and row.delta is not None]
             if shown:
                 _change_bars(out, panel, arm, shown, legend=arm not in seen)
                 seen.add(arm)
-                edge = max(edge, *(abs(in_points(x)) for row in shown for x in (row.delta_low, row.delta_high)))
         out.set({axis_name("x", panel): _around_zero(edge)})
         if not any(row.delta is not None for row in members):
             say(out, panel, "No arm to compare with the baseline.")
@@ -94,6 +92,11 @@ def error_bars(middle: Sequence[float], low: Sequence[float], high: Sequence[flo
     }
 
 
+def _edge(rows: Sequence[Row]) -> float:
+    """The furthest end of an interval, in points."""
+    return max([1.0, *(abs(in_points(x)) for row in rows for x in (row.delta_low, row.delta_high))])
+
+
 def _around_zero(edge: float) -> dict:
     return {"range": [-1.12 * edge, 1.12 * edge], "zeroline": True, "zerolinewidth": 2}
 
@@ -112,7 +115,6 @@ def _bar(out: Draft, row: Row) -> None:
 
 
 def _changes(out: Draft, panel: int, rows: Sequence[Row]) -> None:
-    edge = max((abs(in_points(x)) for row in rows for x in (row.delta_low, row.delta_high)), default=1.0)
     for row in rows:
         delta, colour = in_points(row.delta), style.ARM_COLOURS[row.arm]
         out.scatter(
@@ -122,7 +124,7 @@ def _changes(out: Draft, panel: int, rows: Sequence[Row]) -> None:
             text=[f"{style.points(delta / 100)}, {style.p_text(1.0 if row.p_value is None else row.p_value)}"],
             hovertemplate=f"{style.plain(row.label)}<br>{style.plain(change_text(row))}<extra></extra>", **axes(panel),
         )  # fmt: skip
-    out.set({axis_name("x", panel): _around_zero(max(edge, 1.0))})
+    out.set({axis_name("x", panel): _around_zero(_edge(rows))})
     if rows:
         category_labels(out, panel, [style.ARM_NAMES[row.arm] for row in rows])
     else:

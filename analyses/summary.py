@@ -49,7 +49,7 @@ def detectable(difference: Difference) -> str:
         if changed
         else f"{style.percent(share)} of the answers changing (assumed, as none did)"
     )
-    text = f"With {difference.n} questions and {how}, "
+    text = f"with {difference.n} questions and {how}, "
     if effect >= share:
         return text + (
             "no effect can be found reliably: even changes in one direction only would be missed more than once in "
@@ -78,7 +78,7 @@ def _one(cell: Cell) -> tuple[str, ...]:
             f"with one."
         )
     if star is not None and star.difference is not None:
-        out.append(detectable(star.difference))
+        out.append(_sentence(detectable(star.difference)))
     out += _best_of_grid(cell)
     if star is not None:
         out.append(
@@ -87,6 +87,10 @@ def _one(cell: Cell) -> tuple[str, ...]:
             f"{star.mean_tokens:.0f}. Steering often changes the form of answers rather than their reasoning."
         )
     return tuple(out)
+
+
+def _sentence(text: str) -> str:
+    return text[:1].upper() + text[1:]
 
 
 def _many(cells: Sequence[Cell]) -> tuple[str, ...]:
@@ -102,7 +106,7 @@ def _many(cells: Sequence[Cell]) -> tuple[str, ...]:
     if baselines and differences:
         typical = sorted(differences, key=lambda d: d.n)[len(differences) // 2]
         size = f"{min(baselines)}" if min(baselines) == max(baselines) else f"{min(baselines)} to {max(baselines)}"
-        out.append(f"Each cell has {size} test questions. For a typical cell: {detectable(typical)}")
+        out.append(f"Each cell has {size} test questions. In a typical one: {detectable(typical)}")
     without = sum(cell.arm("baseline") is None for cell in cells)
     if without:
         out.append(f"{without} cells have no test results.")
@@ -122,7 +126,7 @@ def _tally(found: Sequence[Difference]) -> str:
         f"{above} of {len(found)} cells lie above their baseline, {len(found) - above - below} equal it, {below} lie "
         f"below (sign test {style.p_text(sign_p)}); the median change is {style.points(middle)} points. Taken singly, "
         f"{gains} show a gain and {losses} a loss at p < .05, where luck alone gives up to {luck}; {none} show "
-        f"{NO_EFFECT}{f', {unsettled} are not settled' if unsettled else ''}. Cells that share a child or its "
+        f"{NO_EFFECT}{f', {unsettled} not settled' if unsettled else ''}. Cells that share a child or its "
         f"questions are not independent, so the sign test is a guide only."
     )
 

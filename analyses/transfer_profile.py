@@ -128,7 +128,9 @@ def _heat_map(rows: Sequence[Row], names: Sequence[str]) -> Draft:
     out = Draft()
     out.heatmap(
         x=list(range(depth)), y=list(names), z=[[row and row.r2 for row in line] for line in grid], zmin=0, zmax=1,
-        colorscale="Cividis", colorbar={"title": {"text": "R²"}, "thickness": 12}, xgap=1, ygap=1,
+        colorscale="Cividis", 
+        colorbar={"title": {"text": "R²"}, "thickness": 12, "lenmode": "pixels", "len": 180, "y": 1, "yanchor": "top"},
+        xgap=1, ygap=1,
         customdata=[["" if row is None else _note(row) for row in line] for line in grid],
         hovertemplate="%{y}<br>child layer %{x}: R² %{z:.2f}<br>%{customdata}<extra></extra>", **axes(0),
     )  # fmt: skip

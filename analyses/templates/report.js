@@ -1,6 +1,6 @@
 (function () {
   "use strict";
-  var NARROW = 640;
+  var NARROW = 660; // panels.WIDE
   var dark = window.matchMedia("(prefers-color-scheme: dark)");
   var printing = false;
 
@@ -18,6 +18,13 @@
       place = place[key];
     });
     place[last] = value;
+  }
+
+  // The blue that is legible on white is too dark on black.
+  function traces(figure) {
+    var text = JSON.stringify(figure.data);
+    if (dark.matches && !printing) text = text.split("#0072B2").join("#3AA0E8").split("rgba(0,114,178").join("rgba(58,160,232");
+    return JSON.parse(text);
   }
 
   function layoutFor(figure, narrow) {
@@ -47,7 +54,7 @@
     var layout = layoutFor(plot.figure, narrow);
     plot.narrow = narrow;
     plot.div.style.minHeight = layout.height + "px";
-    return Plotly.react(plot.div, plot.figure.data, layout, configFor(narrow));
+    return Plotly.react(plot.div, traces(plot.figure), layout, configFor(narrow));
   }
 
   function drawAll() {

@@ -44,6 +44,14 @@ def test_unknown_format_is_refused(demo):
         export_figure.__wrapped__(figure, demo.root, "flips", ("gif",))
 
 
+def test_the_results_table_is_also_text(demo):
+    from analyses.export_images import export_analysis
+
+    names = [path.name for path in export_analysis(demo, "results-table").files]
+    assert names[1:4] == ["results-table.table.html", "results-table.table.md", "results-table.table.tex"]
+    assert "smollm2-135m-instruct" in (demo.root / "figures" / "results-table.table.md").read_text(encoding="utf-8")
+
+
 @pytest.mark.browser
 def test_images(demo):
     from analyses.export_images import export_analysis, why_no_images

@@ -148,6 +148,7 @@ def test_a_run_without_cells_is_refused(tmp_path):
 def test_many_gaps_are_said_once():
     from analyses.cells import count_gaps
 
-    gaps = tuple(f"cell {number}: there is no vote" for number in range(12)) + ("cell 3: residual norms are missing",)
-    assert count_gaps(gaps) == ("12 cells: there is no vote", "cell 3: residual norms are missing")
+    gaps = tuple(f"a → b{number}, sums: no R² (projection: identity)" for number in range(12))
+    gaps += ("a → b3, sums: residual norms are missing",)
+    assert count_gaps(gaps) == ("12 cells: no R² (projection: identity)", "a → b3, sums: residual norms are missing")
     assert count_gaps(gaps[:3]) == gaps[:3]

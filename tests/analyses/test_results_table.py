@@ -102,6 +102,8 @@ def test_text_is_escaped_in_every_format(grid_table):
 def test_figure_shows_changes_and_published_ones(grid_table):
     from analyses.results_table import figure
 
-    here, paper = figure(grid_table).data
-    assert list(here.x) == [100 * row.lambda_star.delta for row in grid_table.rows]
-    assert list(paper.x) == [100 * (row.published.lambda_star - row.published.baseline) for row in grid_table.rows]
+    traces = figure(grid_table).data  # one panel for each data set, in the order of the rows
+    here = [x for trace in traces if trace.legendgroup == "here" for x in trace.x]
+    paper = [x for trace in traces if trace.legendgroup == "published" for x in trace.x]
+    assert here == [100 * row.lambda_star.delta for row in grid_table.rows]
+    assert paper == [100 * (row.published.lambda_star - row.published.baseline) for row in grid_table.rows]

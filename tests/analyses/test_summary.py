@@ -32,7 +32,7 @@ def test_smallest_detectable_effect_is_that_of_the_design():
     from analyses.summary import detectable
 
     text = detectable(difference(0.0, -0.02, 0.02, 1.0, broken=66, fixed=66, n=1319))
-    assert "1319 questions and 10.0\u00a0% of the answers changing" in text
+    assert "with 1319 questions and 10.0\u00a0% of the answers changing" in text
     assert "about ±2.4 points is the smallest that is found four times in five" in text
 
 
