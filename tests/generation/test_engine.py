@@ -8,6 +8,7 @@ import random
 
 import pytest
 import torch
+from agreement import UNDECIDED, budget, count_ties, margin, reference
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tiny_models import (
@@ -23,53 +24,14 @@ from tiny_models import (
 )
 
 from interp_xfer.errors import ConfigError, FingerprintError, SteeringError
-from interp_xfer.generation import SweepEngine, TokenPrompt, reference_generate
+from interp_xfer.generation import SweepEngine, TokenPrompt
 from interp_xfer.generation import engine as engine_module
-from interp_xfer.generation.memory import kv_bytes_per_token
 from interp_xfer.models import wrap_model
 from interp_xfer.steering import TOKEN_SCOPES, steer
 
-UNDECIDED = 1e-3
 STRENGTHS = (0.0, 0.8, 2.0)
 PREFIX = 9  # longer than the sliding windows
 NEW = 10
-
-
-def reference(model, steering, prompts, strengths, **options):
-    return [reference_generate(model, prompts, steering, strength, **options) for strength in strengths]
-
-
-@torch.inference_mode()
-def margin(model, steering, prompt, tokens_so_far, strength, scope):
-    """Distance of the two best next-token logits of the hooked bridge after these tokens."""
-    ids = torch.tensor([[*prompt.prefix, *prompt.suffix]])
-    new = torch.tensor([tokens_so_far], dtype=torch.long).reshape(1, -1)
-    with steer(model, steering, strength=strength, tokens=scope):
-        logits = cached_logits(model.hf, ids, torch.ones_like(ids), new)[-1][0, -1]
-    best = logits.topk(2).values
-    return float(best[0] - best[1])
-
-
-def count_ties(model, steering, prompts, strengths, found, expected, scope="all"):
-    """Fails unless the texts agree, but for undecided tokens, whose number is returned."""
-    ties = 0
-    for strength, rows, references in zip(strengths, found, expected, strict=True):
-        for prompt, a, b in zip(prompts, rows, references, strict=True):
-            if a.token_ids == b.token_ids:
-                assert a == b
-                continue
-            pairs = zip(a.token_ids, b.token_ids, strict=False)
-            at = next((i for i, (x, y) in enumerate(pairs) if x != y), min(len(a.token_ids), len(b.token_ids)))
-            distance = margin(model, steering, prompt, b.token_ids[:at], strength, scope)
-            assert distance < UNDECIDED, f"{prompt.name} at {strength}: token {at} differs, margin {distance:.4f}"
-            ties += 1
-    return ties
-
-
-def budget(model, rows, prefix, width):
-    """Bytes that hold exactly so many rows."""
-    per_token = kv_bytes_per_token(model)
-    return 2 * prefix * per_token + rows * (width * per_token + 4 * model.hf.config.vocab_size)
 
 
 @pytest.mark.parametrize("prefix", [PREFIX, 0], ids=["shared-prefix", "no-prefix"])
