@@ -6,6 +6,9 @@ them the HTML page is written and one line says what would be needed.
 
 import os
 import shutil
+import subprocess
+import sys
+import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -25,6 +28,7 @@ from interp_xfer.studies.run_store import RunStore
 ImageFormat = Literal["png", "svg", "pdf"]
 IMAGE_FORMATS: tuple[ImageFormat, ...] = ("png", "svg", "pdf")
 
+_SECONDS = 180  # for all images of a figure
 _WIDTH = 1060  # of an image, in pixels at scale 1
 _CHROMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome", "msedge")
 
@@ -83,13 +87,37 @@ def export_figure(
     files = [write_text(folder / f"{name}.html", page)]
     note = why_no_images() if formats else None
     if formats and note is None:
-        os.environ.setdefault("BROWSER_PATH", find_chrome() or "")
-        on_white = go.Figure(figure).update_layout(paper_bgcolor="white", plot_bgcolor="white")
-        for format_ in formats:
-            target = folder / f"{name}.{format_}"
-            on_white.write_image(target, width=_WIDTH, scale=scale)
-            files.append(target)
+        targets = [folder / f"{name}.{format_}" for format_ in formats]
+        note = _draw(go.Figure(figure).update_layout(paper_bgcolor="white", plot_bgcolor="white"), targets, scale)
+        files += [] if note else targets
     return Export(tuple(files), note)
+
+
+def _draw(figure: go.Figure, targets: Sequence[Path], scale: float) -> str | None:
+    """Images under temporary names, renamed when all are there; the reason in one line if they could not be made."""
+    with tempfile.TemporaryDirectory() as temporary:
+        source = Path(temporary) / "figure.json"
+        source.write_text(figure.to_json() or "{}", encoding="utf-8")
+        made = [Path(temporary) / target.name for target in targets]
+        command = [sys.executable, "-m", "analyses.image_worker", str(source), str(_WIDTH), str(scale), *map(str, made)]
+        environment = {**os.environ, "BROWSER_PATH": find_chrome() or ""}
+        with (Path(temporary) / "errors.txt").open("w+", encoding="utf-8") as errors:
+            worker = subprocess.Popen(command, env=environment, stdout=errors, stderr=errors)
+            try:
+                worker.wait(timeout=_SECONDS)
+            except BaseException as stop:
+                worker.kill()  # its Chrome ends with it, when the pipe between them closes
+                worker.wait()
+                if isinstance(stop, subprocess.TimeoutExpired):
+                    return f"no images were written: Chrome gave no image within {_SECONDS} s."
+                raise
+            errors.seek(0)
+            lines = errors.read().strip().splitlines() or ["the drawing process failed"]
+        if worker.returncode != 0:
+            return f"no images were written: {lines[-1]}"
+        for source, target in zip(made, targets, strict=True):
+            shutil.copyfile(source, target)
+    return None
 
 
 def export_analysis(store: RunStore, name: str, formats: Sequence[ImageFormat] = ()) -> Export:

@@ -52,6 +52,23 @@ def test_the_results_table_is_also_text(demo):
     assert "smollm2-135m-instruct" in (demo.root / "figures" / "results-table.table.md").read_text(encoding="utf-8")
 
 
+def test_a_chrome_that_does_not_answer_ends_in_one_line(demo, monkeypatch, tmp_path):
+    """Kaleido waits for ever for a browser that hangs; the export does not."""
+    from analyses import export_images
+
+    if export_images.find_spec("kaleido") is None:
+        pytest.skip("kaleido is not installed")
+    silent = tmp_path / "chromium"
+    silent.write_text("#!/bin/sh\nexec sleep 8\n", encoding="utf-8")
+    silent.chmod(0o755)
+    monkeypatch.setenv("BROWSER_PATH", str(silent))
+    monkeypatch.setattr(export_images, "_SECONDS", 3)
+    export = export_images.export_analysis(demo, "flips", ("png",))
+    assert export.note == "no images were written: Chrome gave no image within 3 s."
+    assert [path.suffix for path in export.files] == [".json", ".html"]
+    assert not (demo.root / "figures" / "flips.png").exists()
+
+
 @pytest.mark.browser
 def test_images(demo):
     from analyses.export_images import export_analysis, why_no_images
