@@ -301,6 +301,8 @@ def _max_t(table: AnswerTable, grid: tuple[float, ...]) -> dict[str, Any]:
     differences = torch.stack([table.correct(strength).double() - baseline for strength in grid], dim=1)
     if not bool((differences != 0).any()):
         return {"strength": None, "p_adjusted": 1.0, "note": "no answer changed at any strength"}
+    if len(differences) < 2:
+        return {"strength": None, "p_adjusted": 1.0, "note": "one question cannot be tested"}
     found = max_t_sign_flip(differences)
     return {"strength": grid[found.best], "p_adjusted": found.p_value, "note": "max-T over the grid, one-sided"}
 

@@ -77,7 +77,8 @@ class RunStore:
         """
         path = self.root / "items" / f"{key}.jsonl"
         try:
-            lines = path.read_text(encoding="utf-8").splitlines()
+            # Not splitlines: a text may hold U+2028, which JSON leaves as it is and which is no end of a record.
+            lines = path.read_text(encoding="utf-8").removesuffix("\n").split("\n")
         except FileNotFoundError:
             raise ArtifactError(f"{path} is missing; delete the cell and run the study again.") from None
         out = []
