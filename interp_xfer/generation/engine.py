@@ -20,7 +20,7 @@ from torch import Tensor
 from interp_xfer.choices import OperatorName, StrengthUnit, TokenScope
 from interp_xfer.errors import SteeringError
 from interp_xfer.generation.attention import PrefixSegment
-from interp_xfer.generation.memory import default_budget, head_size, kv_bytes_per_token, plan_rows
+from interp_xfer.generation.memory import default_budget, head_size, plan_rows
 from interp_xfer.generation.records import Generation, IsComplete, StopReason, TokenPrompt, check_fits, end_tokens
 from interp_xfer.generation.reference import reference_generate
 from interp_xfer.generation.steps import (
@@ -361,8 +361,3 @@ class _Run:
             ]
             for layer in range(self.model.n_layers if groups else 0)
         ]
-
-
-def prefix_bytes(model: LoadedModel, prompts: Sequence[TokenPrompt]) -> int:
-    """Size of the keys and values of the longest prefix."""
-    return kv_bytes_per_token(model) * max((len(prompt.prefix) for prompt in prompts), default=0)
