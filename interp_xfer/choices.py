@@ -17,7 +17,7 @@ Method = Literal["pca", "mean-difference"]
 Centering = Literal["symmetric", "repe", "ordered"]
 """`interp_xfer.directions`."""
 
-LayerMapName = Literal["greedy", "proportional", "cka", "cka-argmax", "random-monotone"]
+LayerMapName = Literal["greedy", "proportional", "cka", "cka-argmax", "optimal-transport", "random-monotone"]
 """`interp_xfer.model_maps.map_layers`."""
 
 ProjectionKind = Literal["ridge", "procrustes", "low-rank", "shuffled-pairs", "identity", "random-orthogonal"]

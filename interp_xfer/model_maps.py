@@ -47,7 +47,7 @@ FITTED: dict[str, Callable[[PairedSums], Projection]] = {
 UNFITTED: dict[str, Callable[[int, int], Projection]] = {"identity": identity, "random-orthogonal": random_orthogonal}
 """Projections that need the widths alone."""
 
-MEASURED: dict[str, Method] = {"cka": "monotone", "cka-argmax": "argmax"}
+MEASURED: dict[str, Method] = {"cka": "monotone", "cka-argmax": "argmax", "optimal-transport": "transport"}
 """Layer maps that are measured on contrast pairs."""
 
 _TEXTS_PER_BATCH = 16
@@ -134,7 +134,8 @@ def map_layers(
         child: the model to steer.
         pairs: contrast pairs that both models read; used by the measured strategies alone.
         strategy: "greedy" (the paper: n -> n), "proportional" (equal relative depth), "cka" (best monotone path through
-            the CKA of contrast differences), "cka-argmax" (one argmax per child layer) or "random-monotone" (control).
+            the CKA of contrast differences), "cka-argmax" (one argmax per child layer), "optimal-transport" (the parent
+            layer that sends most under the cheapest plan) or "random-monotone" (control).
         seed: of random maps and resampling.
         progress: called with the number of texts done (both members of each pair, in both models).
     Raises: ConfigError for an unknown strategy; DataError or ShapeError if a measured one has too few pairs.

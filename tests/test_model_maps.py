@@ -171,10 +171,10 @@ def test_measured_layer_maps(models):
     """A model matched with itself, and with its rotated copy, gives the diagonal; both read every pair."""
     pairs = contrast_pairs(load_problems("sums", "train", 40))
     done = []
-    for strategy in ("cka", "cka-argmax"):
+    for strategy in ("cka", "cka-argmax", "optimal-transport"):
         found = map_layers(models["llama"], models["llama"], pairs, strategy, progress=done.append)
-        assert found.parent_of == (0, 1, 2) and found.strategy.startswith("cka")
-    assert sum(done) == 2 * 4 * len(pairs)
+        assert found.parent_of == (0, 1, 2) and found.strategy == strategy
+    assert sum(done) == 3 * 4 * len(pairs)
     parent, child, _ = rotated_llamas()
     assert map_layers(parent, child, pairs).parent_of == (0, 1, 2)
     with pytest.raises(DataError, match="no contrast pairs"):

@@ -21,7 +21,7 @@ from interp_xfer.evaluation import Evaluation, evaluate
 from interp_xfer.lambda_search import SearchResult, search_lambda
 from interp_xfer.layer_maps import LayerMap
 from interp_xfer.likelihood import require_choices
-from interp_xfer.model_maps import UNFITTED, fit_projection, map_layers, n_passes
+from interp_xfer.model_maps import MEASURED, UNFITTED, fit_projection, map_layers, n_passes
 from interp_xfer.models import LoadedModel, load_model, require_same_model
 from interp_xfer.progress import Progress, no_progress
 from interp_xfer.rationale_writing import load_training
@@ -228,8 +228,8 @@ def make_steering(
 
 
 def study_layer_map(study: Study, parent: LoadedModel, child: LoadedModel, data: StudyData, step: Step) -> LayerMap:
-    """The layer map of a study; `cka` and `cka-argmax` read the contrast pairs in both models."""
-    if not study.layer_map.startswith("cka"):
+    """The layer map of a study; the measured ones read the contrast pairs in both models."""
+    if study.layer_map not in MEASURED:
         return map_layers(parent, child, strategy=study.layer_map)
     with step("matching layers by CKA", 4 * len(data.pairs), "texts") as progress:
         return map_layers(parent, child, data.pairs, strategy=study.layer_map, seed=study.seed, progress=progress)
