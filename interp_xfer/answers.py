@@ -72,6 +72,11 @@ class Answer:
             del values["log_likelihoods"]
         return values
 
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> "Answer":
+        """The answer that `to_dict` wrote."""
+        return cls(**values)
+
 
 @dataclass(frozen=True)
 class ArmSummary:
@@ -158,6 +163,7 @@ def answer_problems(
     settings: GenerationSettings,
     *,
     task: Task | None = None,
+    known: AnswerTable | None = None,
     progress: Progress = no_progress,
 ) -> AnswerTable:
     """Ask every problem at every strength and score the answers, by `settings.scoring`.
@@ -168,12 +174,36 @@ def answer_problems(
         strengths: 0 is the unsteered model.
         settings: examples, limits, prompts.
         task: None takes the one the problems name.
+        known: answers that are there already, made with the same settings; its strengths are not run again.
         progress: called with the number of answers just finished.
-    Raises: DataError without problems, or by likelihood without options; otherwise as `SweepEngine.generate`.
+    Raises: DataError without problems, by likelihood without options, or where `known` answers other problems;
+        otherwise as `SweepEngine.generate`.
     """
     if not problems:
         raise DataError("no problems to answer; the split is empty.")
     task = task or get_task(problems[0].task)
+    if known is None:
+        return _answer(engine, problems, strengths, settings, task, progress)
+    if known.problems != tuple(problems):
+        raise DataError(
+            f"the answers that are there are to {len(known.problems)} problems, not to the same {len(problems)} that "
+            f"are asked; answer them again."
+        )
+    wanted = [strength for strength in strengths if strength not in known.strengths]
+    progress(len(problems) * (len(strengths) - len(wanted)))
+    made = _answer(engine, problems, wanted, settings, task, progress) if wanted else known
+    rows = tuple((known if strength in known.strengths else made).at(strength) for strength in strengths)
+    return AnswerTable(tuple(strengths), tuple(problems), rows, known.first_prompt)
+
+
+def _answer(
+    engine: SweepEngine,
+    problems: Sequence[Problem],
+    strengths: Sequence[float],
+    settings: GenerationSettings,
+    task: Task,
+    progress: Progress,
+) -> AnswerTable:
     if settings.scoring == "likelihood":
         return _answer_by_likelihood(engine, problems, strengths, settings, task, progress)
     if settings.scoring != "generate":

@@ -77,6 +77,7 @@ def evaluate(
     settings: GenerationSettings | None = None,
     task: Task | None = None,
     engine: SweepEngine | None = None,
+    known: AnswerTable | None = None,
     progress: Progress = no_progress,
 ) -> Evaluation:
     """Baseline, lambda* and vote on the test problems.
@@ -91,6 +92,7 @@ def evaluate(
         settings: as in the search.
         task: None takes the one the problems name.
         engine: reuse the one of the search to keep its prefixes.
+        known: as in `search_lambda`.
         progress: called with the number of answers just finished.
     Raises: LeakError if a problem took part in the vectors; ConfigError for a bad grid or strength.
     Source: arXiv 2512.19069, algorithm 3.
@@ -102,7 +104,7 @@ def evaluate(
     if with_its:
         check_grid(grid)
         to_run += [strength for strength in grid if strength not in to_run]
-    table = answer_problems(engine, test, to_run, settings, task=task, progress=progress)
+    table = answer_problems(engine, test, to_run, settings, task=task, known=known, progress=progress)
     baseline = _arm("baseline", 0.0, table.at(0.0), None)
     return Evaluation(
         baseline=baseline,

@@ -42,6 +42,7 @@ def search_lambda(
     settings: GenerationSettings | None = None,
     task: Task | None = None,
     engine: SweepEngine | None = None,
+    known: AnswerTable | None = None,
     progress: Progress = no_progress,
 ) -> SearchResult:
     """lambda* on validation problems.
@@ -54,6 +55,7 @@ def search_lambda(
         settings: how questions are asked; default the paper's (5 examples, greedy).
         task: None takes the one the problems name.
         engine: reuse one to keep its prefixes; None makes one.
+        known: answers to the same problems under the same settings, such as the baseline's; they are not made again.
         progress: called with the number of answers just finished.
     Raises: ConfigError for an empty grid, duplicates or a 0 in it; LeakError if a problem took part in the vectors.
     Source: arXiv 2512.19069, algorithm 2; the tie rule is ours.
@@ -62,7 +64,7 @@ def search_lambda(
     steering.prompts.require_disjoint(validation, "material of the steering vectors", "validation")
     settings = settings or GenerationSettings()
     engine = engine or make_engine(child, steering, settings)
-    table = answer_problems(engine, validation, (0.0, *grid), settings, task=task, progress=progress)
+    table = answer_problems(engine, validation, (0.0, *grid), settings, task=task, known=known, progress=progress)
     return SearchResult(choose_strength(table, grid), tuple(grid), table)
 
 

@@ -11,6 +11,7 @@ from typing import Any
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from interp_xfer.answers import GenerationSettings
 from interp_xfer.choices import (
     Centering,
     DTypeName,
@@ -103,9 +104,27 @@ class Study(BaseModel):
         return self.key(*_CONCEPT, *_TRANSFER)
 
     @property
+    def baseline_key(self) -> str:
+        """Key of the child's unsteered answers."""
+        return self.key(*_BASELINE)
+
+    @property
     def cell_key(self) -> str:
         """Key of the results."""
         return self.key()
+
+    @property
+    def generation(self) -> GenerationSettings:
+        """How questions are asked and answers steered."""
+        return GenerationSettings(
+            n_shots=self.n_shots,
+            max_new_tokens=self.max_new_tokens,
+            unit=self.unit,
+            operator=self.operator,
+            tokens=self.tokens,
+            enable_thinking=self.enable_thinking,
+            scoring=self.scoring,
+        )
 
 
 _CONCEPT = (
@@ -113,6 +132,10 @@ _CONCEPT = (
     "centering", "normalize_differences", "few_shot",  # examples are taken out of the training problems
 )  # fmt: skip
 _TRANSFER = ("child", "layer_map", "projection", "n_fit_texts", "n_calibration")
+_BASELINE = (
+    "child", "dataset", "data_dir", "dtype", "weight_processing", "seed", "n_validation", "n_test", "n_shots",
+    "max_new_tokens", "system_prompt", "few_shot", "enable_thinking", "scoring",
+)  # fmt: skip
 
 
 def load_study(path: Path | str, overrides: dict[str, Any] | None = None) -> Study:

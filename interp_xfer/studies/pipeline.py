@@ -14,7 +14,7 @@ from typing import Any, Protocol, runtime_checkable
 
 import torch
 
-from interp_xfer.answers import Answer, AnswerTable, GenerationSettings, make_engine
+from interp_xfer.answers import Answer, AnswerTable, make_engine
 from interp_xfer.concepts import ConceptVectors, extract_concept
 from interp_xfer.errors import ConfigError
 from interp_xfer.evaluation import Evaluation, evaluate
@@ -26,6 +26,7 @@ from interp_xfer.models import LoadedModel, load_model, require_same_model
 from interp_xfer.progress import Progress, no_progress
 from interp_xfer.rationale_writing import load_training
 from interp_xfer.statistics import max_t_sign_flip
+from interp_xfer.studies.baselines import Baseline
 from interp_xfer.studies.config import Study
 from interp_xfer.studies.run_store import RunStore
 from interp_xfer.tasks import (
@@ -153,26 +154,46 @@ def run_study(study: Study, store: RunStore, step: Step = silent_step) -> dict[s
     store.write_study(study)
     if store.cell(study).exists():
         return read_json(store.cell(study))
+    return run_cell(study, load_data(study), StudyModels(study, step), store, step)
+
+
+def run_cell(
+    study: Study,
+    data: StudyData,
+    models: StudyModels,
+    store: RunStore,
+    step: Step = silent_step,
+    baseline: Baseline | None = None,
+) -> dict[str, Any]:
+    """The record of a cell, made with what several cells share.
+
+    Arguments:
+        study: what to run.
+        data: of `load_data`.
+        models: those that are loaded already are used.
+        store: where artifacts and records go; finished ones are reused.
+        step: shows the progress of long steps.
+        baseline: the child's unsteered answers; None answers here.
+    Returns: the content of `cells/<key>.json`.
+    Raises: any InterpXferError of the stages.
+    """
     start = time.monotonic()
-    data = load_data(study)
-    models = StudyModels(study, step)
     steering = make_steering(study, data, models, store, step)
     if study.parent != study.child:
         models.forget(study.parent)
     seconds = {"extract_and_transfer": round(time.monotonic() - start, 1)}
     child = models.get(study.child)
     require_same_model(steering.child, child.fingerprint, "the steering vectors")
-    settings = GenerationSettings(
-        study.n_shots, study.max_new_tokens, study.unit, study.operator, study.tokens, None, study.enable_thinking,
-        scoring=study.scoring,
-    )  # fmt: skip
+    if baseline is not None:
+        require_same_model(baseline.child, child.fingerprint, "the unsteered answers")
+    settings = study.generation
     engine = make_engine(child, steering, settings)
     mark = time.monotonic()
     n_arms = len(study.strengths) + 1
     with step("searching lambda", n_arms * len(data.validation), "answers") as progress:
         search = search_lambda(
             child, steering, data.validation, grid=study.strengths, settings=settings, task=data.task, engine=engine,
-            progress=progress,
+            known=baseline and baseline.validation, progress=progress,
         )  # fmt: skip
     seconds["search"] = round(time.monotonic() - mark, 1)
     mark = time.monotonic()
@@ -180,7 +201,7 @@ def run_study(study: Study, store: RunStore, step: Step = silent_step) -> dict[s
     with step("evaluating", n_test_arms * len(data.test), "answers") as progress:
         result = evaluate(
             child, steering, data.test, search.best, with_its=study.with_its, grid=study.strengths, settings=settings,
-            task=data.task, engine=engine, progress=progress,
+            task=data.task, engine=engine, known=baseline and baseline.test, progress=progress,
         )  # fmt: skip
     seconds["evaluate"] = round(time.monotonic() - mark, 1)
     record = cell_record(study, steering, search, result, engine.path, seconds)

@@ -3,8 +3,10 @@
     study.yaml               the resolved study
     concepts/<key>/          concept.json  concept.safetensors
     transfers/<key>/         transfer.json transfer.safetensors
+    baselines/<key>.json     unsteered answers of a child, where several cells share them
     cells/<key>.json         one immutable record per cell
     items/<key>.jsonl        one line per (split, question, strength)
+    failures/<key>.json      why a cell has no record; gone when it has one
     figures/  report.html
 
 A key is a hash of the settings a file depends on, so a file that is there need not be made again.
@@ -44,6 +46,14 @@ class RunStore:
         """File of the single answers."""
         return self.root / "items" / f"{study.cell_key}.jsonl"
 
+    def baseline(self, study: Study) -> Path:
+        """File of the child's unsteered answers."""
+        return self.root / "baselines" / f"{study.baseline_key}.json"
+
+    def failure(self, study: Study) -> Path:
+        """File that says why a cell has no record."""
+        return self.root / "failures" / f"{study.cell_key}.json"
+
     @property
     def report(self) -> Path:
         """The page for people."""
@@ -58,7 +68,25 @@ class RunStore:
         """Keep the answers, then the record: a cell that is there has its answers."""
         lines = "".join(json.dumps(item, ensure_ascii=False, allow_nan=False) + "\n" for item in items)
         write_text(self.items(study), lines)
-        return write_json(self.cell(study), record)
+        path = write_json(self.cell(study), record)
+        self.failure(study).unlink(missing_ok=True)
+        return path
+
+    def write_failure(self, study: Study, error: BaseException, name: str) -> Path:
+        """Keep why a cell could not be made; `write_cell` removes it."""
+        details = {"type": type(error).__name__, "message": str(error)}
+        values = study.model_dump(mode="json")
+        return write_json(
+            self.failure(study),
+            {"key": study.cell_key, "status": "failed", "name": name, "error": details, "study": values},
+        )
+
+    def read_failures(self) -> list[dict[str, Any]]:
+        """All cells that could not be made and have not been since, in the order of their names.
+
+        Raises: ArtifactError if a record is damaged.
+        """
+        return [read_json(file) for file in sorted((self.root / "failures").glob("*.json"))]
 
     def read_cells(self) -> list[dict[str, Any]]:
         """All finished cells, in the order of their names.

@@ -81,3 +81,19 @@ def test_keys_change_with_what_they_depend_on():
         assert keys(changes)[:2] == base[:2] and keys(changes)[2] != base[2], changes
     tried = {name for changes in (*CONCEPT_CHANGES, *TRANSFER_CHANGES, *CELL_CHANGES) for name in changes}
     assert set(Study.model_fields) - tried <= {"rationales", "scoring"}
+
+
+def test_cells_that_differ_in_what_steers_share_their_baseline():
+    base = make_study(BASE).baseline_key
+    for changes in (
+        {"parent": "org/other"}, {"layer_map": "greedy"}, {"projection": "procrustes"}, {"unit": "raw"},
+        {"strengths": (0.1,)}, {"operator": "clamp"}, {"tokens": "prompt"}, {"with_its": False}, {"n_pairs": 5},
+    ):  # fmt: skip
+        assert make_study({**BASE, **changes}).baseline_key == base, changes
+    for changes in (
+        {"child": "org/other"}, {"dataset": "gsm8k"}, {"seed": 1}, {"n_test": 5}, {"n_validation": 5}, {"n_shots": 1},
+        {"max_new_tokens": 5}, {"system_prompt": "x.txt"}, {"few_shot": "x.jsonl"}, {"scoring": "likelihood"},
+        {"dtype": "bfloat16"}, {"weight_processing": "hooked-transformer"}, {"enable_thinking": True},
+        {"data_dir": "x"},
+    ):  # fmt: skip
+        assert make_study({**BASE, **changes}).baseline_key != base, changes
