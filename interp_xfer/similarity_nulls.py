@@ -91,13 +91,26 @@ def null_threshold(null: Float[Tensor, " draws"], alpha: float = 0.05) -> float:
     Raises: ConfigError when K < 1/alpha - 1, where no order statistic reaches the level.
     Source: arXiv 2602.14486.
     """
-    rank = math.ceil((1 - alpha) * (len(null) + 1) - 1e-9)
-    if not 1 <= rank <= len(null):
+    return float(null.sort().values[threshold_rank(len(null), alpha) - 1])
+
+
+def threshold_rank(n_draws: int, alpha: float = 0.05) -> int:
+    """Which of K sorted draws of a null is its threshold, counted from 1: ceil((1 - alpha)(K + 1)).
+
+    Arguments:
+        n_draws: K.
+        alpha: level.
+    Returns: between 1 and K.
+    Raises: ConfigError when K < 1/alpha - 1, where no order statistic reaches the level.
+    Source: arXiv 2602.14486.
+    """
+    rank = math.ceil((1 - alpha) * (n_draws + 1) - 1e-9)
+    if not 1 <= rank <= n_draws:
         raise ConfigError(
-            f"{len(null)} permutations cannot give a threshold at level {alpha}; "
+            f"{n_draws} permutations cannot give a threshold at level {alpha}; "
             f"use at least {math.ceil(1 / alpha - 1 - 1e-9)}."
         )
-    return float(null.sort().values[rank - 1])
+    return rank
 
 
 def calibrate(scores: Float[Tensor, "*axes"], threshold: float) -> Float[Tensor, "*axes"]:
