@@ -6,7 +6,7 @@ layer that is read, and uses the stock attention where the architecture allows i
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch
@@ -57,7 +57,7 @@ def read_residuals(
 
     hooks = [(model.hook_name(layer), reader(layer)) for layer in layers]
     position_ids = (attention_mask.cumsum(dim=1) - 1).clamp(min=0)
-    with model.bridge.hooks(fwd_hooks=hooks), _quick_attention(model):
+    with model.bridge.hooks(fwd_hooks=hooks), quick_attention(model):
         try:
             model.hf.base_model(
                 input_ids=input_ids, attention_mask=attention_mask, position_ids=position_ids, use_cache=False
@@ -166,7 +166,8 @@ def median_norms(
     return torch.cat(norms, dim=1).median(dim=1).values
 
 
-def _quick_attention(model: LoadedModel) -> Any:
+def quick_attention(model: LoadedModel) -> AbstractContextManager[None]:
+    """The fastest attention of transformers that computes the same, where the architecture allows it."""
     if stock_attention_problem(model):
         return nullcontext()
     # The fused kernel has no soft cap on the logits (Gemma 2).

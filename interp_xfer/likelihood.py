@@ -2,7 +2,7 @@
 
 1. Every option is a row of tokens, context and option. The option begins where the tokens of the context alone end.
 2. What all contexts begin with (the examples) runs once per strength; then rows run in batches, padded on the right.
-3. log p(option) = sum over its tokens of log p(token | tokens before it), in nats; logits are computed there only.
+3. log p(option) is taken from there (`teacher_forcing.py`).
 4. The chosen option has the largest log p per character (`acc_norm` of lm-eval); the sum and the mean per token are
    kept beside it.
 
@@ -17,7 +17,6 @@ from dataclasses import dataclass
 from typing import Literal
 
 import torch
-from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from interp_xfer.choices import OperatorName, StrengthUnit, TokenScope
@@ -39,14 +38,13 @@ from interp_xfer.models.stock_attention import stock_attention, stock_attention_
 from interp_xfer.progress import Progress, no_progress
 from interp_xfer.steering import Steerer, checked_strengths
 from interp_xfer.tasks import Problem, likelihood_prompt
+from interp_xfer.teacher_forcing import RowBatch, TargetRow, row_batch, shared_length, target_log_probabilities
 from interp_xfer.vectors import SteeringVectors
 
 Normalisation = Literal["sum", "token", "character"]
 
 # Padded tokens of one pass; bounds the attention scores.
 _POSITIONS = 2048
-# Rows of logits at once: this many times the vocabulary.
-_LOGITS = 256
 
 
 @dataclass(frozen=True)
@@ -77,14 +75,6 @@ class OptionScores:
         """Label of the likeliest option, the first on a tie; None where a log-likelihood is not finite."""
         values = self.normalised(by)
         return None if self.degenerate else self.labels[values.index(max(values))]
-
-
-@dataclass(frozen=True)
-class _Row:
-    """Context and one option as tokens."""
-
-    ids: tuple[int, ...]
-    n_context: int
 
 
 @torch.inference_mode()
@@ -123,7 +113,7 @@ def score_options(
     require_choices(problems)
     groups = [_option_rows(model, problem, examples) for problem in problems]
     scorer = _Scorer(model, None if steering is None else Steerer(model, steering, operator, unit), tokens)
-    n_prefix = _shared_length(groups) if scorer.fast else 0
+    n_prefix = shared_length([row for group in groups for row in group]) if scorer.fast else 0
     out = []
     with scorer.ready():
         for strength in strengths:
@@ -177,22 +167,22 @@ class _Scorer:
             strength = 0.0
         if strength not in self._prefixes:
             self._prefixes.clear()  # strengths come one after another
-            row = _Row((*ids, 0), len(ids) + 1)
+            row = TargetRow((*ids, 0), len(ids) + 1)
             step = PrefixStep(len(ids))
-            self._hidden([row], 0, strength, step)
+            self._hidden(row_batch(self.model, [row]), strength, step)
             self._prefixes[strength] = step.kept
         return self._prefixes[strength]
 
     def log_likelihoods(
-        self, rows: Sequence[_Row], start: int, prefix: PrefixKV | None, strength: float
+        self, rows: Sequence[TargetRow], start: int, prefix: PrefixKV | None, strength: float
     ) -> list[float]:
         """Log-likelihood of the option of each row, whose first `start` tokens are the prefix."""
-        width = max(len(row.ids) for row in rows) - 1 - start
+        batch = row_batch(self.model, rows, start)
         if self.fast:
             config, parameter = self.model.hf.config, next(self.model.hf.parameters())
             scratch = SlotCache(
-                1, len(rows), config.num_key_value_heads, width, head_size(self.model), parameter.dtype,
-                parameter.device,
+                1, len(rows), config.num_key_value_heads, batch.input_ids.shape[1], head_size(self.model),
+                parameter.dtype, parameter.device,
             )  # fmt: skip
             # Nothing is decoded afterwards, so all layers may write to one place.
             scratch.keys *= self.model.n_layers
@@ -201,41 +191,30 @@ class _Scorer:
                 [] if prefix is None
                 else [[PrefixSegment(None, *kv)] for kv in zip(prefix.keys, prefix.values, strict=True)]
             )  # fmt: skip
-            out = self._hidden(rows, start, strength, PromptStep(scratch, 0, segments, start))
+            out = self._hidden(batch, strength, PromptStep(scratch, 0, segments, start))
         else:
-            out = self._hidden(rows, start, strength, None)
-        # The state at position i predicts the token at i + 1.
-        where = [(i, j - 1 - start) for i, row in enumerate(rows) for j in range(row.n_context, len(row.ids))]
-        index = torch.tensor(where, device=out.device)
-        chosen = out[index[:, 0], index[:, 1]]  # (option tokens, d_model) or (option tokens, vocab)
-        targets = torch.tensor([t for row in rows for t in row.ids[row.n_context :]], device=out.device)
-        values = iter(self._log_probabilities(chosen, targets).tolist())
-        return [sum(next(values) for _ in row.ids[row.n_context :]) for row in rows]
+            out = self._hidden(batch, strength, None)
+        chosen = out[batch.predicting[:, 0], batch.predicting[:, 1]]  # (option tokens, d_model) or (.., vocab)
+        values = target_log_probabilities(self.model, chosen, batch.targets, normed=self.fast)
+        return batch.per_row(values).tolist()
 
-    def _hidden(self, rows: Sequence[_Row], start: int, strength: float, step: Step | None) -> Tensor:
+    def _hidden(self, batch: RowBatch, strength: float, step: Step | None) -> Tensor:
         """One steered pass over all but the last token of each row.
 
         Returns: (rows, pos, d_model) after the final norm with a step, (rows, pos, vocab) logits without.
         """
-        device = self.model.device
-        lengths = torch.tensor([len(row.ids) - 1 for row in rows], device=device)
-        width = int(lengths.max()) - start
-        input_ids = torch.full((len(rows), width), self.model.tokenizer.pad_token_id, device=device)
-        for index, row in enumerate(rows):
-            input_ids[index, : len(row.ids) - 1 - start] = torch.tensor(row.ids[start:-1], device=device)
-        position = start + torch.arange(width, device=device)
-        real = position < lengths[:, None]
+        n_rows = len(batch.input_ids)
         if self._steerer is not None:
-            contexts = torch.tensor([row.n_context for row in rows], device=device)
-            self._steerer.set_strengths(torch.full((len(rows),), strength))
-            self._steerer.begin(_steered(self._tokens, position, contexts, real))
+            self._steerer.set_strengths(torch.full((n_rows,), strength))
+            self._steerer.begin(batch.steered(self._tokens))
         if step is None:
-            out = self.model.hf(input_ids=input_ids, attention_mask=real.long(), use_cache=False).logits
+            mask = batch.real.long()
+            out = self.model.hf(input_ids=batch.input_ids, attention_mask=mask, use_cache=False).logits
         else:
             token = current_step.set(step)
             try:
                 out = self.model.hf.base_model(
-                    input_ids=input_ids, position_ids=position.expand(len(rows), -1), past_key_values=step,
+                    input_ids=batch.input_ids, position_ids=batch.position.expand(n_rows, -1), past_key_values=step,
                     use_cache=True,
                 ).last_hidden_state  # fmt: skip
             finally:
@@ -244,34 +223,8 @@ class _Scorer:
             self._steerer.finish()
         return out
 
-    def _log_probabilities(
-        self, states: Float[Tensor, "tokens width"], targets: Int[Tensor, " tokens"]
-    ) -> Float[Tensor, " tokens"]:
-        """Log-probability of each target from states after the final norm (fast) or logits; float64 on the CPU."""
-        out = []
-        for part, target in zip(states.split(_LOGITS), targets.split(_LOGITS), strict=True):
-            logits = part.float()
-            if self.fast:
-                logits = self.model.hf.get_output_embeddings()(part.unsqueeze(1))[:, 0].float()
-                cap = getattr(self.model.hf.config, "final_logit_softcapping", None)
-                logits = logits if cap is None else torch.tanh(logits / cap) * cap
-            out.append(logits.gather(1, target[:, None])[:, 0] - logits.logsumexp(dim=1))
-        return torch.cat(out).double().cpu()
 
-
-def _steered(
-    scope: TokenScope, position: Int[Tensor, " pos"], contexts: Int[Tensor, " rows"], real: Bool[Tensor, "rows pos"]
-) -> Bool[Tensor, "rows pos"]:
-    match scope:
-        case "all":
-            return real
-        case "prompt":
-            return real & (position < contexts[:, None])
-        case "generated":
-            return real & (position >= contexts[:, None] - 1)
-
-
-def _option_rows(model: LoadedModel, problem: Problem, examples: tuple[Problem, ...]) -> list[_Row]:
+def _option_rows(model: LoadedModel, problem: Problem, examples: tuple[Problem, ...]) -> list[TargetRow]:
     """One row for each option.
 
     Raises: DataError for an option without tokens; ConfigError for a row beyond the model's context.
@@ -289,18 +242,11 @@ def _option_rows(model: LoadedModel, problem: Problem, examples: tuple[Problem, 
                 f"option {label} of {problem.id} has {len(ids)} tokens with its context, more than the context of "
                 f"{model.name} ({limit}). Use fewer examples (n_shots)."
             )
-        rows.append(_Row(ids, n_context))
+        rows.append(TargetRow(ids, n_context))
     return rows
 
 
-def _shared_length(groups: Sequence[Sequence[_Row]]) -> int:
-    """Tokens that all contexts begin with; at least the last token of each context is left."""
-    contexts = [row.ids[: row.n_context - 1] for group in groups for row in group]
-    first, last = min(contexts), max(contexts)
-    return next((i for i, (a, b) in enumerate(zip(first, last, strict=False)) if a != b), min(len(first), len(last)))
-
-
-def _batches(groups: Sequence[Sequence[_Row]], start: int) -> Iterator[list[int]]:
+def _batches(groups: Sequence[Sequence[TargetRow]], start: int) -> Iterator[list[int]]:
     """Indices of problems of similar length, whose rows make one pass."""
     width = [max(len(row.ids) for row in group) - start for group in groups]
     batch: list[int] = []
@@ -312,7 +258,7 @@ def _batches(groups: Sequence[Sequence[_Row]], start: int) -> Iterator[list[int]
     yield batch
 
 
-def _scores(problem: Problem, strength: float, rows: Sequence[_Row], values: Sequence[float]) -> OptionScores:
+def _scores(problem: Problem, strength: float, rows: Sequence[TargetRow], values: Sequence[float]) -> OptionScores:
     return OptionScores(
         problem_id=problem.id,
         strength=strength,

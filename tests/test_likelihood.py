@@ -98,7 +98,7 @@ def test_batches_and_strengths_do_not_matter(models, architecture, monkeypatch):
     together = score_options(model, PROBLEMS, [0.3, 0.0], steering, examples=EXAMPLES, unit="raw", progress=done.append)
     assert sum(done) == 2 * len(PROBLEMS)
     monkeypatch.setattr("interp_xfer.likelihood._POSITIONS", 1)
-    monkeypatch.setattr("interp_xfer.likelihood._LOGITS", 2)
+    monkeypatch.setattr("interp_xfer.teacher_forcing._LOGITS", 2)
     apart = score_options(model, PROBLEMS, [0.3, 0.0], steering, examples=EXAMPLES, unit="raw")
     single = [
         [score_options(model, [p], [s], steering, examples=EXAMPLES, unit="raw")[0][0] for p in PROBLEMS]
