@@ -32,32 +32,34 @@ _SUMS_BYTES = 2 * 2**30  # XᵀX of the parent layers that are read together
 
 def carried_directions(
     corpus: PairedCorpus,
-    directions: Float[Tensor, "parent_layers d_parent"],
+    directions: Float[Tensor, "parent_layers *sets d_parent"],
     alphas: Sequence[float],
     *,
     shuffle_seed: int | None = None,
     progress: Progress = no_progress,
-) -> Float[Tensor, "parent_layers child_layers d_child"]:
+) -> Float[Tensor, "parent_layers *sets child_layers d_child"]:
     """What the ridge map of each pair of layers makes of the parent's direction, v_p W_pc.
 
     Arguments:
         corpus: ordinary texts, disjoint from contrast pairs.
-        directions: one per parent layer.
+        directions: one per parent layer, or several (one more axis), which cost no further reading.
         alphas: ridge strength per parent layer, relative as in `fit_ridge`.
         shuffle_seed: pair every row with a row of another text instead of its own: a control.
         progress: called with the number of texts done, `n_readings` times over the corpus.
-    Returns: (parent_layers, child_layers, d_child), float64, any length, signs not resolved.
+    Returns: (parent_layers, ..., child_layers, d_child), float64, any length, signs not resolved.
     Raises: ShapeError on another number of layers, too few rows, or a constant layer.
     Source: house rule; equal to `fit_ridge(sums, [alpha]).map_direction(v)`.
     """
     require_paired(len(directions), corpus.parent.n_layers, "layers", "the directions", "the parent")
     require_paired(len(alphas), corpus.parent.n_layers, "layers", "the strengths", "the parent")
-    means, readers = _readers(corpus, directions.double(), alphas, progress)
+    sets = directions.shape[1:-1]
+    stacked = directions.double().reshape(len(directions), -1, directions.shape[-1])  # (parent_layers, sets, d_parent)
+    means, readers = _readers(corpus, stacked, alphas, progress)
     child_layers = range(corpus.child.n_layers)
-    out = torch.zeros(len(directions), len(child_layers), corpus.child.d_model, dtype=torch.float64)
+    out = torch.zeros(*stacked.shape[:2], len(child_layers), corpus.child.d_model, dtype=torch.float64)
     shifts: Tensor | None = None
     for number, batch in enumerate(corpus.batches(range(len(directions)), child_layers, progress)):
-        scores = torch.stack([(batch.x[p].double() - means[p]) @ readers[p] for p in range(len(directions))])
+        scores = torch.stack([(batch.x[p].double() - means[p]) @ readers[p].T for p in range(len(directions))])
         order = (
             torch.arange(len(batch.texts))
             if shuffle_seed is None
@@ -66,8 +68,8 @@ def carried_directions(
         ys = torch.stack([batch.y[c] for c in child_layers]).double()[:, order]  # (child_layers, rows, d_child)
         # Scores sum to zero over all rows, so that any shift of y cancels; one near the mean keeps the sums small.
         shifts = ys.mean(dim=1, keepdim=True) if shifts is None else shifts
-        out += einsum(scores, ys - shifts, "parents rows, children rows d_child -> parents children d_child")
-    return out
+        out += einsum(scores, ys - shifts, "parents rows sets, children rows d_child -> parents sets children d_child")
+    return out.reshape(len(directions), *sets, *out.shape[2:])
 
 
 def n_readings(corpus: PairedCorpus) -> int:
@@ -82,10 +84,10 @@ def _groups(n_layers: int, d_model: int) -> list[range]:
 
 def _readers(
     corpus: PairedCorpus, directions: Tensor, alphas: Sequence[float], progress: Progress
-) -> tuple[Float[Tensor, "parent_layers d_parent"], Float[Tensor, "parent_layers d_parent"]]:
-    """Mean activation and u of every parent layer."""
+) -> tuple[Float[Tensor, "parent_layers d_parent"], Float[Tensor, "parent_layers sets d_parent"]]:
+    """Mean activation and u of every parent layer and direction."""
     d_model = corpus.parent.d_model
-    means, readers = torch.empty_like(directions), torch.empty_like(directions)
+    means, readers = torch.empty_like(directions[:, 0]), torch.empty_like(directions)
     for layers in _groups(corpus.parent.n_layers, d_model):
         sums = {p: PairedSums(d_model, 0, 1) for p in layers}
         for batch in corpus.batches(layers, (), progress):
@@ -96,6 +98,6 @@ def _readers(
             if not moments.xx.trace() > 0:
                 raise ShapeError(f"parent layer {p} is constant over {moments.n} rows; leave it out.")
             # The solver of the maps, with the direction in the place of XᵀY.
-            moments = replace(moments, mean_y=moments.mean_x[:1], xy=directions[p][:, None])
-            means[p], readers[p] = moments.mean_x, ridge_weight(moments, alphas[p])[:, 0]
+            moments = replace(moments, mean_y=moments.mean_x[:1].expand(directions.shape[1]), xy=directions[p].T)
+            means[p], readers[p] = moments.mean_x, ridge_weight(moments, alphas[p]).T
     return means, readers

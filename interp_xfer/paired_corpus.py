@@ -4,14 +4,16 @@
    The first position of a text is left out: it carries massive activations in most models, whatever the token is.
 2. Batches of texts run through both models; the residual stream of the wanted layers at the paired positions gives the
    rows. Where the rows of all layers fit into a given amount of memory, they are kept, and later readings cost no
-   forward pass.
+   forward pass. `first_part` is a corpus of the first texts, whose rows the reading of the whole leaves behind.
 3. `stream_sums` adds the rows to one `PairedSums` per pair of layers. Beside them it can keep the sums of rows paired
    with those of another text, in a random sketch of the child's dimensions: the R² that chance gives, at the cost of
    64 columns.
 """
 
 from collections.abc import Hashable, Iterator, Sequence
+from copy import copy
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 import torch
@@ -63,6 +65,8 @@ class PairedCorpus:
         texts: ordinary texts.
         keep_bytes: rows of all layers are kept in memory when they need no more than this.
         texts_per_batch: at most.
+        part_rows: size of `first_part`, in rows.
+        part_bytes: rows of the first part are kept in memory when they need no more than this.
     Raises: ModelError where a tokenizer cannot say which characters a token covers.
     """
 
@@ -73,6 +77,8 @@ class PairedCorpus:
         texts: Sequence[FitText],
         keep_bytes: int = 0,
         texts_per_batch: int = 16,
+        part_rows: int = 0,
+        part_bytes: int = 2**30,
     ) -> None:
         self.parent, self.child, self._texts_per_batch = parent, child, texts_per_batch
         self.prompts = PromptHashes.of(texts)
@@ -82,13 +88,29 @@ class PairedCorpus:
         n_child_tokens = sum(len(item.child_ids) for item in paired)
         self.paired_fraction = self.n_rows / n_child_tokens if n_child_tokens else 0.0
         self._items = [item for item in paired if item.pairs]
-        all_layers = parent.n_layers * parent.d_model + child.n_layers * child.d_model
         self._kept: list[RowBatch] | None = None
-        self._keep = 4 * self.n_rows * all_layers <= keep_bytes
+        self._keep = self._bytes(self.n_rows) <= keep_bytes
+        sizes = [sum(len(item.pairs) for item in items) for items in self._in_batches()]
+        self._n_part = next((n for n in range(len(sizes)) if sum(sizes[:n]) >= part_rows), len(sizes))
+        self._keep_part = self._bytes(sum(sizes[: self._n_part])) <= part_bytes
+        self._part: list[RowBatch] = []
 
     def describe(self) -> dict[str, Any]:
         """Plain JSON: n_texts, n_rows, and the share of the child's tokens that were paired."""
         return {"n_texts": self.n_texts, "n_rows": self.n_rows, "paired_fraction": self.paired_fraction}
+
+    def first_part(self) -> "PairedCorpus":
+        """A corpus of the batches at the beginning that hold `part_rows` rows, or of all where there are fewer.
+
+        A reading of the whole before this call spares the reading of the part, if its rows were kept.
+        """
+        part = copy(self)
+        part._items = [item for items in self._in_batches()[: self._n_part] for item in items]
+        part.n_texts, part.n_rows = len(part._items), sum(len(item.pairs) for item in part._items)
+        kept = self._part if self._kept is None else self._kept[: self._n_part]
+        part._keep, part._kept = self._keep or self._keep_part, kept if len(kept) == self._n_part else None
+        part._part, part._keep_part = [], False
+        return part
 
     def batches(
         self, parent_layers: Sequence[int], child_layers: Sequence[int], progress: Progress = no_progress
@@ -115,17 +137,31 @@ class PairedCorpus:
     def _read(
         self, parent_layers: Sequence[int], child_layers: Sequence[int], progress: Progress
     ) -> Iterator[RowBatch]:
+        start = 0
+        for number, items in enumerate(self._in_batches()):
+            in_part = self._keep_part and number < self._n_part and number == len(self._part)
+            layers = (
+                (range(self.parent.n_layers), range(self.child.n_layers)) if in_part else (parent_layers, child_layers)
+            )
+            texts = torch.tensor([n for n, item in enumerate(items, start) for _ in item.pairs])
+            x = _read_rows(self.parent, [(i.parent_ids, [p.parent for p in i.pairs]) for i in items], layers[0])
+            y = _read_rows(self.child, [(i.child_ids, [p.child for p in i.pairs]) for i in items], layers[1])
+            batch = RowBatch(x, y, texts, len(items))
+            if in_part:
+                self._part.append(batch)
+            yield batch
+            progress(len(items))
+            start += len(items)
+        progress(self.n_texts - len(self._items))  # texts without paired tokens
+
+    def _in_batches(self) -> list[list[_PairedText]]:
         # Even sizes: a last batch of one text would have nobody to be shuffled with.
         n_batches = -(-len(self._items) // self._texts_per_batch)
-        for number in range(n_batches):
-            start, stop = (len(self._items) * n // n_batches for n in (number, number + 1))
-            items = self._items[start:stop]
-            texts = torch.tensor([n for n, item in enumerate(items, start) for _ in item.pairs])
-            x = _read_rows(self.parent, [(i.parent_ids, [p.parent for p in i.pairs]) for i in items], parent_layers)
-            y = _read_rows(self.child, [(i.child_ids, [p.child for p in i.pairs]) for i in items], child_layers)
-            yield RowBatch(x, y, texts, len(items))
-            progress(len(items))
-        progress(self.n_texts - len(self._items))  # texts without paired tokens
+        cuts = [len(self._items) * number // n_batches for number in range(n_batches + 1)]
+        return [self._items[start:stop] for start, stop in pairwise(cuts)]
+
+    def _bytes(self, n_rows: int) -> int:
+        return 4 * n_rows * (self.parent.n_layers * self.parent.d_model + self.child.n_layers * self.child.d_model)
 
 
 class StreamedSums(NamedTuple):

@@ -36,6 +36,14 @@ def test_matrix_equals_fitted_maps(corpus, directions, shuffle_seed):
         torch.testing.assert_close(found[p, c], expected, atol=1e-10, rtol=1e-8)
 
 
+def test_several_directions_are_carried_as_each_alone(corpus, directions):
+    several = torch.stack([directions, directions.flip(0), -2 * directions], dim=1)
+    found = carried_directions(corpus, several, ALPHAS)
+    assert found.shape == (N_LAYERS, 3, 2, 24)
+    for number in range(3):
+        torch.testing.assert_close(found[:, number], carried_directions(corpus, several[:, number], ALPHAS))
+
+
 def test_groups_of_parent_layers_do_not_matter(corpus, directions, monkeypatch):
     expected, done = carried_directions(corpus, directions, ALPHAS), []
     assert n_readings(corpus) == 2

@@ -65,6 +65,48 @@ def test_kept_rows_are_the_rows(models, child, texts):
     assert read.describe() == kept.describe()
 
 
+def rows_of(corpus, **options):
+    return [(batch.x, batch.y, batch.texts) for batch in corpus.batches(range(N_LAYERS), range(3), **options)]
+
+
+def assert_same_rows(found, expected):
+    assert len(found) == len(expected)
+    for a, b in zip(found, expected, strict=True):
+        torch.testing.assert_close(a, b)
+
+
+def test_the_first_part_is_what_a_reading_of_the_whole_leaves_behind(models, child, texts, monkeypatch):
+    """All layers of the first whole batches, although the reading asked for one layer of each model."""
+    parent, options = models["llama"], {"texts_per_batch": 6, "part_rows": 100}
+    whole = PairedCorpus(parent, child, texts, **options)
+    expected = rows_of(PairedCorpus(parent, child, texts, texts_per_batch=6))
+    n = next(n for n in range(5) if sum(len(batch[2]) for batch in expected[:n]) >= 100)
+    assert 0 < n < len(expected)
+    for _ in whole.batches([1], [2]):
+        pass
+    part = whole.first_part()
+    assert (part.n_rows, part.n_texts) == (sum(len(batch[2]) for batch in expected[:n]), 6 * n)
+    monkeypatch.setattr(parent.hf.base_model, "forward", lambda **_: pytest.fail("the parent was read again"))
+    done: list[int] = []
+    assert_same_rows(rows_of(part, progress=done.append), expected[:n])
+    assert sum(done) == part.n_texts
+
+
+@pytest.mark.parametrize(("part_bytes", "keep_bytes"), [(2**30, 0), (0, 0), (0, 2**30)])
+def test_the_first_part_is_the_same_wherever_its_rows_come_from(models, child, texts, part_bytes, keep_bytes):
+    """Read before the whole, read again because it is too large to keep, or cut out of a corpus that is kept."""
+    parent = models["llama"]
+    options = {"texts_per_batch": 6, "part_rows": 100, "part_bytes": part_bytes, "keep_bytes": keep_bytes}
+    whole = PairedCorpus(parent, child, texts, **options)
+    expected = rows_of(PairedCorpus(parent, child, texts, texts_per_batch=6))
+    before = rows_of(whole.first_part())
+    assert_same_rows(before, expected[: len(before)])
+    assert_same_rows(rows_of(whole), expected)
+    assert_same_rows(rows_of(whole.first_part()), before)
+    small = PairedCorpus(parent, child, texts, texts_per_batch=6, part_rows=10**9)
+    assert_same_rows(rows_of(small.first_part()), expected)
+
+
 def test_batches_are_of_nearly_equal_size(models, child, texts):
     """17 texts in batches of at most 16: a batch of one text could not be shuffled."""
     sizes = [batch.n_texts for batch in PairedCorpus(models["llama"], child, texts[:17]).batches([0], [])]
