@@ -5,17 +5,17 @@ the paired rows to float64 sums, and fits one map for every child layer that the
 from the contrast pairs and from every evaluation question: `transfer_concept` and the evaluation refuse otherwise.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from torch import Tensor
 
 from interp_xfer.artifacts import complete, load_artifact, save_artifact
 from interp_xfer.choices import ProjectionKind
 from interp_xfer.concepts import ConceptVectors, contrast_differences
-from interp_xfer.errors import ConfigError, DataError
+from interp_xfer.errors import ConfigError, DataError, InterpXferError
 from interp_xfer.layer_maps import STRATEGIES, LayerMap, random_monotone
 from interp_xfer.layer_matching import Method, match_layers
 from interp_xfer.models import Fingerprint, LoadedModel
@@ -220,25 +220,12 @@ def fit_projections(
     """
     if kind not in FITTED:
         raise ConfigError(f"projection {kind!r} cannot be fitted; choose from {', '.join(FITTED)}.")
-    shuffled_pairs = kind == SHUFFLED_PAIRS
-    wanted = sorted({pair for mapping in mappings.values() for pair in mapping.pairs})
+    wanted = {kind: {pair for mapping in mappings.values() for pair in mapping.pairs}}
     fitted: dict[LayerPair, Projection] = {}
-    for pairs in passes(wanted, corpus.parent.d_model, corpus.child.d_model, _SUMS_BYTES):
-        real, shuffled = stream_sums(
-            corpus,
-            pairs,
-            with_shuffled=measure_shuffled and kind == "ridge",
-            shuffle_seed=seed if shuffled_pairs else None,
-            progress=progress,
-        )
-        while real:  # each pair's sums are freed as soon as its map is fitted
-            pair, sums = real.popitem()
-            wrong = shuffled.pop(pair, None)
-            made = FITTED[kind](sums) if wrong is None else fit_ridge(sums, shuffled=wrong)
-            if along is not None and kind in ("ridge", SHUFFLED_PAIRS):
-                direction = made.map_direction(along.vectors[pair[0]].double())
-                made.diagnostics["r2_along"] = ridge_r2_along(sums, made.diagnostics["alpha"], direction)
-            fitted[pair] = replace(made, kind=kind)
+    for made in fit_each(corpus, wanted, along=along, measure_shuffled=measure_shuffled, seed=seed, progress=progress):
+        if isinstance(made.projection, InterpXferError):
+            raise made.projection
+        fitted[made.pair] = made.projection
     return {
         name: ProjectionSet(
             maps={c: fitted[p, c] for p, c in mapping.pairs},
@@ -246,11 +233,96 @@ def fit_projections(
             parent=corpus.parent.fingerprint,
             child=corpus.child.fingerprint,
             kind=kind,
-            corpus={**corpus.describe(), **({"seed": seed} if shuffled_pairs else {})},
+            corpus=describe_corpus(corpus, kind, seed),
             prompts=corpus.prompts,
         )
         for name, mapping in mappings.items()
     }
+
+
+class FittedMap(NamedTuple):
+    """One map of `fit_each`."""
+
+    pair: LayerPair
+    kind: str
+    projection: Projection | InterpXferError
+    """The error where this map cannot be fitted, so that the others are."""
+
+
+def fit_each(
+    corpus: PairedCorpus,
+    wanted: Mapping[str, Collection[LayerPair]],
+    *,
+    along: ConceptVectors | None = None,
+    measure_shuffled: bool = True,
+    seed: int = 0,
+    progress: Progress = no_progress,
+) -> Iterator[FittedMap]:
+    """Every wanted map once, one at a time: maps of several kinds are fitted on the same sums.
+
+    The sums of a pair of layers are freed before those of the next are used, and no map is kept here, so that memory
+    does not grow with the number of kinds. Shuffled pairs have sums of their own, and so a reading of their own.
+
+    Arguments:
+        corpus: what to fit on.
+        wanted: kind, a key of `FITTED` -> pairs of layers.
+        along: as in `fit_projection`; so are the others.
+        measure_shuffled: whether ridge maps store "shuffled_r2".
+        seed: of the shuffled pairs.
+        progress: called with the number of texts done; `n_readings` times over the corpus in all.
+    Returns: yields the maps, in the order in which they are fitted.
+    """
+    for kinds in _same_sums(wanted):
+        is_control = SHUFFLED_PAIRS in kinds
+        union = sorted({pair for kind in kinds for pair in wanted[kind]})
+        for pairs in passes(union, corpus.parent.d_model, corpus.child.d_model, _SUMS_BYTES):
+            try:
+                real, shuffled = stream_sums(
+                    corpus,
+                    pairs,
+                    with_shuffled=measure_shuffled and "ridge" in kinds,
+                    shuffle_seed=seed if is_control else None,
+                    progress=progress,
+                )
+            except InterpXferError as error:
+                yield from (FittedMap(p, kind, error) for kind in kinds for p in pairs if p in wanted[kind])
+                continue
+            while real:  # each pair's sums are freed as soon as its maps are fitted
+                pair, sums = real.popitem()
+                wrong = shuffled.pop(pair, None)
+                for kind in kinds:
+                    if pair in wanted[kind]:
+                        yield FittedMap(pair, kind, _fit(kind, sums, wrong, along and along.vectors[pair[0]]))
+
+
+def _fit(
+    kind: str, sums: PairedSums, wrong: PairedSums | None, direction: Tensor | None
+) -> Projection | InterpXferError:
+    try:
+        made = fit_ridge(sums, shuffled=wrong) if kind == "ridge" and wrong is not None else FITTED[kind](sums)
+        if direction is not None and kind in ("ridge", SHUFFLED_PAIRS):
+            mapped = made.map_direction(direction.double())
+            made.diagnostics["r2_along"] = ridge_r2_along(sums, made.diagnostics["alpha"], mapped)
+    except InterpXferError as error:
+        return error
+    return replace(made, kind=kind)
+
+
+def _same_sums(wanted: Mapping[str, Collection[LayerPair]]) -> list[list[str]]:
+    """Kinds that are fitted on the same sums."""
+    real = [kind for kind in wanted if kind != SHUFFLED_PAIRS]
+    return [kinds for kinds in (real, [kind for kind in wanted if kind == SHUFFLED_PAIRS]) if kinds]
+
+
+def describe_corpus(corpus: PairedCorpus, kind: str, seed: int = 0) -> dict[str, Any]:
+    """What a `ProjectionSet` says about its corpus."""
+    return {**corpus.describe(), **({"seed": seed} if kind == SHUFFLED_PAIRS else {})}
+
+
+def n_readings(wanted: Mapping[str, Collection[LayerPair]], d_parent: int, d_child: int) -> int:
+    """How often `fit_each` reads the corpus."""
+    unions = ({pair for kind in kinds for pair in wanted[kind]} for kinds in _same_sums(wanted))
+    return sum(len(passes(sorted(union), d_parent, d_child, _SUMS_BYTES)) for union in unions)
 
 
 def n_passes(mapping: LayerMap, d_parent: int, d_child: int) -> int:

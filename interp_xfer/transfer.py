@@ -8,17 +8,16 @@ For child layer c with parent layer p = layer_map(c):
    from evaluation accuracy. On real pairs of models a third of the layers come out reversed otherwise.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from einops import reduce
 from jaxtyping import Float
 from torch import Tensor
 
-from interp_xfer.activations import median_norms
-from interp_xfer.concepts import ConceptVectors, contrast_differences
+from interp_xfer.concepts import ConceptVectors, Members, members_and_norms
 from interp_xfer.errors import FingerprintError, LeakError, ShapeError
 from interp_xfer.layer_maps import LayerMap, proportional
 from interp_xfer.model_maps import ProjectionSet
@@ -40,6 +39,8 @@ class Calibration:
     child: Fingerprint
     prompts: PromptHashes
     n_pairs: int
+    members: Members | None = None
+    """What the differences were taken of; None where it was not kept."""
 
 
 def calibrate(child: LoadedModel, pairs: Sequence[ContrastPair], *, progress: Progress = no_progress) -> Calibration:
@@ -48,14 +49,12 @@ def calibrate(child: LoadedModel, pairs: Sequence[ContrastPair], *, progress: Pr
     Arguments:
         child: the model to steer.
         pairs: labelled pairs of the same kind as the concept's, from training problems.
-        progress: called with the number of texts done (two passes over both members).
+        progress: called with twice the number of texts done: each is read for two measures.
     Raises: DataError without pairs.
     """
-    differences = contrast_differences(child, pairs, progress)
-    texts = [member for pair in pairs for member in render_pair(child.tokenizer, pair)]
-    norms = median_norms(child, texts, add_special_tokens=adds_special_tokens(child.tokenizer), progress=progress)
-    means = reduce(differences.double(), "layers pairs d_model -> layers d_model", "mean").float()
-    return Calibration(means, norms, child.fingerprint, PromptHashes.of(pairs), len(pairs))
+    members, norms = members_and_norms(child, pairs, lambda n: progress(2 * n))
+    means = reduce(members.differences.double(), "layers pairs d_model -> layers d_model", "mean").float()
+    return Calibration(means, norms, child.fingerprint, PromptHashes.of(pairs), len(pairs), members)
 
 
 def transfer_concept(
@@ -80,7 +79,47 @@ def transfer_concept(
             f"the projection was fitted for a {projection.layer_map.strategy} layer map, not for this "
             f"{mapping.strategy} one; fit it again for the map in use."
         )
-    if shared := projection.prompts.values & concept.prompts.values:
+    directions = {c: projection.maps[c].map_direction(concept.vectors[p].double()) for p, c in mapping.pairs}
+    fitted = FittedOn(
+        projection.kind,
+        projection.corpus,
+        {c: projection.maps[c].diagnostics for _, c in mapping.pairs},
+        projection.prompts,
+    )
+    return steering_from_directions(concept, mapping, directions, fitted, calibration)
+
+
+@dataclass(frozen=True, eq=False)
+class FittedOn:
+    """Where mapped directions come from."""
+
+    kind: str
+    """Of the projection."""
+    corpus: dict[str, Any]
+    fits: dict[int, dict[str, float]]
+    """Child layer -> diagnostics of its map."""
+    prompts: PromptHashes
+    """The texts of the corpus."""
+
+
+def steering_from_directions(
+    concept: ConceptVectors,
+    mapping: LayerMap,
+    directions: Mapping[int, Float[Tensor, " d_child"]],
+    fitted: FittedOn,
+    calibration: Calibration,
+) -> SteeringVectors:
+    """`transfer_concept` for directions that were mapped before, so that the maps need not be kept.
+
+    Arguments:
+        concept: found in the parent.
+        mapping: which parent layer each child layer was fed from.
+        directions: child layer -> v_p W, any length.
+        fitted: what the maps were fitted on.
+        calibration: measured in the child.
+    Raises: LeakError if the corpus holds a question of the contrast pairs; ShapeError if a direction vanishes.
+    """
+    if shared := fitted.prompts.values & concept.prompts.values:
         raise LeakError(
             f"{len(shared)} ids or texts of the projection corpus are also contrast pairs; the map would reproduce the "
             f"child's own vector. Fit the projection on other texts."
@@ -88,12 +127,11 @@ def transfer_concept(
     vectors = torch.zeros(calibration.mean_differences.shape)
     flipped = [False] * mapping.n_child_layers
     for p, c in mapping.pairs:
-        mapped = projection.maps[c].map_direction(concept.vectors[p].double())
-        if not mapped.norm() > 0:
+        if not directions[c].norm() > 0:
             raise ShapeError(
                 f"the direction of parent layer {p} is mapped to zero at child layer {c}; use another map."
             )
-        vectors[c], flipped[c] = signed_unit(mapped, calibration.mean_differences[c])
+        vectors[c], flipped[c] = signed_unit(directions[c], calibration.mean_differences[c])
     return SteeringVectors(
         vectors=vectors,
         residual_norms=calibration.residual_norms,
@@ -107,12 +145,12 @@ def transfer_concept(
             "mean_cosine": _finite_or_none(concept.mean_cosine),
         },
         projection={
-            "kind": projection.kind,
-            "corpus": projection.corpus,
-            "fits": {str(c): projection.maps[c].diagnostics for _, c in mapping.pairs},
+            "kind": fitted.kind,
+            "corpus": fitted.corpus,
+            "fits": {str(c): fitted.fits[c] for _, c in mapping.pairs},
             "calibration_pairs": calibration.n_pairs,
         },
-        prompts=concept.prompts | projection.prompts | calibration.prompts,
+        prompts=concept.prompts | fitted.prompts | calibration.prompts,
     )
 
 

@@ -143,6 +143,14 @@ def load_study(path: Path | str, overrides: dict[str, Any] | None = None) -> Stu
 
     Raises: ConfigError naming file, key and problem.
     """
+    return make_study({**read_settings(path), **(overrides or {})}, str(path))
+
+
+def read_settings(path: Path | str) -> dict[str, Any]:
+    """The settings in a YAML file, not yet validated.
+
+    Raises: ConfigError if it is missing or holds no `key: value` lines.
+    """
     path = Path(path)
     try:
         values = yaml.safe_load(path.read_text(encoding="utf-8"))
@@ -152,7 +160,7 @@ def load_study(path: Path | str, overrides: dict[str, Any] | None = None) -> Stu
         raise ConfigError(f"{path} is not YAML: {error}") from None
     if not isinstance(values, dict):
         raise ConfigError(f"{path} must hold `key: value` lines; it holds {type(values).__name__}.")
-    return make_study({**values, **(overrides or {})}, str(path))
+    return values
 
 
 def make_study(values: dict[str, Any], source: str = "the settings") -> Study:

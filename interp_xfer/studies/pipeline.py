@@ -138,6 +138,11 @@ class StudyModels:
         """Free a model that is not needed any more."""
         self._loaded.pop(reference, None)
 
+    def keep(self, *references: str) -> None:
+        """Free all others."""
+        for reference in set(self._loaded) - set(references):
+            self.forget(reference)
+
 
 def run_study(study: Study, store: RunStore, step: Step = silent_step) -> dict[str, Any]:
     """The record of the study's cell; made if it is not there yet.
@@ -251,7 +256,7 @@ def make_steering(
 def study_layer_map(study: Study, parent: LoadedModel, child: LoadedModel, data: StudyData, step: Step) -> LayerMap:
     """The layer map of a study; the measured ones read the contrast pairs in both models."""
     if study.layer_map not in MEASURED:
-        return map_layers(parent, child, strategy=study.layer_map)
+        return map_layers(parent, child, strategy=study.layer_map, seed=study.seed)
     with step("matching layers by CKA", 4 * len(data.pairs), "texts") as progress:
         return map_layers(parent, child, data.pairs, strategy=study.layer_map, seed=study.seed, progress=progress)
 

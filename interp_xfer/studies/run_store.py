@@ -1,6 +1,8 @@
 """A run on disk: one directory, every file whole or absent, the same command resumes.
 
     study.yaml               the resolved study
+    comparison.yaml          or the resolved comparison, and
+    plan.json                its cells, and what was left out with the reason
     concepts/<key>/          concept.json  concept.safetensors
     transfers/<key>/         transfer.json transfer.safetensors
     baselines/<key>.json     unsteered answers of a child, where several cells share them
@@ -63,6 +65,21 @@ class RunStore:
         """Keep the resolved study."""
         values = study.model_dump(mode="json")
         write_text(self.root / "study.yaml", yaml.safe_dump(values, sort_keys=False, allow_unicode=True))
+
+    def write_plan(self, settings: dict[str, Any], plan: dict[str, Any]) -> None:
+        """Keep a resolved comparison and its plan."""
+        write_text(
+            self.root / "comparison.yaml", yaml.safe_dump(settings, sort_keys=False, allow_unicode=True, width=120)
+        )
+        write_json(self.root / "plan.json", plan)
+
+    def read_plan(self) -> dict[str, Any] | None:
+        """What `write_plan` kept of the plan; None for a run that is no comparison.
+
+        Raises: ArtifactError if it is damaged.
+        """
+        path = self.root / "plan.json"
+        return read_json(path) if path.exists() else None
 
     def write_cell(self, study: Study, record: dict[str, Any], items: Iterable[dict[str, Any]]) -> Path:
         """Keep the answers, then the record: a cell that is there has its answers."""

@@ -1,0 +1,215 @@
+"""Steering vectors of all cells of one parent, child and data set, with everything they share computed once.
+
+1. Contrast differences of the parent give the concept and, with those of the child, every measured layer map.
+2. One reading of the corpus gives the sums of every pair of layers that some layer map wants, and every kind of
+   projection is fitted on them; shuffled pairs have sums of their own.
+3. One calibration of the child signs them all.
+
+Each result equals that of `pipeline.make_steering`, which makes one. A layer map or a fit that fails takes down the
+cells that need it and no other.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from torch import Tensor
+
+from interp_xfer.concepts import ConceptVectors, concept_from_differences, contrast_differences
+from interp_xfer.errors import InterpXferError
+from interp_xfer.layer_maps import LayerMap
+from interp_xfer.layer_matching import match_layers
+from interp_xfer.model_maps import (
+    FITTED,
+    MEASURED,
+    UNFITTED,
+    FittedMap,
+    describe_corpus,
+    fit_each,
+    map_layers,
+    n_readings,
+)
+from interp_xfer.models import LoadedModel, require_same_model
+from interp_xfer.paired_corpus import LayerPair, PairedCorpus
+from interp_xfer.prompt_hashes import PromptHashes
+from interp_xfer.studies.config import Study
+from interp_xfer.studies.pipeline import Step, StudyData, StudyModels, silent_step
+from interp_xfer.studies.run_store import RunStore
+from interp_xfer.transfer import FittedOn, calibrate, steering_from_directions
+
+_KEEP_BYTES = 2 * 2**30  # rows of small models are kept, so that a second reading runs no model
+
+
+class ConceptAndMaps(NamedTuple):
+    """What the contrast pairs give."""
+
+    concept: ConceptVectors
+    maps: dict[str, LayerMap | InterpXferError]
+    """Name of the rule -> map, or why there is none."""
+
+
+@dataclass
+class _Mapped:
+    """Directions in the child of one kind of projection."""
+
+    directions: dict[LayerPair, Tensor] = field(default_factory=dict)
+    fits: dict[LayerPair, dict[str, float]] = field(default_factory=dict)
+    errors: dict[LayerPair, InterpXferError] = field(default_factory=dict)
+    corpus: dict[str, object] = field(default_factory=dict)
+    prompts: PromptHashes = field(default_factory=PromptHashes)
+
+
+def make_transfers(
+    studies: Sequence[Study], data: StudyData, models: StudyModels, store: RunStore, step: Step = silent_step
+) -> dict[str, InterpXferError]:
+    """Make the steering vectors of every study that has none yet.
+
+    Arguments:
+        studies: of one parent, child and data; they may differ in layer map, projection and what comes after.
+        data: theirs.
+        models: loads parent and child where something has to be made.
+        store: where the concept is read or kept, and the vectors are kept.
+        step: shows the progress of long steps.
+    Returns: `transfer_key` -> why these vectors could not be made.
+    Raises: any InterpXferError of what all of them share: concept and calibration.
+    """
+    todo = {study.transfer_key: study for study in studies if not store.transfer(study).exists()}
+    if not todo:
+        return {}
+    first = next(iter(todo.values()))
+    parent, child = models.get(first.parent), models.get(first.child)
+    names = list(dict.fromkeys(study.layer_map for study in todo.values()))
+    concept, maps = read_pairs(first, names, data, parent, child, store, step)
+    wanted: dict[str, set[LayerPair]] = {}
+    for study in todo.values():
+        mapping = maps[study.layer_map]
+        if isinstance(mapping, LayerMap):
+            wanted.setdefault(study.projection, set()).update(mapping.pairs)
+    mapped = _map_directions(wanted, concept, data, parent, child, step)
+    with step("calibrating the child", 4 * len(data.calibration), "texts") as progress:
+        calibration = calibrate(child, data.calibration, progress=progress)
+    failed = {}
+    for key, study in todo.items():
+        mapping = maps[study.layer_map]
+        if isinstance(mapping, InterpXferError):
+            failed[key] = mapping
+            continue
+        found = mapped[study.projection]
+        try:
+            for pair in mapping.pairs:
+                if pair in found.errors:
+                    raise found.errors[pair]
+            fits = {c: found.fits[p, c] for p, c in mapping.pairs}
+            steering = steering_from_directions(
+                concept,
+                mapping,
+                {c: found.directions[p, c] for p, c in mapping.pairs},
+                FittedOn(study.projection, found.corpus, fits, found.prompts),
+                calibration,
+            )
+        except InterpXferError as error:
+            failed[key] = error
+            continue
+        steering.save(store.transfer(study))
+    return failed
+
+
+def read_pairs(
+    study: Study,
+    layer_maps: Sequence[str],
+    data: StudyData,
+    parent: LoadedModel,
+    child: LoadedModel,
+    store: RunStore,
+    step: Step = silent_step,
+) -> ConceptAndMaps:
+    """The concept, from the run or from the parent, and the layer maps; the pairs are read at most once a model.
+
+    Arguments:
+        study: its settings of the concept.
+        layer_maps: names.
+        data: its contrast pairs.
+        parent: the model with the concept.
+        child: the model to steer.
+        store: where the concept is read or kept.
+        step: shows progress.
+    Raises: FingerprintError for a concept of another parent; as `extract_concept`.
+    """
+    known = store.concept(study).exists()
+    measured = [name for name in layer_maps if name in MEASURED]
+    x = y = None
+    if measured or not known:
+        with step("reading the contrast pairs in the parent", 2 * len(data.pairs), "texts") as progress:
+            x = contrast_differences(parent, data.pairs, progress)
+    if measured:
+        with step("reading the contrast pairs in the child", 2 * len(data.pairs), "texts") as progress:
+            y = contrast_differences(child, data.pairs, progress)
+    if known:
+        concept = ConceptVectors.load(store.concept(study))
+        require_same_model(concept.model, parent.fingerprint, "the concept")
+    else:
+        assert x is not None
+        concept = concept_from_differences(
+            x,
+            data.pairs,
+            parent.fingerprint,
+            method=study.method,
+            centering=study.centering,
+            normalize_differences=study.normalize_differences,
+            seed=study.seed,
+        )
+        concept.save(store.concept(study))
+    maps: dict[str, LayerMap | InterpXferError] = {}
+    for name in layer_maps:
+        try:
+            if name in MEASURED:
+                assert x is not None and y is not None
+                maps[name] = match_layers(x, y, method=MEASURED[name], seed=study.seed).layer_map
+            else:
+                maps[name] = map_layers(parent, child, strategy=name, seed=study.seed)
+        except InterpXferError as error:
+            maps[name] = error
+    return ConceptAndMaps(concept, maps)
+
+
+def _map_directions(
+    wanted: dict[str, set[LayerPair]],
+    concept: ConceptVectors,
+    data: StudyData,
+    parent: LoadedModel,
+    child: LoadedModel,
+    step: Step,
+) -> dict[str, _Mapped]:
+    """The concept of each wanted pair of layers in the child, by kind of projection; the maps are not kept."""
+    out = {kind: _Mapped() for kind in wanted}
+    for kind in wanted:
+        if kind in UNFITTED:
+            made = _unfitted(kind, wanted[kind], parent, child)
+            for one in made:
+                _take(out[kind], one, concept)
+    fitted = {kind: pairs for kind, pairs in wanted.items() if kind in FITTED}
+    if fitted:
+        corpus = PairedCorpus(parent, child, data.fit_texts, keep_bytes=_KEEP_BYTES)
+        total = len(data.fit_texts) * n_readings(fitted, parent.d_model, child.d_model)
+        with step(f"fitting {', '.join(fitted)}", total, "texts") as progress:
+            for one in fit_each(corpus, fitted, along=concept, progress=progress):
+                _take(out[one.kind], one, concept)
+        for kind in fitted:
+            out[kind].corpus, out[kind].prompts = describe_corpus(corpus, kind), corpus.prompts
+    return out
+
+
+def _unfitted(kind: str, pairs: set[LayerPair], parent: LoadedModel, child: LoadedModel) -> list[FittedMap]:
+    try:
+        projection = UNFITTED[kind](parent.d_model, child.d_model)
+    except InterpXferError as error:
+        return [FittedMap(pair, kind, error) for pair in sorted(pairs)]
+    return [FittedMap(pair, kind, projection) for pair in sorted(pairs)]
+
+
+def _take(mapped: _Mapped, made: FittedMap, concept: ConceptVectors) -> None:
+    if isinstance(made.projection, InterpXferError):
+        mapped.errors[made.pair] = made.projection
+        return
+    mapped.directions[made.pair] = made.projection.map_direction(concept.vectors[made.pair[0]].double())
+    mapped.fits[made.pair] = made.projection.diagnostics
