@@ -7,7 +7,7 @@ layer that is read, and uses the stock attention where the architecture allows i
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -141,29 +141,54 @@ def last_token_activations(
     return out
 
 
-def median_norms(
+class TokensAndNorms(NamedTuple):
+    """What one reading of some texts gives."""
+
+    last: Float[Tensor, "layers texts d_model"]
+    """Residual stream at the last token, as of `last_token_activations`."""
+    median_norms: Float[Tensor, " layers"]
+    """Median length of the residual stream over all tokens of the texts but the first of each."""
+
+
+def last_tokens_and_norms(
     model: LoadedModel, texts: Sequence[str], *, add_special_tokens: bool, progress: Progress = no_progress
-) -> Float[Tensor, " layers"]:
-    """Median length of the residual stream after each layer, over all tokens of the texts but the first of each.
+) -> TokensAndNorms:
+    """`last_token_activations` at all layers, and how long the residual stream is there.
 
-    The first token (BOS, or what stands in its place) carries massive activations and is left out.
+    The first token (BOS, or what stands in its place) carries massive activations and is left out of the norms.
 
-    Returns: (layers), in the residual stream's own units.
-    Raises: DataError for a text of fewer than two tokens.
+    Arguments:
+        model: any loaded model.
+        texts: complete texts.
+        add_special_tokens: as in `last_token_activations`.
+        progress: called with the number of texts done.
+    Returns: float32 on the CPU, in the residual stream's own units.
+    Raises: as `last_token_activations`; DataError where no text has two tokens.
     """
     layers = range(model.n_layers)
-    norms: list[Tensor] = []
+    out = torch.empty(len(layers), len(texts), model.d_model)
+    norms: list[list[Tensor]] = [[] for _ in layers]
     for chosen, input_ids, mask in batches(model, texts, add_special_tokens):
-        keep: Bool[Tensor, "batch pos"] = mask.bool()
-        keep[:, 0] = False
-        kept = read_residuals(
-            model, input_ids, mask, layers, lambda r, keep=keep: r[keep].float().norm(dim=-1, keepdim=True)
-        )
-        norms.append(torch.stack([kept[layer][:, 0] for layer in layers]))
+        counted: Bool[Tensor, "batch pos"] = mask.bool()
+        counted[:, 0] = False
+        last = mask.sum(dim=1) - 1
+        rows = torch.arange(len(chosen), device=mask.device)
+        lengths: list[Tensor] = []
+
+        def select(
+            residual: Tensor, counted: Tensor = counted, rows: Tensor = rows, last: Tensor = last, to: list = lengths
+        ) -> Tensor:
+            to.append(residual[counted].float().norm(dim=-1).cpu())
+            return residual[rows, last]
+
+        kept = read_residuals(model, input_ids, mask, layers, select)
+        out[:, chosen] = torch.stack([kept[layer] for layer in layers])
+        for so_far, found in zip(norms, lengths, strict=True):  # hooks fire in the order of the layers
+            so_far.append(found)
         progress(len(chosen))
-    if not norms or norms[0].shape[1] == 0:
+    if not norms[0] or not sum(map(len, norms[0])):
         raise DataError("median residual norms need texts of at least two tokens.")
-    return torch.cat(norms, dim=1).median(dim=1).values
+    return TokensAndNorms(out, torch.stack([torch.cat(found).median() for found in norms]))
 
 
 def quick_attention(model: LoadedModel) -> AbstractContextManager[None]:

@@ -16,7 +16,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from interp_xfer.activations import last_token_activations
+from interp_xfer.activations import last_token_activations, last_tokens_and_norms
 from interp_xfer.artifacts import complete, load_artifact, save_artifact
 from interp_xfer.choices import Centering, Method
 from interp_xfer.directions import difference_cosines, mean_difference, pca_directions, resolve_sign
@@ -90,14 +90,30 @@ def contrast_members(model: LoadedModel, pairs: Sequence[ContrastPair], progress
 
     Raises: DataError without pairs.
     """
-    if not pairs:
-        raise DataError("no contrast pairs; give at least one.")
-    rendered = [render_pair(model.tokenizer, pair) for pair in pairs]
-    texts = [member for pair in rendered for member in pair]
     activations = last_token_activations(
-        model, texts, add_special_tokens=adds_special_tokens(model.tokenizer), progress=progress
+        model, _texts(model, pairs), add_special_tokens=adds_special_tokens(model.tokenizer), progress=progress
     )
     return Members(activations[:, 0::2], activations[:, 1::2])
+
+
+def members_and_norms(
+    model: LoadedModel, pairs: Sequence[ContrastPair], progress: Progress = no_progress
+) -> tuple[Members, Float[Tensor, " layers"]]:
+    """`contrast_members`, and the median residual norm of each layer over the tokens of both, from one reading.
+
+    Raises: DataError without pairs.
+    """
+    activations, norms = last_tokens_and_norms(
+        model, _texts(model, pairs), add_special_tokens=adds_special_tokens(model.tokenizer), progress=progress
+    )
+    return Members(activations[:, 0::2], activations[:, 1::2]), norms
+
+
+def _texts(model: LoadedModel, pairs: Sequence[ContrastPair]) -> list[str]:
+    """Positive and negative members in turn."""
+    if not pairs:
+        raise DataError("no contrast pairs; give at least one.")
+    return [member for pair in pairs for member in render_pair(model.tokenizer, pair)]
 
 
 def contrast_differences(

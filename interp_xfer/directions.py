@@ -88,6 +88,40 @@ def pca_directions(
     return PrincipalDirections(directions * largest.sign(), squares.flip(0)[:n_components] / total)
 
 
+def further_components(
+    directions: Float[Tensor, "layers d_model"],
+    differences: Float[Tensor, "layers pairs d_model"],
+    n_further: int,
+    centering: Centering = "symmetric",
+    normalize_differences: bool = False,
+    seed: int = 0,
+) -> Float[Tensor, "layers components d_model"]:
+    """Orthonormal components of every layer: a direction that is given, then the strongest at right angles to it.
+
+    PCA of D (I - v vᵀ); for v the first component of the same D these are components 1, 2, 3, ...
+
+    Arguments:
+        directions: v, one per layer, any length.
+        differences: rows are h(positive) - h(negative) of one pair.
+        n_further: components beside v; 0 gives v alone.
+        centering: as in `pca_directions`; so are the others.
+        normalize_differences: unit length first.
+        seed: of the "repe" swaps.
+    Returns: (layers, 1 + n_further, d_model), float64; the sign of v is kept, those of the others mean nothing.
+    Raises: as `pca_directions`.
+    Source: deflation, Hotelling 1933, doi 10.1037/h0071325.
+    """
+    out = []
+    for direction, rows in zip(directions.double(), differences.double(), strict=True):
+        first = direction / direction.norm()
+        if normalize_differences:
+            rows = rows / rows.norm(dim=1, keepdim=True)
+        rest = rows - (rows @ first)[:, None] * first
+        further = [pca_directions(rest, n_further, centering, seed=seed).directions] if n_further else []
+        out.append(torch.cat([first[None], *further]))
+    return torch.stack(out)
+
+
 def mean_difference(differences: Float[Tensor, "pairs d_model"]) -> Float[Tensor, " d_model"]:
     """The unit vector along the mean contrast difference; its sign is that of the labels.
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from tiny_models import ARCHITECTURES, D_MODEL, N_LAYERS, hf_model, random_ids, tiny
 
 from interp_xfer import activations
-from interp_xfer.activations import batches, last_token_activations, median_norms, pad_right, read_residuals
+from interp_xfer.activations import batches, last_token_activations, last_tokens_and_norms, pad_right, read_residuals
 from interp_xfer.errors import DataError, LayerError, ShapeError
 
 CLOSE = {"atol": 1e-4, "rtol": 1e-4}  # float32, fused against plain attention
@@ -105,7 +105,11 @@ def test_median_norms_leave_the_first_token_out(models, monkeypatch):
     expected = torch.cat(norms, dim=1).median(dim=1).values
     for positions in (1, 50, 4096):
         monkeypatch.setattr(activations, "POSITIONS_PER_BATCH", positions)
-        torch.testing.assert_close(median_norms(model, texts, add_special_tokens=True), expected, **CLOSE)
+        done = []
+        found = last_tokens_and_norms(model, texts, add_special_tokens=True, progress=done.append)
+        torch.testing.assert_close(found.median_norms, expected, **CLOSE)
+        assert torch.equal(found.last, last_token_activations(model, texts, add_special_tokens=True))
+        assert sum(done) == len(texts)
 
 
 def test_padding_on_the_right():
@@ -124,7 +128,7 @@ def test_refusals(models):
     with pytest.raises(LayerError, match="no layer -1"):
         last_token_activations(model, ["a"], [-1], add_special_tokens=False)
     with pytest.raises(DataError, match="at least two tokens"):
-        median_norms(model, ["a"], add_special_tokens=False)
+        last_tokens_and_norms(model, ["a"], add_special_tokens=False)
 
 
 def test_a_hook_that_does_not_fire_is_an_error_and_attention_is_put_back(models, monkeypatch):

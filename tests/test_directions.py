@@ -8,6 +8,7 @@ from sklearn.decomposition import PCA
 
 from interp_xfer.directions import (
     difference_cosines,
+    further_components,
     mean_difference,
     pca_directions,
     resolve_sign,
@@ -164,3 +165,21 @@ def test_refusals_of_pca(differences, options, message):
 def test_refusal_of_a_mean_of_length_zero():
     with pytest.raises(ShapeError, match="2 differences cancel.*check the labels"):
         mean_difference(torch.tensor([[1.0, 0.0], [-1.0, 0.0]]))
+
+
+@pytest.mark.parametrize("centering", ["symmetric", "repe", "ordered"])
+@pytest.mark.parametrize("normalize", [False, True])
+def test_further_components_of_the_first_are_the_next_ones(centering, normalize):
+    """Deflation by the first component gives components 2 and 3, however the differences are prepared."""
+    differences = torch.randn(2, 30, 12, generator=torch.Generator().manual_seed(3)).double() + 0.4
+    expected = torch.stack([pca_directions(d, 3, centering, normalize, 5).directions for d in differences])
+    found = further_components(2 * expected[:, 0], differences, 2, centering, normalize, 5)
+    torch.testing.assert_close(found[:, 0], expected[:, 0])
+    torch.testing.assert_close((found * expected).sum(dim=2).abs(), torch.ones(2, 3).double(), atol=1e-8, rtol=0)
+
+
+def test_further_components_stand_at_right_angles_to_any_direction():
+    differences = torch.randn(3, 20, 8, generator=torch.Generator().manual_seed(4)).double()
+    found = further_components(differences.mean(dim=1), differences, 3)
+    torch.testing.assert_close(found @ found.mT, torch.eye(4).double().expand(3, 4, 4), atol=1e-10, rtol=0)
+    assert further_components(differences.mean(dim=1), differences, 0).shape == (3, 1, 8)
