@@ -24,7 +24,7 @@ from interp_xfer.model_maps import ProjectionSet
 from interp_xfer.models import Fingerprint, LoadedModel, require_same_model
 from interp_xfer.progress import Progress, no_progress
 from interp_xfer.prompt_hashes import PromptHashes
-from interp_xfer.tasks import ContrastPair, adds_special_tokens, render_pair
+from interp_xfer.tasks import ContrastPair
 from interp_xfer.vectors import SteeringVectors
 
 
