@@ -15,6 +15,7 @@ DEMO = {
     "n_pairs": 64,
     "n_fit_texts": 192,
     "n_calibration": 24,
+    "n_aligned": 16,
     "n_validation": 16,
     "n_test": 48,
 }

@@ -63,7 +63,10 @@ class Study(BaseModel):
     n_fit_texts: int = Field(default=512, ge=1)
     """Training problems whose texts the projection is fitted on, disjoint from the pairs."""
     n_calibration: int = Field(default=32, ge=1)
-    """Training problems whose pairs settle the sign and measure residual norms in the child."""
+    """Training problems whose pairs settle the sign and measure residual norms in the child; components of both models
+    are compared on them."""
+    n_aligned: int = Field(default=64, ge=0)
+    """Contrast pairs that the child reads too, for components of its own; below 2 none are compared."""
 
     n_validation: int = Field(default=128, ge=1)
     n_test: int | None = Field(default=None, ge=1)
@@ -131,7 +134,7 @@ _CONCEPT = (
     "parent", "dataset", "data_dir", "dtype", "weight_processing", "seed", "pairs", "rationales", "n_pairs", "method",
     "centering", "normalize_differences", "few_shot",  # examples are taken out of the training problems
 )  # fmt: skip
-_TRANSFER = ("child", "layer_map", "projection", "n_fit_texts", "n_calibration")
+_TRANSFER = ("child", "layer_map", "projection", "n_fit_texts", "n_calibration", "n_aligned")
 _BASELINE = (
     "child", "dataset", "data_dir", "dtype", "weight_processing", "seed", "n_validation", "n_test", "n_shots",
     "max_new_tokens", "system_prompt", "few_shot", "enable_thinking", "scoring",

@@ -6,6 +6,7 @@ A finished artifact is read instead of made, so the same call resumes; with all 
 
 import platform
 import time
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
@@ -13,17 +14,29 @@ from importlib import metadata
 from typing import Any, Protocol, runtime_checkable
 
 import torch
+from torch import Tensor
 
 from interp_xfer.answers import Answer, AnswerTable, make_engine
-from interp_xfer.concepts import ConceptVectors, extract_concept
+from interp_xfer.component_alignment import AlreadyRead, measure_alignment, n_texts, why_not_aligned
+from interp_xfer.concepts import ConceptVectors, concept_from_differences, contrast_differences
 from interp_xfer.errors import ConfigError
 from interp_xfer.evaluation import Evaluation, evaluate
 from interp_xfer.lambda_search import SearchResult, search_lambda
 from interp_xfer.layer_maps import LayerMap
 from interp_xfer.likelihood import require_choices
-from interp_xfer.model_maps import MEASURED, UNFITTED, fit_projection, map_layers, n_passes
+from interp_xfer.model_maps import (
+    MEASURED,
+    UNFITTED,
+    ProjectionSet,
+    fit_projection,
+    fit_projections,
+    map_layers,
+    n_passes,
+)
 from interp_xfer.models import LoadedModel, load_model, require_same_model
+from interp_xfer.paired_corpus import PairedCorpus
 from interp_xfer.progress import Progress, no_progress
+from interp_xfer.prompt_hashes import PromptHashes
 from interp_xfer.rationale_writing import load_training
 from interp_xfer.statistics import max_t_sign_flip
 from interp_xfer.studies.baselines import Baseline
@@ -44,6 +57,8 @@ from interp_xfer.tasks import (
 )
 from interp_xfer.transfer import calibrate, transfer_concept
 from interp_xfer.vectors import SteeringVectors
+
+_ALIGNMENT_ROWS = 6  # per parent dimension: what the maps of all pairs of layers are fitted on
 
 
 @runtime_checkable
@@ -221,36 +236,75 @@ def make_steering(
     if store.transfer(study).exists():
         return SteeringVectors.load(store.transfer(study))
     parent = models.get(study.parent)
+    differences: Tensor | None = None
     if store.concept(study).exists():
         concept = ConceptVectors.load(store.concept(study))
         require_same_model(concept.model, parent.fingerprint, "the concept")
     else:
         with step("extracting the concept", 2 * len(data.pairs), "texts") as progress:
-            concept = extract_concept(
-                parent,
+            differences = contrast_differences(parent, data.pairs, progress)
+            concept = concept_from_differences(
+                differences,
                 data.pairs,
+                parent.fingerprint,
                 method=study.method,
                 centering=study.centering,
                 normalize_differences=study.normalize_differences,
                 seed=study.seed,
-                progress=progress,
             )
         concept.save(store.concept(study))
     child = models.get(study.child)
     mapping = study_layer_map(study, parent, child, data, step)
+    corpus: PairedCorpus | None = None
     if study.projection in UNFITTED:
         projection = fit_projection(parent, child, data.fit_texts, mapping, study.projection)
     else:
         total = len(data.fit_texts) * n_passes(mapping, parent.d_model, child.d_model)
         with step(f"fitting the {study.projection} projection", total, "texts") as progress:
-            projection = fit_projection(
-                parent, child, data.fit_texts, mapping, study.projection, along=concept, progress=progress
-            )
+            corpus = PairedCorpus(parent, child, data.fit_texts, part_rows=_ALIGNMENT_ROWS * parent.d_model)
+            fits = fit_projections(corpus, {"": mapping}, study.projection, along=concept, progress=progress)
+            projection = fits[""]
     with step("calibrating the child", 4 * len(data.calibration), "texts") as progress:
         calibration = calibrate(child, data.calibration, progress=progress)
+    part = corpus and corpus.first_part()
+    known = AlreadyRead(differences, calibration.members)
+    align_components(study, data, parent, child, concept, projection, part, known, store, step)
     steering = transfer_concept(concept, mapping, projection, calibration)
     steering.save(store.transfer(study))
     return steering
+
+
+def align_components(
+    study: Study,
+    data: StudyData,
+    parent: LoadedModel,
+    child: LoadedModel,
+    concept: ConceptVectors,
+    projection: ProjectionSet,
+    corpus: PairedCorpus | None,
+    known: AlreadyRead,
+    store: RunStore,
+    step: Step = silent_step,
+) -> None:
+    """Compare the components of both models, and keep what comes out; nothing where there are too few pairs."""
+    pairs, held_out = data.pairs[: study.n_aligned], data.calibration
+    shared = concept.prompts.values & PromptHashes.of(held_out).values
+    if shared or why_not_aligned(len(pairs), len(held_out)):
+        return
+    alphas = usual_alphas(projection, parent.n_layers)
+    with step("comparing components", n_texts(len(pairs), len(held_out), corpus, known), "texts") as progress:
+        found = measure_alignment(parent, child, concept, pairs, held_out, corpus, alphas, known, progress)
+    found.save(store.alignment(study))
+
+
+def usual_alphas(projection: ProjectionSet, n_parent_layers: int) -> list[float] | None:
+    """Ridge strength that the fitted maps of each parent layer chose most often, or all of them; None without any."""
+    if projection.kind != "ridge":
+        return None
+    chosen = {(p, c): projection.maps[c].diagnostics["alpha"] for p, c in projection.layer_map.pairs}
+    overall = Counter(chosen.values())
+    layers = [Counter(alpha for (p, _), alpha in sorted(chosen.items()) if p == n) for n in range(n_parent_layers)]
+    return [(of_layer or overall).most_common(1)[0][0] for of_layer in layers]
 
 
 def study_layer_map(study: Study, parent: LoadedModel, child: LoadedModel, data: StudyData, step: Step) -> LayerMap:

@@ -5,6 +5,7 @@
     plan.json                its cells, and what was left out with the reason
     concepts/<key>/          concept.json  concept.safetensors
     transfers/<key>/         transfer.json transfer.safetensors
+    alignments/<key>/        alignment.json alignment.safetensors; the key is that of the transfer
     baselines/<key>.json     unsteered answers of a child, where several cells share them
     cells/<key>.json         one immutable record per cell
     items/<key>.jsonl        one line per (split, question, strength)
@@ -22,6 +23,7 @@ from typing import Any
 import yaml
 
 from interp_xfer.artifacts import read_json, write_json, write_text
+from interp_xfer.component_alignment import ComponentAlignment
 from interp_xfer.errors import ArtifactError
 from interp_xfer.studies.config import Study
 
@@ -39,6 +41,10 @@ class RunStore:
     def transfer(self, study: Study) -> Path:
         """Directory of the steering vectors."""
         return self.root / "transfers" / study.transfer_key
+
+    def alignment(self, study: Study) -> Path:
+        """Directory of the comparison of parent and child components."""
+        return self.root / "alignments" / study.transfer_key
 
     def cell(self, study: Study) -> Path:
         """File of the results."""
@@ -114,6 +120,14 @@ class RunStore:
         if not files:
             raise ArtifactError(f"{self.root} has no finished cell; run the study first: interp-xfer run STUDY.yaml.")
         return [read_json(file) for file in files]
+
+    def read_alignment(self, key: str) -> ComponentAlignment | None:
+        """The comparison of components that belongs to a `transfer_key`; None where none was made.
+
+        Raises: ArtifactError if it is damaged.
+        """
+        path = self.root / "alignments" / key
+        return ComponentAlignment.load(path) if path.exists() else None
 
     def read_items(self, key: str) -> list[dict[str, Any]]:
         """The single answers of a cell.

@@ -75,8 +75,16 @@ def test_from_problems_to_a_cell_and_back(study, store, loads):
 
     record = run_study(study, store, step)
     assert loads == ["parent", "child"]
-    assert steps == {"loading": 2, "extracting": 1, "fitting": 1, "calibrating": 1, "searching": 1, "evaluating": 1}
-    assert files(store) == {"study.yaml": 1, "concepts": 2, "transfers": 2, "cells": 1, "items": 1}
+    assert steps == {
+        "loading": 2,
+        "extracting": 1,
+        "fitting": 1,
+        "calibrating": 1,
+        "comparing": 1,
+        "searching": 1,
+        "evaluating": 1,
+    }
+    assert files(store) == {"study.yaml": 1, "concepts": 2, "transfers": 2, "alignments": 2, "cells": 1, "items": 1}
     assert json.loads(store.cell(study).read_text()) == record == store.read_cells()[0]
     for key in (
         "key", "status", "study", "parent", "child", "concept", "projection", "layer_map", "flipped", "residual_norms",
@@ -137,11 +145,13 @@ def test_without_vote(study, store):
 @pytest.mark.parametrize(
     ("where", "left", "reloaded"),
     [
-        ("extract_concept", {"study.yaml": 1}, ["parent", "child"]),
+        ("concept_from_differences", {"study.yaml": 1}, ["parent", "child"]),
         ("calibrate", {"study.yaml": 1, "concepts": 2}, ["parent", "child"]),
-        ("search_lambda", {"study.yaml": 1, "concepts": 2, "transfers": 2}, ["child"]),
-        ("evaluate", {"study.yaml": 1, "concepts": 2, "transfers": 2}, ["child"]),
-        ("cell_record", {"study.yaml": 1, "concepts": 2, "transfers": 2}, ["child"]),
+        ("measure_alignment", {"study.yaml": 1, "concepts": 2}, ["parent", "child"]),
+        ("transfer_concept", {"study.yaml": 1, "concepts": 2, "alignments": 2}, ["parent", "child"]),
+        ("search_lambda", {"study.yaml": 1, "concepts": 2, "transfers": 2, "alignments": 2}, ["child"]),
+        ("evaluate", {"study.yaml": 1, "concepts": 2, "transfers": 2, "alignments": 2}, ["child"]),
+        ("cell_record", {"study.yaml": 1, "concepts": 2, "transfers": 2, "alignments": 2}, ["child"]),
     ],
 )
 def test_interrupted_runs_leave_whole_artifacts_and_go_on_from_there(
