@@ -45,7 +45,7 @@ _SHOWN_FIELDS = (
 )  # fmt: skip
 
 
-def provenance(cells: Sequence[Cell]) -> Provenance:
+def provenance(cells: Sequence[Cell], command: str) -> Provenance:
     """What is needed to judge and repeat the run."""
     return Provenance(
         models=_models(cells),
@@ -54,7 +54,7 @@ def provenance(cells: Sequence[Cell]) -> Provenance:
         seconds=_seconds(cells),
         keys=tuple((cell.label, cell.key) for cell in cells),
         prompts=_prompts(cells),
-        command="interp-xfer run study.yaml",
+        command=command,
     )
 
 

@@ -84,7 +84,7 @@ def write_report(store: RunStore) -> Path:
     page = _environment().get_template("report.html.j2").render(
         title=_title(cells),
         summary=summary(cells),
-        missing=count_gaps(cell_gaps(cells)),
+        missing=count_gaps((*cell_gaps(cells), *_failures(store))),
         results=Markup(table_formats.to_html(results)),
         published=any(row.published for row in results.rows),
         figures=[_block(ANALYSES[name], table) for name, table in tables.items() if _worth_drawing(name, table)],
@@ -97,7 +97,7 @@ def write_report(store: RunStore) -> Path:
         n_flips=sum(row.gained + row.lost for row in changed.rows),
         samples=samples,
         samples_json=script_json([[asdict(sample)["steps"] for sample in cell.samples] for cell in samples.cells]),
-        provenance=provenance(cells),
+        provenance=provenance(cells, _command(store)),
         limits=_limits(cells),
         style=_asset("report.css"),
         script=_asset("report.js"),
@@ -189,6 +189,15 @@ def _text(value: Any) -> str:
 
 def _title(cells: Sequence[Cell]) -> str:
     return cells[0].label if len(cells) == 1 else f"{len(cells)} cells"
+
+
+def _command(store: RunStore) -> str:
+    compared = store.read_plan() is not None
+    return "interp-xfer compare comparison.yaml" if compared else "interp-xfer run study.yaml"
+
+
+def _failures(store: RunStore) -> list[str]:
+    return [f"{found['name']}: the cell failed, {found['error']['message']}" for found in store.read_failures()]
 
 
 def _limits(cells: Sequence[Cell]) -> list[str]:

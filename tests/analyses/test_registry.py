@@ -5,12 +5,13 @@ import json
 import pytest
 
 NAMES = ("results-table", "lambda-robustness", "inference-scaling", "flips", "concept-profile", "transfer-profile")
+COMPARISONS = ("mapping-comparison",)  # need cells that differ in a setting: test_mapping_comparison.py
 
 
 def test_names():
     from analyses.registry import ANALYSES
 
-    assert tuple(ANALYSES) == NAMES
+    assert tuple(ANALYSES) == (*NAMES, *COMPARISONS)
     assert all(name == analysis.name for name, analysis in ANALYSES.items())
 
 
