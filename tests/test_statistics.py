@@ -12,6 +12,7 @@ from statsmodels.stats.proportion import proportion_confint
 
 from interp_xfer.errors import ConfigError, ShapeError
 from interp_xfer.statistics import (
+    averaged_difference,
     clustered_standard_error,
     cross_fitted_selection,
     max_t_sign_flip,
@@ -208,3 +209,21 @@ REFUSALS = [
 def test_refusals(call, error, message):
     with pytest.raises(error, match=message):
         call()
+
+
+@given(st.lists(st.sampled_from([(True, True), (True, False), (False, True), (False, False)]), min_size=1, max_size=40))
+def test_averaged_difference_of_one_setting_is_the_paired_difference(answers):
+    before, after = (torch.tensor(column) for column in zip(*answers, strict=True))
+    expected = paired_difference(before, after)
+    found = averaged_difference(after.double() - before.double())
+    assert found == pytest.approx((expected.delta, expected.low, expected.high), abs=1e-12)
+
+
+def test_averaging_over_settings_narrows_and_refuses_points():
+    """Averages vary less than single answers, so their interval is no wider."""
+    single = torch.tensor([1.0, -1.0, 0.0, 1.0] * 10, dtype=torch.float64)
+    other = single[torch.arange(39, -1, -1)]
+    alone, both = averaged_difference(single), averaged_difference((single + other) / 2)
+    assert both.estimate == pytest.approx(alone.estimate) and both.high - both.low < alone.high - alone.low
+    with pytest.raises(ConfigError, match="lie between -1 and 1"):
+        averaged_difference(torch.tensor([5.0]))
