@@ -68,11 +68,11 @@ def add_map_line(
     out.scatter(
         **common, mode="lines", line={"color": "white", "width": 4}, showlegend=False, hoverinfo="skip", **axes(panel)
     )
-    colour = colour or MAP_COLOURS[name]
+    colour, symbol = colour or MAP_COLOURS.get(name, style.GREY), MAP_SYMBOLS.get(name, "circle")
     out.scatter(
         **common, mode="lines+markers", name=f"{name} map", showlegend=showlegend,
         line={"color": colour, "width": 1.5},
-        marker={"color": colour, "symbol": MAP_SYMBOLS[name], "size": 6, "line": {"color": "white", "width": 1}},
+        marker={"color": colour, "symbol": symbol, "size": 6, "line": {"color": "white", "width": 1}},
         hovertemplate=f"{name}: child layer %{{x}} from parent layer %{{y}}<extra></extra>", **axes(panel),
     )  # fmt: skip
 

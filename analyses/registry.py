@@ -12,6 +12,7 @@ from analyses import (
     inference_scaling,
     lambda_robustness,
     mapping_comparison,
+    pc_alignment,
     results_table,
     transfer_profile,
 )
@@ -121,6 +122,24 @@ ANALYSES: dict[str, Analysis] = {
             "direction pointed the wrong way on the child's own labelled pairs and was turned round.",
             "A map between unrelated layers has an R² of 0 or less. A direction without meaning in the child is turned "
             "round at half of the layers.",
+        ),
+        Analysis(
+            "pc-alignment",
+            "Do the components of parent and child agree?",
+            pc_alignment.compute,
+            pc_alignment.figure,
+            pc_alignment.draw,
+            pc_alignment.describe,
+            "Every parent layer against every child layer, on contrast pairs that took no part in finding the "
+            "directions. Scores need no map: what both models share per pair (positive minus negative member: the "
+            "question and the class cancel), within a class (the question stays), and over both classes, where any two "
+            "models that separate them correlate. Cosines compare directions themselves. Dots lie beyond what the "
+            "largest of all pairs of layers reaches by chance in 1 of 20 (number in brackets); the line is the layer "
+            "map. Whatever else differs alike between the members, such as their length, counts as agreement.",
+            "No dots in 19 of 20 runs. Scores over both classes are high, without dots. Cosines of the "
+            "coordinates of two unrelated models are about 0 whatever the models share; the null of cosines is random "
+            "directions with the covariance of the parent's contrast differences.",
+            by_cell=True,
         ),
         Analysis(
             "mapping-comparison",

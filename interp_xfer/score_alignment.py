@@ -152,8 +152,8 @@ def subspace_null(
         n_permutations: at least 1/alpha - 1.
         alpha: level of the thresholds.
         seed: of the permutations.
-    Returns: overlaps, between 0 and 1.
-    Raises: ShapeError on unpaired scores, NaN, linearly dependent components, or no more than k + 1 pairs, where spans
+    Returns: overlaps, between 0 and 1; NaN at a layer whose components' scores are linearly dependent.
+    Raises: ShapeError on unpaired scores, NaN, or no more than k + 1 pairs, where spans
         overlap whatever the scores are; ConfigError when there are too few permutations for the level.
     Source: Hotelling 1936 (canonical correlations), doi 10.1093/biomet/28.3-4.321; permutations as in `score_null`.
     """
@@ -161,10 +161,7 @@ def subspace_null(
     _require_scores(parent, child)
     k, n = parent.shape[2], parent.shape[3]
     require_rows("pairs", n, k + 2, f"the overlap of spans of {k} components' scores")
-    x, y = (
-        orthonormal_bases(side, _centred(scores[:, :1] - scores[:, 1:], 3)[:, 0])
-        for side, scores in (("parent", parent), ("child", child))
-    )
+    x, y = (_score_bases(side, scores) for side, scores in (("parent", parent), ("child", child)))
     draws = [overlap(x, y[:, :, order]) for orders in _permutations(n, n_permutations, seed) for order in orders]
     return MatrixNull(overlap(x, y), torch.stack(draws), alpha)
 
@@ -188,6 +185,17 @@ def _seen(scores: Float[Tensor, "layers 2 pairs"], view: View) -> Float[Tensor, 
 
 def _centred(rows: Float[Tensor, "*axes"], axes: int | tuple[int, ...]) -> Float[Tensor, "*axes"]:
     return rows.double() - rows.double().mean(dim=axes, keepdim=True)
+
+
+def _score_bases(side: str, scores: Float[Tensor, "layers 2 k pairs"]) -> Float[Tensor, "layers k pairs"]:
+    rows = _centred(scores[:, 0] - scores[:, 1], 2)
+    lengths = rows.norm(dim=2, keepdim=True)
+    units = torch.where(lengths > _CONSTANT * scores.double().norm(dim=(1, 3))[..., None], rows / lengths, 0.0)
+    dependent = torch.linalg.svdvals(units)[:, -1] < 1e-9
+    units[dependent] = torch.eye(*units.shape[1:], dtype=units.dtype)
+    bases = orthonormal_bases(side, units)
+    bases[dependent] = torch.nan
+    return bases
 
 
 def _require_scores(parent: Tensor, child: Tensor) -> None:

@@ -95,6 +95,10 @@ def test_a_layer_without_spread_says_nothing():
     parent[1] = 4.2
     null = score_null(parent, child, "differences", 19)
     assert null.observed.isnan().tolist() == [[False, False], [True, True]]
+    components = normal(2, 2, 2, 10, seed=2)
+    components[0, :, 1] = 2 * components[0, :, 0]
+    spans = subspace_null(components, normal(2, 2, 2, 10, seed=3), 19)
+    assert spans.observed.isnan().tolist() == [[True, True], [False, False]] and spans.p_value > 0
     assert null.entry_threshold[1].tolist() == [0, 0] and not null.beyond[1].any() and 0 < null.p_value <= 1
 
 

@@ -58,7 +58,7 @@ from interp_xfer.tasks import (
 from interp_xfer.transfer import calibrate, transfer_concept
 from interp_xfer.vectors import SteeringVectors
 
-_ALIGNMENT_ROWS = 6  # per parent dimension: what the maps of all pairs of layers are fitted on
+_ALIGNMENT_ROWS = 5  # per parent dimension: what the maps of all pairs of layers are fitted on
 
 
 @runtime_checkable

@@ -112,6 +112,27 @@ def evaluation(table: AnswerTable, best: float, grid, with_its=True) -> Evaluati
     return Evaluation(baseline, arm("lambda_star", best, table.at(best)), votes, table)
 
 
+def alignment(study: Study, parent: Fingerprint, child: Fingerprint, rng: np.random.Generator, n=12, raw=True):
+    """Scores that share a part per pair at equal depth, and small cosines."""
+    from interp_xfer.component_alignment import ComponentAlignment, CosineMatrix
+
+    def normal(*shape: int) -> torch.Tensor:
+        return torch.from_numpy(rng.standard_normal(shape)).float()
+
+    layers, k = (parent.n_layers, child.n_layers), 2
+    shared, sides = normal(n), [torch.tensor([2.0, -2.0])[:, None, None] + normal(count, 2, k, n) for count in layers]
+    for scores in sides:
+        scores[len(scores) // 2 :, 0, 0] += 9 * shared
+
+    def matrix() -> CosineMatrix:
+        return CosineMatrix(normal(*layers) / 9, normal(19, *layers) / 9, normal(*layers, k).abs().clamp(max=1))
+
+    return ComponentAlignment(
+        *sides, matrix(), matrix() if raw else None, normal(layers[1], k, 8), parent, child,
+        {"n_pairs_parent": study.n_pairs, "n_pairs_child": study.n_aligned, "n_held_out": n}, PromptHashes(),
+    )  # fmt: skip
+
+
 def write_cell(store: RunStore, study: Study, seed=0, *, effect=0.0, invalid=0.05, hostile=False, **maps) -> None:
     rng = np.random.default_rng(seed)
     grid = study.strengths
@@ -123,6 +144,8 @@ def write_cell(store: RunStore, study: Study, seed=0, *, effect=0.0, invalid=0.0
     result = evaluation(test, search.best, grid, study.with_its)
     seconds = {"extract_and_transfer": 12.5, "search": 30.1, "evaluate": 40.2}
     record = cell_record(study, steering_vectors(study, rng, **maps), search, result, "batched", seconds)
+    ends = (Fingerprint.from_dict(record[side]) for side in ("parent", "child"))
+    alignment(study, *ends, np.random.default_rng(seed)).save(store.alignment(study))
     store.write_study(study)
     store.write_cell(study, record, item_records(search, result))
 

@@ -4,7 +4,15 @@ import json
 
 import pytest
 
-NAMES = ("results-table", "lambda-robustness", "inference-scaling", "flips", "concept-profile", "transfer-profile")
+NAMES = (
+    "results-table",
+    "lambda-robustness",
+    "inference-scaling",
+    "flips",
+    "concept-profile",
+    "transfer-profile",
+    "pc-alignment",
+)
 COMPARISONS = ("mapping-comparison",)  # need cells that differ in a setting: test_mapping_comparison.py
 
 
