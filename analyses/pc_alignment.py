@@ -30,7 +30,7 @@ from interp_xfer.subspaces import cosine_threshold
 
 MEASURES = ("differences", "within-class", "all-members", "carried", "raw", "overlap")
 _ALPHA = 0.05
-_PERMUTATIONS, _SPAN_PERMUTATIONS = 999, 199
+_PERMUTATIONS = 199
 
 
 @dataclass(frozen=True)
@@ -182,7 +182,7 @@ def _compare(cell: Cell, found: ComponentAlignment) -> tuple[list[Row], list[Mea
     nulls |= {name: _cosines(matrix) for name, matrix in spaces.items() if matrix is not None}
     if n_pairs >= k + 2:
         scores = found.parent_scores.double(), found.child_scores.double()
-        nulls["overlap"] = subspace_null(*scores, _SPAN_PERMUTATIONS, _ALPHA)
+        nulls["overlap"] = subspace_null(*scores, _PERMUTATIONS, _ALPHA)
     dimensions = {"differences": n_pairs - 1, "carried": found.child.d_model, "raw": found.child.d_model}
     measures = [_measure(cell.key, name, nulls[name], dimensions.get(name)) for name in MEASURES if name in nulls]
     grids = {name: null.observed.tolist() for name, null in nulls.items()}

@@ -91,5 +91,6 @@ def _grid(rows: "list[Row]", field: str) -> list[list[float | None]]:
     n_parent, n_child = (1 + max(getattr(row, side) for row in rows) for side in ("parent_layer", "child_layer"))
     grid: list[list[float | None]] = [[None] * n_child for _ in range(n_parent)]
     for row in rows:
-        grid[row.parent_layer][row.child_layer] = getattr(row, field)
+        value = getattr(row, field)
+        grid[row.parent_layer][row.child_layer] = None if value is None else round(value, 3)
     return grid

@@ -32,7 +32,7 @@ from interp_xfer.studies.run_store import RunStore
 _TEMPLATES = Path(__file__).parent / "templates"
 _ROWS_SHOWN = 60
 _TEXTS_SHOWN = 8
-_BYTES_OF_CHOICES = 2_500_000  # per figure
+_BYTES_OF_CHOICES = 2_000_000  # per figure
 
 
 @dataclass(frozen=True)

@@ -57,7 +57,7 @@ class MatrixNull:
     def entry_threshold(self) -> Float[Tensor, "n_parent n_child"]:
         """Size that an entry exceeds by chance with probability alpha, each entry for itself."""
         rank = threshold_rank(len(self.null), self.alpha)
-        return self.null.abs().nan_to_num(0).sort(dim=0).values[rank - 1]
+        return self.null.abs().nan_to_num(0).kthvalue(rank, dim=0).values
 
     @property
     def null_max(self) -> Float[Tensor, " draws"]:

@@ -81,7 +81,7 @@ def test_nothing_is_fetched(page):
 
 def test_figures_have_text_alternatives(page):
     plots = [attrs for _, attrs in page.tags if attrs.get("class") == "plot"]
-    assert len(plots) == 5
+    assert len(plots) == 6
     for attrs in plots:
         assert attrs["role"] == "img"
         assert re.search(r"\d", attrs["aria-label"])
