@@ -24,7 +24,7 @@ from analyses import style
 from analyses.cells import Cell, load_cells
 from analyses.drafts import Draft
 from analyses.mapping_figure import draw_rows
-from analyses.mapping_rows import AXES, Row, axis_levels
+from analyses.mapping_rows import AXES, Row, axis_levels, level_rank
 from analyses.panels import empty_figure
 from analyses.tables import distinct
 from interp_xfer.errors import ArtifactError
@@ -154,7 +154,7 @@ def _compare_levels(dataset: str, answered: Sequence[_Answered]) -> list[Row]:
 def _compare_baseline(dataset: str, answered: Sequence[_Answered]) -> list[Row]:
     pairs = distinct((one.cell.parent, one.cell.child) for one in answered if not _is_native(one.cell))
     found = []
-    for one in answered:
+    for one in sorted(answered, key=lambda one: _place(one.cell)):
         settings = one.cell.settings
         mapping = "native" if _is_native(one.cell) else ", ".join(str(settings.get(axis)) for axis in AXES[:2])
         models = f"{one.cell.parent} → {one.cell.child}: " if len(pairs) > 1 else ""
@@ -167,6 +167,12 @@ def _compare_baseline(dataset: str, answered: Sequence[_Answered]) -> list[Row]:
         for label, (_, one) in zip(unique, found, strict=True)
     ]
     return _rows(dataset, each, [one.cell.key for _, one in found])
+
+
+def _place(cell: Cell) -> tuple[object, ...]:
+    """Native cells last, the others by their settings."""
+    ranks = [level_rank(str(cell.settings.get(axis))) for axis in AXES]
+    return (_is_native(cell), cell.parent, cell.child, *ranks, cell.label)
 
 
 def _rows(

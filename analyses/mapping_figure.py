@@ -48,6 +48,10 @@ def draw_rows(rows: Sequence[Row]) -> Draft:
                 _points(out, panel, chosen, words, colour, symbol, is_cell not in seen)
                 seen.add(is_cell)
         out.set({axis_name("x", panel): {"range": [-edge, edge], "zeroline": True, "zerolinewidth": 2}})
+    out.scatter(
+        x=[None], y=[None], mode="markers", name="filled: p < .05, adjusted", hoverinfo="skip",
+        marker={"color": style.GREY, "size": 9, "symbol": "circle"}, **axes(0),
+    )  # fmt: skip
     return arrange(out, content, columns=1, narrow=narrow)
 
 

@@ -50,4 +50,9 @@ class Row:
 
 def axis_levels(axis: str, found: Collection[str]) -> list[str]:
     """The levels in use in their order; unknown ones last."""
-    return sorted(found, key=lambda level: (_ORDER.index(level) if level in _ORDER else len(_ORDER), level))
+    return sorted(found, key=level_rank)
+
+
+def level_rank(level: str) -> tuple[int, str]:
+    """Place of a level among those of its axis."""
+    return (_ORDER.index(level) if level in _ORDER else len(_ORDER), level)
