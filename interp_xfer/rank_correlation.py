@@ -5,7 +5,8 @@
 - p by rotation: one measure shifted along the depth by 1, 2, ... L - 1 layers, which keeps neighbours together; at best
   1 / L.
 - interval: questions resampled, both measures averaged again (percentile bootstrap): what other questions would give
-  for these layers.
+  for these layers. Resampling adds noise, which pulls rho towards 0; where that leaves rho outside, the interval is
+  stretched to hold it.
 """
 
 import math
@@ -39,8 +40,8 @@ class RankCorrelation(NamedTuple):
     """Layers."""
 
 
-def spearman(x: Float[Tensor, "*many layers"], y: Float[Tensor, "*many layers"]) -> Float[Tensor, "*many"]:
-    """Spearman's rho along the last axis, ties at their mean rank; NaN where a side is constant.
+def spearman(x: Float[Tensor, "*#many layers"], y: Float[Tensor, "*#many layers"]) -> Float[Tensor, "..."]:
+    """Spearman's rho along the last axis, the others broadcast; ties at their mean rank, NaN where a side is constant.
 
     Source: Spearman 1904.
     """
@@ -88,8 +89,8 @@ def rank_correlation(
     low, high = torch.quantile(resampled[~resampled.isnan()], torch.tensor([tail, 1 - tail]).double()).tolist()
     return RankCorrelation(
         rho,
-        low,
-        high,
+        min(low, rho),
+        max(high, rho),
         _p_permutation(mean_x, mean_y, rho, n_permutations, generator),
         _p_rotation(mean_x, mean_y, rho),
         n,

@@ -100,8 +100,9 @@ def largest_z(z: Float[Tensor, " layers"]) -> LargestZ:
     if len(there) == 0:
         raise ShapeError("no layer has a z value; no layer has a vector.")
     layer = int(there[z[there].abs().argmax()])
+    alone = 2 * float(norm.sf(abs(float(z[layer]))))
     # 1 - (1 - p)^L without losing small p to rounding.
-    p_value = -math.expm1(len(there) * math.log1p(-min(2 * float(norm.sf(abs(float(z[layer])))), 1 - 1e-16)))
+    p_value = 1.0 if alone >= 1 else -math.expm1(len(there) * math.log1p(-alone))
     return LargestZ(layer, float(z[layer]), p_value)
 
 

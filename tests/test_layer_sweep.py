@@ -70,18 +70,21 @@ def test_batches_and_groups_do_not_matter(models, architecture, monkeypatch):
 
 
 @pytest.mark.parametrize("scope", ["all", "generated"])
-def test_layers_below_a_window_run_once(scope):
-    """Tokens that each layer processes: shared beginning and questions once, then only what lies above a window."""
-    model = tiny("llama")
+def test_layers_below_a_window_run_once(models, scope, monkeypatch):
+    """Tokens that attend in each layer: shared beginning and questions once, then only what lies above a window."""
+    from interp_xfer.generation.steps import PrefixStep, PromptStep
+
+    model = models["llama"]
     rows, steering = target_rows(((9, 3), (9, 3)), shared=5), random_steering(model)
     tokens = [0] * N_LAYERS
-    for layer in range(N_LAYERS):
-        mlp = model.hf.base_model.layers[layer].mlp
+    for step in (PrefixStep, PromptStep):
+        attend = step.attend
 
-        def count(module, args, output, layer=layer):
-            tokens[layer] += args[0].shape[0] * args[0].shape[1]
+        def count(self, layer, query, *rest, attend=attend):
+            tokens[layer] += query.shape[0] * query.shape[2]
+            return attend(self, layer, query, *rest)
 
-        mlp.register_forward_hook(count)
+        monkeypatch.setattr(step, "attend", count)
     sweep_windows(model, steering, rows, [(0,), (1,), (2,), (1, 2)], [0.1, 0.2, 0.3], tokens=scope)
     prefix, own = 5, 2 * 6  # 12 tokens a row; the last is not read
     per_window = 3 * own + (3 * prefix if scope == "all" else 0)

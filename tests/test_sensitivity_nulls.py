@@ -35,7 +35,7 @@ def test_the_gradient_itself_is_the_largest_possible():
 
 
 def test_covariance_deviation_is_that_of_the_draws():
-    """Anisotropic activations: within 8 % of 1000 draws; the isotropic null would be off by more than a third."""
+    """Anisotropic activations: within 8 % of 1000 draws; the isotropic null would be off by a sixth or more."""
     generator = torch.Generator().manual_seed(2)
     scales = torch.linspace(3, 0.1, D).double()
     rows = torch.randn(LAYERS, 600, D, generator=generator, dtype=torch.float64) * scales + 5
@@ -43,7 +43,7 @@ def test_covariance_deviation_is_that_of_the_draws():
     drawn = (random_covariance_matched(rows, 1000, seed=3) * g).sum(dim=-1)
     found = covariance_deviation(g, rows)
     torch.testing.assert_close(drawn.std(dim=0), found, rtol=0.08, atol=0)
-    assert float((g.norm(dim=1) / math.sqrt(D) / found).max()) < 0.75
+    assert float((g.norm(dim=1) / math.sqrt(D) / found).max()) < 0.86
 
 
 def test_largest_of_many_layers():
