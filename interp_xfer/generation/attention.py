@@ -139,31 +139,35 @@ def prefix_attention(
         spec: scaling, window and soft cap.
         positions: absolute position of each query, prefix included.
     """
-    if len(segments) == 1:
-        return _segment_attention(query, segments[0], spec, positions)
     batch, kv, queries, d_head = query.shape
-    output = torch.empty(batch, kv, queries, d_head, dtype=torch.float32, device=query.device)
-    maximum = torch.empty(batch, kv, queries, 1, dtype=torch.float32, device=query.device)
-    total = torch.empty_like(maximum)
-    for segment in segments:
-        rows = segment.rows
-        part = _segment_attention(query[rows], segment, spec, positions[rows])
-        output[rows], maximum[rows], total[rows] = part
-    return PartialAttention(output, maximum, total)
+    order = None
+    if len(segments) > 1:
+        order = torch.cat([segment.rows for segment in segments if segment.rows is not None])
+        query, positions = query[order], positions[order]
+    # Rows of a segment side by side: (kv, batch * queries, d_head).
+    folded = query.transpose(0, 1).reshape(kv, batch * queries, d_head)
+    sizes = [batch if segment.rows is None else len(segment.rows) for segment in segments]
+    parts = [
+        partial_attention(
+            part[None], segment.keys[None], segment.values[None], spec, _in_window(where, segment.keys.shape[1], spec)
+        )
+        for segment, part, where in zip(
+            segments,
+            folded.split([size * queries for size in sizes], dim=1),
+            positions.split(sizes),
+            strict=True,
+        )
+    ]
+    joined = parts[0] if len(parts) == 1 else PartialAttention(*(torch.cat(t, dim=2) for t in zip(*parts, strict=True)))
+    rows = [t.view(kv, batch, queries, -1).transpose(0, 1) for t in joined]
+    if order is None:
+        return PartialAttention(*rows)
+    return PartialAttention(*(torch.empty_like(t).index_copy_(0, order, t) for t in rows))
 
 
-def _segment_attention(
-    query: Float[Tensor, "batch kv queries d_head"],
-    segment: PrefixSegment,
-    spec: AttentionSpec,
-    positions: Int[Tensor, "batch queries"],
-) -> PartialAttention:
-    batch, kv, queries, d_head = query.shape
-    n_keys = segment.keys.shape[1]
-    visible = None
-    if spec.window is not None and int(positions.max()) >= spec.window:
-        key_positions = torch.arange(n_keys, device=query.device)
-        visible = (positions.reshape(-1, 1) - key_positions < spec.window)[None, None]  # (1, 1, batch*queries, keys)
-    folded = query.transpose(0, 1).reshape(1, kv, batch * queries, d_head)
-    part = partial_attention(folded, segment.keys[None], segment.values[None], spec, visible)
-    return PartialAttention(*(t.view(kv, batch, queries, -1).transpose(0, 1) for t in part))
+def _in_window(positions: Int[Tensor, "rows queries"], n_keys: int, spec: AttentionSpec) -> Tensor | None:
+    """(1, 1, rows * queries, keys): which keys from position 0 on are in the window of each query; None: all."""
+    if spec.window is None or int(positions.max()) < spec.window:
+        return None
+    keys = torch.arange(n_keys, device=positions.device)
+    return (positions.reshape(-1, 1) - keys < spec.window)[None, None]

@@ -20,7 +20,7 @@ from torch import Tensor
 from interp_xfer.choices import OperatorName, StrengthUnit, TokenScope
 from interp_xfer.errors import SteeringError
 from interp_xfer.generation.attention import PrefixSegment
-from interp_xfer.generation.memory import default_budget, head_size, plan_rows
+from interp_xfer.generation.memory import PREFIX_SHARE, default_budget, head_size, plan_batch
 from interp_xfer.generation.records import Generation, IsComplete, StopReason, TokenPrompt, check_fits, end_tokens
 from interp_xfer.generation.reference import reference_generate
 from interp_xfer.generation.steps import (
@@ -143,19 +143,21 @@ class SweepEngine:
         plans = []
         for length, members in groups.items():
             width = max(len(prompts[i].suffix) for i in members) + max_new_tokens
-            slots = plan_rows(self.model, self._budget, length, width, len(members) * len(strengths))
-            plans.append((members, slots, width))
+            plan = plan_batch(self.model, self._budget, length, width, len(members), len(strengths))
+            plans.append((members, plan, width))
         finished: dict[tuple[int, int], Generation] = {}
         with torch.inference_mode(), self._fast_forward():
-            for members, slots, width in plans:
-                # Strength by strength, so that few prefixes are in use at once; prompts of similar length together, to
-                # pad little: longest first, and the next strength in the opposite order.
+            for members, plan, width in plans:
+                by_length = sorted(members, key=lambda index: -len(prompts[index].suffix))
+                # One prompt at many strengths is rows of equal length, which need no padding; as many strengths at
+                # once as prefixes fit.
                 waiting = [
-                    _Row(prompts[i], i, strength, k)
-                    for k, strength in enumerate(strengths)
-                    for i in sorted(members, key=lambda index: (-1) ** (k + 1) * len(prompts[index].suffix))
+                    _Row(prompts[i], i, strengths[k], k)
+                    for start in range(0, len(strengths), plan.prefixes)
+                    for i in by_length
+                    for k in range(start, min(start + plan.prefixes, len(strengths)))
                 ]
-                run = _Run(self, waiting, finished, slots, width, max_new_tokens, is_complete, progress)
+                run = _Run(self, waiting, finished, plan.rows, width, max_new_tokens, is_complete, progress)
                 while run.waiting or run.active:
                     run.admit()
                     run.decode()
@@ -173,7 +175,7 @@ class SweepEngine:
             self.forward(step, input_ids, torch.arange(len(ids), device=self.model.device)[None], [strength],
                          scope_positions(self.tokens, real, is_prompt=True, ends_prompt=False))  # fmt: skip
             self._prefixes[key] = step.kept
-            limit = self._budget // 4
+            limit = self._budget * PREFIX_SHARE
             while len(self._prefixes) > 2 and sum(kept.n_bytes for kept in self._prefixes.values()) > limit:
                 self._prefixes.popitem(last=False)
         self._prefixes.move_to_end(key)

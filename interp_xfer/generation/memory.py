@@ -1,6 +1,7 @@
-"""How many rows run at once, from a memory budget."""
+"""How many rows and prefixes are in memory at once, from a budget."""
 
 import math
+from typing import NamedTuple
 
 import torch
 
@@ -8,8 +9,21 @@ from interp_xfer.errors import ConfigError
 from interp_xfer.models import LoadedModel
 
 # Beyond this the matrix products of a decode step gain nothing on a CPU; measured in benchmarks/sweep.py.
-MOST_ROWS = 256
+MOST_ROWS = 512
+# Prefixes kept for later may take this much of the budget.
+PREFIX_SHARE = 0.25
+# Attention over a prefix is a matrix product of its rows: fewer than this are not worth a prefix of their own.
+_ROWS_PER_PREFIX = 16
 _SHARE_OF_FREE = 0.5
+
+
+class BatchPlan(NamedTuple):
+    """What runs at once."""
+
+    rows: int
+    """(prompt, strength) pairs."""
+    prefixes: int
+    """Strengths that the rows are taken from together."""
 
 
 def free_bytes(device: torch.device) -> int:
@@ -39,25 +53,30 @@ def head_size(model: LoadedModel) -> int:
     return getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
 
 
-def plan_rows(model: LoadedModel, budget: int, prefix: int, width: int, n_rows: int) -> int:
-    """How many rows fit beside two prefixes (the one in use and the next).
+def plan_batch(model: LoadedModel, budget: int, prefix: int, width: int, n_prompts: int, n_strengths: int) -> BatchPlan:
+    """How many rows and strengths run at once.
 
     Arguments:
         model: whose cache is planned.
         budget: bytes for caches and logits.
         prefix: tokens of the longest prefix.
         width: own tokens of the longest row, new ones included.
-        n_rows: how many there are in all.
-    Raises: ConfigError if not even one row fits.
+        n_prompts: prompts to run at every strength.
+        n_strengths: strengths, each with a prefix of its own.
+    Raises: ConfigError if not even one row fits beside two prefixes (the one in use and the next).
     """
     per_token = kv_bytes_per_token(model)
     per_row = width * per_token + 4 * model.hf.config.vocab_size
-    left = budget - 2 * prefix * per_token
-    rows = math.floor(left / per_row)
-    if rows < 1:
-        needed = 2 * prefix * per_token + per_row
+    per_prefix = prefix * per_token
+    left = budget - 2 * per_prefix
+    if left < per_row:
+        needed = 2 * per_prefix + per_row
         raise ConfigError(
             f"a memory budget of {budget / 2**20:.0f} MiB does not hold one row of {prefix} + {width} tokens, which "
             f"needs {needed / 2**20:.0f} MiB; raise --max-memory, or use fewer examples or new tokens."
         )
-    return min(rows, n_rows, MOST_ROWS)
+    # While one group of strengths drains and the next enters, the prefixes of both are in use.
+    prefixes = math.floor(budget * PREFIX_SHARE / max(1, per_prefix) / 2)
+    prefixes = max(1, min(prefixes, n_strengths, math.floor(left / per_row) // _ROWS_PER_PREFIX))
+    rows = math.floor((budget - 2 * prefixes * per_prefix) / per_row)
+    return BatchPlan(max(1, min(rows, n_prompts * n_strengths, MOST_ROWS)), prefixes)

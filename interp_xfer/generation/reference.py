@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from transformers import StoppingCriteria
 
 from interp_xfer.choices import OperatorName, StrengthUnit, TokenScope
 from interp_xfer.generation.records import Generation, IsComplete, StopReason, TokenPrompt, end_tokens
@@ -63,7 +64,7 @@ def reference_generate(
     return out
 
 
-class StopWhenComplete:
+class StopWhenComplete(StoppingCriteria):
     """Stopping criterion of transformers: True for the rows whose text holds the answer."""
 
     def __init__(self, tokenizer: Any, prompt_length: int, is_complete: IsComplete | None) -> None:

@@ -1,19 +1,23 @@
-"""The stock attention of transformers, put back inside a TransformerLens bridge for the length of a block of code.
+"""The stock modules of transformers, put back inside a TransformerLens bridge for the length of a block of code.
 
-The bridge computes attention step by step in Python so that scores and patterns can be hooked. Extraction and sweeps
-only need `blocks.{l}.hook_resid_post`, which keeps firing when each block's `self_attn` is the stock module again; its
-projections stay the bridge's, with their hooks.
+The bridge computes attention and norms step by step in Python, with hooks on every step. Extraction and sweeps only
+need the residual stream between blocks, whose hooks keep firing when everything inside a block is the stock module.
 """
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from transformer_lens.model_bridge.generalized_components.base import GeneralizedComponent
+
 from interp_xfer.models.loading import LoadedModel
 
 # Architectures whose stock attention goes through transformers' table of attention functions with grouped keys and
 # values, an optional sliding window and an optional soft cap, and nothing else. Each is tested for equality.
 SUPPORTED_MODEL_TYPES = frozenset({"llama", "qwen2", "qwen3", "mistral", "phi3", "gemma2", "gemma3_text"})
+
+_BETWEEN_BLOCKS = ("hook_in", "hook_out")
+"""Hook points of a block itself (`hook_resid_pre`, `hook_resid_post`)."""
 
 
 def stock_attention_problem(model: LoadedModel) -> str | None:
@@ -24,15 +28,16 @@ def stock_attention_problem(model: LoadedModel) -> str | None:
     if model.fingerprint.weight_processing != "none":
         return f"weights are processed ({model.fingerprint.weight_processing})"
     for layer, block in enumerate(model.bridge.blocks):
-        for name, module in block.attn.named_modules():
-            if getattr(module, "fwd_hooks", None):
-                return f"a hook is set on blocks.{layer}.attn.{name}, inside attention"
+        for name, module in block.named_modules(remove_duplicate=False):
+            inside = name not in _BETWEEN_BLOCKS and "_original_component" not in name
+            if inside and (getattr(module, "fwd_hooks", None) or getattr(module, "bwd_hooks", None)):
+                return f"a hook is set on blocks.{layer}.{name}, inside the block"
     return None
 
 
 @contextmanager
 def stock_attention(model: LoadedModel, implementation: str) -> Iterator[None]:
-    """Stock attention with one of transformers' attention functions, in every block, restored on exit.
+    """Stock blocks with one of transformers' attention functions, in every layer, restored on exit.
 
     Arguments:
         model: one for which `stock_attention_problem` is None.
@@ -43,13 +48,20 @@ def stock_attention(model: LoadedModel, implementation: str) -> Iterator[None]:
     swapped: list[tuple[Any, str, Any]] = []
     try:
         for block in model.bridge.blocks:
-            decoder_layer = block.original_component
-            name = next(name for name, child in decoder_layer.named_children() if child is block.attn)
-            swapped.append((decoder_layer, name, block.attn))
-            setattr(decoder_layer, name, block.attn.original_component)
+            _put_back(block.original_component, swapped)
         config._attn_implementation = implementation
         yield
     finally:
         config._attn_implementation = before
-        for decoder_layer, name, attention in swapped:
-            setattr(decoder_layer, name, attention)
+        for parent, name, bridged in swapped:
+            setattr(parent, name, bridged)
+
+
+def _put_back(module: Any, swapped: list[tuple[Any, str, Any]]) -> None:
+    """Replace the bridged parts of a stock module by the stock ones, all the way down, and note what was there."""
+    for name, child in list(module.named_children()):
+        if isinstance(child, GeneralizedComponent):
+            swapped.append((module, name, child))
+            child = child.original_component
+            setattr(module, name, child)
+        _put_back(child, swapped)

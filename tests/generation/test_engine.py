@@ -344,7 +344,7 @@ def test_a_hook_inside_attention_is_honoured(models):
         return torch.zeros_like(pattern)
 
     with model.bridge.hooks(fwd_hooks=[("blocks.1.attn.hook_pattern", no_attention)]):
-        assert "a hook is set on blocks.1.attn.hook_pattern, inside attention" in engine.path
+        assert "a hook is set on blocks.1.attn.hook_pattern, inside the block" in engine.path
         hooked = engine.generate(prompts, STRENGTHS, max_new_tokens=4)
         assert hooked == reference(model, steering, prompts, STRENGTHS, max_new_tokens=4)
     assert hooked != plain
