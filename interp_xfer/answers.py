@@ -15,7 +15,7 @@ from torch import Tensor
 
 from interp_xfer.choices import OperatorName, Scoring, StrengthUnit, TokenScope
 from interp_xfer.errors import ConfigError, DataError
-from interp_xfer.generation import SweepEngine, tokenise_prompt
+from interp_xfer.generation import FinishedAnswers, SweepEngine, tokenise_prompt
 from interp_xfer.likelihood import OptionScores, require_choices, score_options
 from interp_xfer.progress import Progress, no_progress
 from interp_xfer.statistics import Interval, wilson_interval
@@ -164,6 +164,7 @@ def answer_problems(
     *,
     task: Task | None = None,
     known: AnswerTable | None = None,
+    keep: FinishedAnswers | None = None,
     progress: Progress = no_progress,
 ) -> AnswerTable:
     """Ask every problem at every strength and score the answers, by `settings.scoring`.
@@ -175,6 +176,7 @@ def answer_problems(
         settings: examples, limits, prompts.
         task: None takes the one the problems name.
         known: answers that are there already, made with the same settings; its strengths are not run again.
+        keep: generations as in `SweepEngine.generate`, for calls that can be repeated after an interrupt.
         progress: called with the number of answers just finished.
     Raises: DataError without problems, by likelihood without options, or where `known` answers other problems;
         otherwise as `SweepEngine.generate`.
@@ -183,7 +185,7 @@ def answer_problems(
         raise DataError("no problems to answer; the split is empty.")
     task = task or get_task(problems[0].task)
     if known is None:
-        return _answer(engine, problems, strengths, settings, task, progress)
+        return _answer(engine, problems, strengths, settings, task, keep, progress)
     if known.problems != tuple(problems):
         raise DataError(
             f"the answers that are there are to {len(known.problems)} problems, not to the same {len(problems)} that "
@@ -191,7 +193,7 @@ def answer_problems(
         )
     wanted = [strength for strength in strengths if strength not in known.strengths]
     progress(len(problems) * (len(strengths) - len(wanted)))
-    made = _answer(engine, problems, wanted, settings, task, progress) if wanted else known
+    made = _answer(engine, problems, wanted, settings, task, keep, progress) if wanted else known
     rows = tuple((known if strength in known.strengths else made).at(strength) for strength in strengths)
     return AnswerTable(tuple(strengths), tuple(problems), rows, known.first_prompt)
 
@@ -202,6 +204,7 @@ def _answer(
     strengths: Sequence[float],
     settings: GenerationSettings,
     task: Task,
+    keep: FinishedAnswers | None,
     progress: Progress,
 ) -> AnswerTable:
     if settings.scoring == "likelihood":
@@ -219,6 +222,7 @@ def _answer(
         strengths,
         max_new_tokens=settings.max_new_tokens or task.max_new_tokens,
         is_complete=task.is_complete,
+        keep=keep,
         progress=progress,
     )
     table = []

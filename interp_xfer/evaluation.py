@@ -20,7 +20,7 @@ from interp_xfer.answers import (
     summarise,
     voted,
 )
-from interp_xfer.generation import SweepEngine
+from interp_xfer.generation import FinishedAnswers, SweepEngine
 from interp_xfer.lambda_search import PAPER_GRID, check_grid
 from interp_xfer.models import LoadedModel
 from interp_xfer.progress import Progress, no_progress
@@ -78,6 +78,7 @@ def evaluate(
     task: Task | None = None,
     engine: SweepEngine | None = None,
     known: AnswerTable | None = None,
+    keep: FinishedAnswers | None = None,
     progress: Progress = no_progress,
 ) -> Evaluation:
     """Baseline, lambda* and vote on the test problems.
@@ -93,6 +94,7 @@ def evaluate(
         task: None takes the one the problems name.
         engine: reuse the one of the search to keep its prefixes.
         known: as in `search_lambda`.
+        keep: as in `answer_problems`.
         progress: called with the number of answers just finished.
     Raises: LeakError if a problem took part in the vectors; ConfigError for a bad grid or strength.
     Source: arXiv 2512.19069, algorithm 3.
@@ -104,7 +106,7 @@ def evaluate(
     if with_its:
         check_grid(grid)
         to_run += [strength for strength in grid if strength not in to_run]
-    table = answer_problems(engine, test, to_run, settings, task=task, known=known, progress=progress)
+    table = answer_problems(engine, test, to_run, settings, task=task, known=known, keep=keep, progress=progress)
     baseline = _arm("baseline", 0.0, table.at(0.0), None)
     return Evaluation(
         baseline=baseline,

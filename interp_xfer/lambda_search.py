@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from interp_xfer.answers import AnswerTable, GenerationSettings, answer_problems, make_engine
 from interp_xfer.errors import ConfigError
-from interp_xfer.generation import SweepEngine
+from interp_xfer.generation import FinishedAnswers, SweepEngine
 from interp_xfer.models import LoadedModel
 from interp_xfer.progress import Progress, no_progress
 from interp_xfer.steering import checked_strengths
@@ -43,6 +43,7 @@ def search_lambda(
     task: Task | None = None,
     engine: SweepEngine | None = None,
     known: AnswerTable | None = None,
+    keep: FinishedAnswers | None = None,
     progress: Progress = no_progress,
 ) -> SearchResult:
     """lambda* on validation problems.
@@ -56,6 +57,7 @@ def search_lambda(
         task: None takes the one the problems name.
         engine: reuse one to keep its prefixes; None makes one.
         known: answers to the same problems under the same settings, such as the baseline's; they are not made again.
+        keep: as in `answer_problems`.
         progress: called with the number of answers just finished.
     Raises: ConfigError for an empty grid, duplicates or a 0 in it; LeakError if a problem took part in the vectors.
     Source: arXiv 2512.19069, algorithm 2; the tie rule is ours.
@@ -64,7 +66,9 @@ def search_lambda(
     steering.prompts.require_disjoint(validation, "material of the steering vectors", "validation")
     settings = settings or GenerationSettings()
     engine = engine or make_engine(child, steering, settings)
-    table = answer_problems(engine, validation, (0.0, *grid), settings, task=task, known=known, progress=progress)
+    table = answer_problems(
+        engine, validation, (0.0, *grid), settings, task=task, known=known, keep=keep, progress=progress
+    )
     return SearchResult(choose_strength(table, grid), tuple(grid), table)
 
 

@@ -1,7 +1,9 @@
 """What generation takes and gives: tokenised prompts in two parts, and finished texts with the reason they ended."""
 
+import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal
 
 from interp_xfer.errors import ConfigError
@@ -27,6 +29,27 @@ class TokenPrompt:
 
     def __len__(self) -> int:
         return len(self.prefix) + len(self.suffix)
+
+
+@dataclass(frozen=True)
+class RowKey:
+    """Which row of a sweep: a prompt at a strength, and which of several samples of it."""
+
+    prompt: TokenPrompt
+    strength: float
+    sample: int = 0
+    """How often the strength was listed before; 0 unless a call repeats one."""
+
+    @cached_property
+    def digest(self) -> str:
+        """The same for the same tokens, strength and sample, in any process."""
+        tokens = ",".join(map(str, (*self.prompt.prefix, *self.prompt.suffix)))
+        return hashlib.sha256(f"{tokens}|{self.strength!r}|{self.sample}".encode()).hexdigest()[:32]
+
+
+def row_samples(strengths: Sequence[float]) -> list[int]:
+    """For each strength, how often it was listed before."""
+    return [list(strengths[:index]).count(strength) for index, strength in enumerate(strengths)]
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ Slow and simple: the fallback for architectures without a fast path, the referen
 and what users of other steering libraries run (a baseline in `benchmarks/sweep.py`).
 """
 
+import random
 from collections.abc import Sequence
 from contextlib import nullcontext
 from typing import Any
@@ -13,7 +14,9 @@ from torch import Tensor
 from transformers import StoppingCriteria
 
 from interp_xfer.choices import OperatorName, StrengthUnit, TokenScope
-from interp_xfer.generation.records import Generation, IsComplete, StopReason, TokenPrompt, end_tokens
+from interp_xfer.generation.finished import FinishedAnswers
+from interp_xfer.generation.records import Generation, IsComplete, RowKey, StopReason, TokenPrompt, end_tokens
+from interp_xfer.generation.sampling import Sampling, sample_tokens
 from interp_xfer.models import LoadedModel
 from interp_xfer.progress import Progress, no_progress
 from interp_xfer.steering import steer
@@ -32,23 +35,33 @@ def reference_generate(
     unit: StrengthUnit = "relative",
     max_new_tokens: int,
     is_complete: IsComplete | None = None,
+    sampling: Sampling | None = None,
+    keep: FinishedAnswers | None = None,
+    sample: int = 0,
     batch_size: int = 8,
     progress: Progress = no_progress,
 ) -> list[Generation]:
-    """The greedy answer to every prompt at one strength, through Hugging Face `generate`.
+    """The answer to every prompt at one strength, through Hugging Face `generate`.
 
-    Arguments and returns as in `SweepEngine.generate`, for one strength.
+    Arguments and returns as in `SweepEngine.generate`, for one strength, of which this is sample number `sample`.
     """
     ends = end_tokens(model)
-    out: list[Generation] = []
-    for start in range(0, len(prompts), batch_size):
-        batch = prompts[start : start + batch_size]
+    keys = [RowKey(prompt, strength, sample) for prompt in prompts]
+    keep = FinishedAnswers() if keep is None else keep
+    missing = [index for index, key in enumerate(keys) if keep.get(key) is None]
+    if len(missing) < len(prompts):
+        progress(len(prompts) - len(missing))
+    out = {index: known for index, key in enumerate(keys) if (known := keep.get(key)) is not None}
+    for start in range(0, len(missing), batch_size):
+        indices = missing[start : start + batch_size]
+        batch = [prompts[index] for index in indices]
         input_ids, mask = pad_left([[*p.prefix, *p.suffix] for p in batch], model)
         steered = nullcontext() if steering is None or strength == 0 else steer(
             model, steering, strength=strength, operator=operator, tokens=tokens, unit=unit
         )  # fmt: skip
         stop = StopWhenComplete(model.tokenizer, input_ids.shape[1], is_complete)
         watch = _WatchLogits(input_ids.shape[1], len(batch))
+        draw = [] if sampling is None else [_DrawTokens(sampling, [sampling.stream(keys[index]) for index in indices])]
         with steered, model.plain_greedy():
             ids = model.hf.generate(
                 input_ids=input_ids,
@@ -56,12 +69,14 @@ def reference_generate(
                 max_new_tokens=max_new_tokens,
                 eos_token_id=sorted(ends),
                 stopping_criteria=[stop],
-                logits_processor=[watch],
+                logits_processor=[watch, *draw],
             )
         rows = ids[:, input_ids.shape[1] :].tolist()
-        out += [cut_row(*row, model.tokenizer, ends, is_complete) for row in zip(rows, watch.n_finite, strict=True)]
+        made = [cut_row(*row, model.tokenizer, ends, is_complete) for row in zip(rows, watch.n_finite, strict=True)]
+        keep.add((keys[index], generation) for index, generation in zip(indices, made, strict=True))
+        out |= dict(zip(indices, made, strict=True))
         progress(len(batch))
-    return out
+    return [out[index] for index in range(len(prompts))]
 
 
 class StopWhenComplete(StoppingCriteria):
@@ -70,7 +85,7 @@ class StopWhenComplete(StoppingCriteria):
     def __init__(self, tokenizer: Any, prompt_length: int, is_complete: IsComplete | None) -> None:
         self._tokenizer, self._start, self._is_complete = tokenizer, prompt_length, is_complete
 
-    def __call__(self, input_ids: Tensor, scores: Any, **_: Any) -> Tensor:
+    def __call__(self, input_ids: Tensor, scores: Any, **_: Any) -> Any:
         """(batch, pos) ids so far -> (batch), as transformers asks after every token."""
         if self._is_complete is None:
             return torch.zeros(len(input_ids), dtype=torch.bool, device=input_ids.device)
@@ -91,6 +106,17 @@ class _WatchLogits:
             if self.n_finite[row] is None:
                 self.n_finite[row] = input_ids.shape[1] - self._start
         return scores
+
+
+class _DrawTokens:
+    """Logits processor of transformers that leaves only the token our own sampler draws."""
+
+    def __init__(self, sampling: Sampling, streams: Sequence[random.Random]) -> None:
+        self._sampling, self._streams = sampling, streams
+
+    def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
+        ids = sample_tokens(scores.float(), self._sampling, self._streams)
+        return torch.full_like(scores, float("-inf")).scatter(1, ids[:, None], 0.0)
 
 
 def cut_row(

@@ -21,6 +21,7 @@ from interp_xfer.component_alignment import AlreadyRead, measure_alignment, n_te
 from interp_xfer.concepts import ConceptVectors, concept_from_differences, contrast_differences
 from interp_xfer.errors import ConfigError
 from interp_xfer.evaluation import Evaluation, evaluate
+from interp_xfer.generation import FinishedAnswers
 from interp_xfer.lambda_search import SearchResult, search_lambda
 from interp_xfer.layer_maps import LayerMap
 from interp_xfer.likelihood import require_choices
@@ -208,12 +209,13 @@ def run_cell(
         require_same_model(baseline.child, child.fingerprint, "the unsteered answers")
     settings = study.generation
     engine = make_engine(child, steering, settings)
+    keep = FinishedAnswers(store.unfinished(study))
     mark = time.monotonic()
     n_arms = len(study.strengths) + 1
     with step("searching lambda", n_arms * len(data.validation), "answers") as progress:
         search = search_lambda(
             child, steering, data.validation, grid=study.strengths, settings=settings, task=data.task, engine=engine,
-            known=baseline and baseline.validation, progress=progress,
+            known=baseline and baseline.validation, keep=keep, progress=progress,
         )  # fmt: skip
     seconds["search"] = round(time.monotonic() - mark, 1)
     mark = time.monotonic()
@@ -221,11 +223,12 @@ def run_cell(
     with step("evaluating", n_test_arms * len(data.test), "answers") as progress:
         result = evaluate(
             child, steering, data.test, search.best, with_its=study.with_its, grid=study.strengths, settings=settings,
-            task=data.task, engine=engine, known=baseline and baseline.test, progress=progress,
+            task=data.task, engine=engine, known=baseline and baseline.test, keep=keep, progress=progress,
         )  # fmt: skip
     seconds["evaluate"] = round(time.monotonic() - mark, 1)
     record = cell_record(study, steering, search, result, engine.path, seconds)
     store.write_cell(study, record, item_records(search, result))
+    keep.forget()
     return record
 
 

@@ -9,6 +9,7 @@
     baselines/<key>.json     unsteered answers of a child, where several cells share them
     cells/<key>.json         one immutable record per cell
     items/<key>.jsonl        one line per (split, question, strength)
+    unfinished/<key>.jsonl   answers of a cell that is being made; gone when it has its record
     failures/<key>.json      why a cell has no record; gone when it has one
     figures/  report.html
 
@@ -53,6 +54,10 @@ class RunStore:
     def items(self, study: Study) -> Path:
         """File of the single answers."""
         return self.root / "items" / f"{study.cell_key}.jsonl"
+
+    def unfinished(self, study: Study) -> Path:
+        """File of the answers of a cell that is being made."""
+        return self.root / "unfinished" / f"{study.cell_key}.jsonl"
 
     def baseline(self, study: Study) -> Path:
         """File of the child's unsteered answers."""

@@ -24,8 +24,8 @@ from tiny_models import (
 )
 
 from interp_xfer.errors import ConfigError, FingerprintError, SteeringError
-from interp_xfer.generation import SweepEngine, TokenPrompt
-from interp_xfer.generation import engine as engine_module
+from interp_xfer.generation import FinishedAnswers, Sampling, SweepEngine, TokenPrompt, reference_generate
+from interp_xfer.generation import batch as batch_module
 from interp_xfer.models import wrap_model
 from interp_xfer.steering import TOKEN_SCOPES, steer
 
@@ -95,7 +95,7 @@ def test_teacher_forced_logits_equal_the_hooked_bridge(models, architecture, mon
     model, strengths, n_new = models[architecture], (0.0, 1.0), 6
     steering, prompts = random_steering(model), token_prompts([3, 6], PREFIX)
     seen = {}
-    accept = engine_module._Run._accept
+    accept = batch_module.RunningBatch._accept
 
     def recorded(run, rows, hidden):
         logits = model.hf.get_output_embeddings()(hidden)
@@ -105,7 +105,7 @@ def test_teacher_forced_logits_equal_the_hooked_bridge(models, architecture, mon
             seen[row.prompt_index, row.strength, len(row.token_ids)] = values
         accept(run, rows, hidden)
 
-    monkeypatch.setattr(engine_module._Run, "_accept", recorded)
+    monkeypatch.setattr(batch_module.RunningBatch, "_accept", recorded)
     for scope in TOKEN_SCOPES:
         seen.clear()
         rows = SweepEngine(model, steering, tokens=scope).generate(prompts, strengths, max_new_tokens=n_new)
@@ -210,10 +210,16 @@ def test_small_budget_drops_prefixes_but_not_answers(models):
     strengths = tuple(k / 10 for k in range(8))
     small = SweepEngine(model, steering, max_memory=budget(model, 2, 40, 3 + NEW))
     large = SweepEngine(model, steering)
-    for _ in range(2):
-        found = small.generate(prompts, strengths, max_new_tokens=NEW)
-        assert found == large.generate(prompts, strengths, max_new_tokens=NEW)
-    assert len(small._prefixes) < len(strengths) == len(large._prefixes)
+    expected = large.generate(prompts, strengths, max_new_tokens=NEW)
+    costs = []
+    for engine in (large, small, small):
+        before = engine.forward_tokens
+        assert engine.generate(prompts, strengths, max_new_tokens=NEW) == expected
+        costs.append(engine.forward_tokens - before)
+    kept, first, second = costs
+    prefixes = len(strengths) * 40
+    assert kept <= first - prefixes  # all were kept in the large one
+    assert kept < second - 40  # some had to be run again in the small one
 
 
 def test_progress_counts_answers(models):
@@ -287,7 +293,7 @@ def test_a_row_that_turns_nan_midway_keeps_what_it_wrote(models, monkeypatch):
     model = models["llama"]
     prompts = token_prompts([3, 1, 2], PREFIX)
     healthy = SweepEngine(model).generate(prompts, [0.0], max_new_tokens=NEW)[0]
-    accept = engine_module._Run._accept
+    accept = batch_module.RunningBatch._accept
 
     def poisoned(run, rows, hidden):
         for index, row in enumerate(rows):
@@ -296,11 +302,66 @@ def test_a_row_that_turns_nan_midway_keeps_what_it_wrote(models, monkeypatch):
                 hidden[index] = float("nan")
         accept(run, rows, hidden)
 
-    monkeypatch.setattr(engine_module._Run, "_accept", poisoned)
+    monkeypatch.setattr(batch_module.RunningBatch, "_accept", poisoned)
     found = SweepEngine(model).generate(prompts, [0.0], max_new_tokens=NEW)[0]
     assert found[0] == healthy[0] and found[2] == healthy[2]
     assert found[1].stop_reason == "degenerate" and found[1].token_ids == healthy[1].token_ids[:2]
     assert found[1].text == model.tokenizer.decode(healthy[1].token_ids[:2])
+
+
+@pytest.mark.parametrize("architecture", ["llama", SLOW[0]])
+def test_an_interrupted_call_can_be_repeated(models, architecture, tmp_path):
+    """What was finished before the interrupt is on disk, is not made again, and the whole is as it would have been."""
+    model = models[architecture]
+    steering, prompts = random_steering(model), token_prompts([3, 1, 4, 2, 5, 1, 2, 3, 2], PREFIX)
+    limits = {"max_new_tokens": NEW, "is_complete": lambda text: "e" in text}
+    whole = SweepEngine(model, steering).generate(prompts, STRENGTHS, **limits)
+    few = None if architecture in SLOW else budget(model, 4, PREFIX, 5 + NEW)
+    path, finished = tmp_path / "partial" / "cell.jsonl", []
+
+    def interrupt(n):
+        finished.append(n)
+        if sum(finished) >= 7:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        SweepEngine(model, steering, max_memory=few).generate(
+            prompts, STRENGTHS, **limits, keep=FinishedAnswers(path), progress=interrupt
+        )
+    kept = FinishedAnswers(path)
+    assert len(kept) == sum(finished)
+    steps = []
+    again = SweepEngine(model, steering, max_memory=few).generate(
+        prompts, STRENGTHS, **limits, keep=kept, progress=steps.append
+    )
+    assert again == whole
+    assert steps[0] == sum(finished) and sum(steps) == len(prompts) * len(STRENGTHS) == len(kept)
+    untouched = SweepEngine(model, steering)
+    assert untouched.generate(prompts, STRENGTHS, **limits, keep=FinishedAnswers(path)) == whole
+    assert untouched.forward_tokens == 0
+
+
+@pytest.mark.parametrize("architecture", ["llama", "gemma2", SLOW[0]])
+def test_a_sample_does_not_depend_on_the_batch(models, architecture):
+    """A row draws the same tokens in any batch, in any order, and in the reference; another seed or sample differs."""
+    model = models[architecture]
+    steering, prompts = random_steering(model), token_prompts([3, 1, 4, 2], PREFIX)
+    sampling, strengths = Sampling(temperature=1.5, top_p=0.9, seed=3), (0.0, 0.8, 0.0)
+    found = SweepEngine(model, steering).generate(prompts, strengths, max_new_tokens=NEW, sampling=sampling)
+    memory = None if architecture in SLOW else budget(model, 2, PREFIX, 4 + NEW)
+    few = SweepEngine(model, steering, max_memory=memory)
+    assert few.generate(prompts[::-1], strengths, max_new_tokens=NEW, sampling=sampling) == [r[::-1] for r in found]
+    for k, sample in ((0, 0), (1, 0), (2, 1)):
+        alone = reference_generate(
+            model, prompts, steering, strengths[k], max_new_tokens=NEW, sampling=sampling, sample=sample, batch_size=3
+        )
+        assert alone == found[k]
+    assert found[0] != found[2]
+    other = Sampling(temperature=1.5, top_p=0.9, seed=4)
+    assert SweepEngine(model).generate(prompts, [0.0], max_new_tokens=NEW, sampling=other)[0] != found[0]
+    greedy = SweepEngine(model).generate(prompts, [0.0], max_new_tokens=NEW)
+    cold = Sampling(temperature=1e-4)
+    assert SweepEngine(model).generate(prompts, [0.0], max_new_tokens=NEW, sampling=cold) == greedy
 
 
 def attention_is_the_bridges(model):

@@ -150,8 +150,8 @@ def test_without_vote(study, store):
         ("measure_alignment", {"study.yaml": 1, "concepts": 2}, ["parent", "child"]),
         ("transfer_concept", {"study.yaml": 1, "concepts": 2, "alignments": 2}, ["parent", "child"]),
         ("search_lambda", {"study.yaml": 1, "concepts": 2, "transfers": 2, "alignments": 2}, ["child"]),
-        ("evaluate", {"study.yaml": 1, "concepts": 2, "transfers": 2, "alignments": 2}, ["child"]),
-        ("cell_record", {"study.yaml": 1, "concepts": 2, "transfers": 2, "alignments": 2}, ["child"]),
+        ("evaluate", {"study.yaml": 1, "concepts": 2, "transfers": 2, "alignments": 2, "unfinished": 1}, ["child"]),
+        ("cell_record", {"study.yaml": 1, "concepts": 2, "transfers": 2, "alignments": 2, "unfinished": 1}, ["child"]),
     ],
 )
 def test_interrupted_runs_leave_whole_artifacts_and_go_on_from_there(
@@ -171,6 +171,28 @@ def test_interrupted_runs_leave_whole_artifacts_and_go_on_from_there(
     record = run_study(study, store)
     assert loads == reloaded and files(store)["cells"] == 1
     check_against_items(record, store.read_items(study.cell_key))
+
+
+def test_answers_finished_before_an_interrupt_are_not_made_again(study, store, tmp_path, monkeypatch):
+    whole = run_study(study, RunStore(tmp_path / "other"))
+    engines, make_engine = [], pipeline.make_engine
+
+    def watched(*arguments):
+        engines.append(make_engine(*arguments))
+        return engines[-1]
+
+    def interrupted(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(pipeline, "make_engine", watched)
+    with monkeypatch.context() as patch:
+        patch.setattr(pipeline, "cell_record", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            run_study(study, store)
+    again = run_study(study, store)
+    assert engines[0].forward_tokens > 0 == engines[1].forward_tokens
+    assert not store.unfinished(study).exists()
+    assert {**again, "wall_s": None} == {**whole, "wall_s": None}
 
 
 def test_an_interrupt_between_answers_and_record_leaves_no_cell(study, store, monkeypatch):
