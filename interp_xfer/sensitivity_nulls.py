@@ -54,6 +54,20 @@ def isotropic_z(
     Raises: ShapeError on NaN, or a layer whose gradient is zero.
     Source: house rule; the moments are those of a coordinate of a uniform unit vector.
     """
+    deviation = isotropic_deviation(gradient)
+    scores = einsum(gradient.double(), vectors.double(), "layers d_model, ... layers d_model -> ... layers")
+    return scores / (deviation * vectors.double().norm(dim=-1))
+
+
+def isotropic_deviation(gradient: Float[Tensor, "layers d_model"]) -> Float[Tensor, " layers"]:
+    """|G| / sqrt(d): standard deviation of <G, v> for isotropic random unit v; `isotropic_z` is <G, v> over it.
+
+    Arguments:
+        gradient: G, mean over questions.
+    Returns: nats per unit of the stream, float64.
+    Raises: ShapeError on NaN, or a layer whose gradient is zero.
+    Source: house rule.
+    """
     require_finite("gradients", gradient)
     length = gradient.double().norm(dim=-1)
     if bool((length == 0).any()):
@@ -61,8 +75,7 @@ def isotropic_z(
             f"log p does not depend on layers {(length == 0).nonzero()[:, 0].tolist()} at the steered positions; "
             "leave them out, or steer other tokens."
         )
-    scores = einsum(gradient.double(), vectors.double(), "layers d_model, ... layers d_model -> ... layers")
-    return math.sqrt(gradient.shape[-1]) * scores / (length * vectors.double().norm(dim=-1))
+    return length / math.sqrt(gradient.shape[-1])
 
 
 def covariance_deviation(
