@@ -11,8 +11,8 @@ real stopping. Arms, one after another in one process:
 - bridge: `TransformerBridge.generate` under `steer`, batches of 8.
 
 The slow arms run on a stated number of strengths and are scaled to all of them; the output says so. Prints JSON:
-seconds, tokens, ratios, the share of the roofline (FLOPs of the tokens processed / measured matrix-product rate /
-seconds), peak memory, and how many answers agree with the hooks arm.
+seconds, tokens, ratios, the share of the roofline (FLOPs of the linear layers for the tokens processed, without and with
+those of attention / measured matrix-product rate / seconds), peak memory, and how many answers agree with the hooks arm.
 """
 
 import argparse
@@ -28,6 +28,7 @@ import torch
 
 from interp_xfer import PAPER_GRID, get_task, load_model, load_problems, render_prompt
 from interp_xfer.generation import Generation, SweepEngine, TokenPrompt, reference_generate, tokenise_prompt
+from interp_xfer.generation.memory import head_size
 from interp_xfer.generation.records import end_tokens
 from interp_xfer.generation.reference import StopWhenComplete, cut_row, pad_left
 from interp_xfer.layer_maps import proportional
@@ -69,6 +70,13 @@ def flops(model: LoadedModel, block_tokens: int, new_tokens: int) -> float:
     embedding = model.hf.get_input_embeddings().weight.numel()
     inside = sum(p.numel() for n, p in model.hf.named_parameters() if p.ndim == 2 and p.numel() != embedding)
     return 2.0 * (inside * block_tokens + embedding * new_tokens)
+
+
+def attention_flops(model: LoadedModel, prefix: int, own: Sequence[int], n_prefixes: int) -> float:
+    """Scores and weighted sums of attention, for rows of `own` tokens after a prefix that runs `n_prefixes` times."""
+    config = model.hf.config
+    keys = sum(n * prefix + n * (n + 1) / 2 for n in own) + n_prefixes * prefix * (prefix + 1) / 2
+    return 4.0 * model.n_layers * config.num_attention_heads * head_size(model) * keys
 
 
 @contextmanager
@@ -147,7 +155,8 @@ def main() -> None:
     prompts = [tokenise_prompt(model, p.id, render_prompt(model.tokenizer, task, p, 5)) for p in problems]
     steering = random_vectors(model)
     strengths = (0.0, *PAPER_GRID)
-    slow = strengths[:: max(1, len(strengths) // arguments.slow_strengths)][: arguments.slow_strengths]
+    n_slow = arguments.slow_strengths
+    slow = tuple(strengths[int((i + 0.5) * len(strengths) / n_slow)] for i in range(n_slow))
     options = {"max_new_tokens": arguments.max_new_tokens, "is_complete": task.is_complete}
     rate = gemm_rate(model)
     result: dict[str, Any] = {
@@ -168,11 +177,15 @@ def main() -> None:
         rows, seconds = timed(lambda: engine.generate(prompts, strengths, **options))
         answers["ours"] = dict(zip(strengths, rows, strict=True))
         new_tokens = sum(len(g.token_ids) for row in rows for g in row)
+        linear = flops(model, engine.forward_tokens, new_tokens)
+        own = [len(p.suffix) + len(g.token_ids) for row in rows for p, g in zip(prompts, row, strict=True)]
+        attention = attention_flops(model, len(prompts[0].prefix), own, len(strengths))
         result["arms"]["ours"] = {
             "seconds": round(seconds, 1),
             "new_tokens": new_tokens,
             "tokens_processed": engine.forward_tokens,
-            "roofline_share": round(flops(model, engine.forward_tokens, new_tokens) / rate / seconds, 3),
+            "roofline_share": round(linear / rate / seconds, 3),
+            "roofline_share_with_attention": round((linear + attention) / rate / seconds, 3),
             "baseline_alone_seconds": round(baseline_s, 1),
             "marginal_strength_in_baselines": round((seconds - baseline_s) / (len(strengths) - 1) / baseline_s, 2),
             "peak_memory_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,
