@@ -4,7 +4,7 @@ import sys
 
 import typer
 
-from cli import comparisons, crosscheck, evaluation, layers, listing, rationales, stages, studies
+from cli import comparisons, crosscheck, evaluation, layers, listing, rationales, sensitivities, stages, studies
 from interp_xfer.errors import InterpXferError
 
 app = typer.Typer(
@@ -14,7 +14,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     add_completion=False,
 )
-for module in (studies, comparisons, stages, rationales, evaluation, crosscheck, layers, listing):
+for module in (studies, comparisons, sensitivities, stages, rationales, evaluation, crosscheck, layers, listing):
     module.register(app)
 
 

@@ -14,12 +14,13 @@ NAMES = (
     "pc-alignment",
 )
 COMPARISONS = ("mapping-comparison",)  # need cells that differ in a setting: test_mapping_comparison.py
+MEASURED = ("layer-sensitivity",)  # needs a record of its own: test_layer_sensitivity.py
 
 
 def test_names():
     from analyses.registry import ANALYSES
 
-    assert tuple(ANALYSES) == (*NAMES, *COMPARISONS)
+    assert tuple(ANALYSES) == (*NAMES, *COMPARISONS, *MEASURED)
     assert all(name == analysis.name for name, analysis in ANALYSES.items())
 
 

@@ -1,0 +1,78 @@
+"""Layer sensitivity of a finished run: measure it, then draw it."""
+
+from typing import Annotated
+
+import typer
+
+from cli.display import print_rows, shown_step
+from cli.options import parse_strengths
+from cli.studies import RunArgument
+
+
+def register(app: typer.Typer) -> None:
+    """Add the verb of this file."""
+    app.command("sensitivity")(sensitivity)
+
+
+def sensitivity(
+    run: RunArgument,
+    questions: Annotated[int | None, typer.Option(help="Validation questions, teacher forced; default 32.")] = None,
+    strengths: Annotated[
+        str | None, typer.Option(help="Of the sweep, comma-separated; default 0.1,0.3,1.0, in the unit of the run.")
+    ] = None,
+    window: Annotated[int | None, typer.Option(help="Layers steered together; default a fifth of them.")] = None,
+    random: Annotated[int | None, typer.Option(help="Draws of each kind of random direction; default 20.")] = None,
+    cell: Annotated[str | None, typer.Option(help="Key of one cell; default all of the run.")] = None,
+    sweep: Annotated[bool, typer.Option(help="Also steer layers and windows, teacher forced.")] = True,
+    generation: Annotated[bool, typer.Option(help="Also answer some questions with three windows steered.")] = True,
+    generated: Annotated[int | None, typer.Option(help="Questions answered by generation; default 16.")] = None,
+) -> None:
+    """Which child layers respond: gradient of log p(gold), a sweep over layers, a check by generation."""
+    from analyses.export_images import export_analysis
+    from analyses.layer_sensitivity import compute
+    from interp_xfer.studies.run_store import RunStore
+    from interp_xfer.studies.sensitivity import make_settings, measure_run
+
+    settings = make_settings(
+        n_questions=questions,
+        strengths=None if strengths is None else parse_strengths(strengths),
+        window=window,
+        n_random=random,
+        sweep=sweep,
+        generation=generation,
+        n_generated=generated,
+    )
+    store = RunStore(run)
+    found = measure_run(store, settings, cell, shown_step)
+    keys = {record.key for record in found}
+    table = compute(store)
+    for row in (row for row in table.measured if row.key in keys):
+        print_rows(
+            f"{row.label}: {row.n_questions} validation questions, {row.n_layers} steered layers",
+            ("direction", "null", "layer of largest |z|", "z", "p over layers", "rank p among draws"),
+            [
+                (p.direction, p.null, str(p.layer), f"{p.z:+.2f}", f"{p.p_layers:.3g}", f"{p.p_draws:.3g}")
+                for p in table.peaks
+                if p.key == row.key
+            ],
+        )
+        agreement = [a for a in table.agreement if a.key == row.key]
+        if agreement:
+            print_rows(
+                "rank correlation over layers, gradient against sweep",
+                ("strength", "rho", "95 % interval", "p, layers shuffled", "p, layers rotated"),
+                [
+                    (
+                        f"{a.strength:g}",
+                        "-" if a.rho is None else f"{a.rho:+.2f}",
+                        "-" if a.low is None or a.high is None else f"{a.low:+.2f} to {a.high:+.2f}",
+                        f"{a.p_permutation:.3g}",
+                        f"{a.p_rotation:.3g}",
+                    )
+                    for a in agreement
+                ],
+            )
+    for line in table.missing:
+        typer.echo(line)
+    export = export_analysis(store, "layer-sensitivity")
+    typer.echo("\n".join(f"wrote {path}" for path in export.files))
