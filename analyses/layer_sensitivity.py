@@ -22,13 +22,13 @@ from torch import Tensor
 from analyses import style
 from analyses.cells import Cell, load_cells
 from analyses.drafts import Draft
+from analyses.layer_sensitivity_figure import COMMAND, draw_cell
 from interp_xfer.rank_correlation import rank_correlation
 from interp_xfer.sensitivity_nulls import largest_z, mean_intervals
 from interp_xfer.statistics import paired_difference, rank_p_value
 from interp_xfer.studies.run_store import RunStore
 from interp_xfer.studies.sensitivity_record import COVARIANCE, ISOTROPIC, NATIVE, Sensitivity, read_sensitivity
 
-COMMAND = "interp-xfer sensitivity RUN"
 _FEWEST_LAYERS = 3  # of a rank correlation
 
 
@@ -178,8 +178,6 @@ def figure(table: LayerSensitivity) -> go.Figure:
 
 def draw(table: LayerSensitivity) -> Draft:
     """The panels of the first measured cell."""
-    from analyses.layer_sensitivity_figure import draw_cell
-
     return draw_cell(table)
 
 

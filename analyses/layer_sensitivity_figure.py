@@ -13,6 +13,7 @@ from analyses.panels import Panel, arrange, axes, axis_name, empty_figure, say
 if TYPE_CHECKING:
     from analyses.layer_sensitivity import AnswerRow, LayerSensitivity, MeasuredRow, Row, SweepRow
 
+COMMAND = "interp-xfer sensitivity RUN"
 _Z = 1.959964
 _LAYER = "child layer"
 _COLOURS = (style.ORANGE, style.GREEN, style.PURPLE, style.SKY, style.BLUE, style.VERMILLION)
@@ -25,7 +26,7 @@ def draw_cell(table: "LayerSensitivity") -> Draft:
         table: of `layer_sensitivity.compute`.
     """
     if not table.measured:
-        return empty_figure("Nothing measured: " + "; ".join(table.missing[:3]))
+        return empty_figure(f"Nothing measured; run: {COMMAND}")
     cell = table.measured[0]
     rows = [row for row in table.rows if row.key == cell.key]
     singles = [row for row in table.sweep if row.key == cell.key and row.n_layers == 1]

@@ -101,11 +101,13 @@ def measure_run(
             )
     out: list[Sensitivity] = []
     models: StudyModels | None = None
+    loaded: tuple[str, ...] = ()
     for study in studies:
         found = read_sensitivity(store, study.cell_key)
         if found is None:
-            models = models or StudyModels(study, step)
-            models.keep(study.child)
+            wanted = (study.child, str(study.dtype), study.weight_processing)
+            if models is None or wanted != loaded:
+                models, loaded = StudyModels(study, step), wanted  # the one before is freed
             found = measure_cell(study, settings, models, store, step)
             write_sensitivity(store, found)
         elif found.settings != settings:
