@@ -14,7 +14,7 @@ NAMES = (
     "pc-alignment",
 )
 COMPARISONS = ("mapping-comparison",)  # need cells that differ in a setting: test_mapping_comparison.py
-MEASURED = ("layer-sensitivity",)  # needs a record of its own: test_layer_sensitivity.py
+MEASURED = ("layer-sensitivity",)  # needs a record of its own: test_sensitivity_figure.py
 
 
 def test_names():
