@@ -8,8 +8,8 @@ next: k draft tokens are verified in one forward pass, the longest agreeing part
 1. Acceptance: the real texts of all strengths are replayed with drafts of k tokens (taken where the last three tokens
    last occurred in the draft), counting forward passes and the tokens that go through them.
 2. Cost: seconds of one pass over `rows` rows of 1 and of k tokens after the real few-shot prefix.
-3. The choice: seconds per token with drafts, one strength after another, beside those without drafts, all strengths side
-   by side. Drafts need the neighbour's finished text, so they exclude running strengths side by side.
+3. The choice: seconds per token with drafts, one strength after another, beside those without drafts, all strengths
+   side by side. Drafts need the neighbour's finished text, so they exclude running strengths side by side.
 
 Prints JSON.
 """

@@ -11,8 +11,8 @@ real stopping. Arms, one after another in one process:
 - bridge: `TransformerBridge.generate` under `steer`, batches of 8.
 
 The slow arms run on a stated number of strengths and are scaled to all of them; the output says so. Prints JSON:
-seconds, tokens, ratios, the share of the roofline (FLOPs of the linear layers for the tokens processed, without and with
-those of attention / measured matrix-product rate / seconds), peak memory, and how many answers agree with the hooks arm.
+seconds, tokens, ratios, peak memory, how many answers agree with the hooks arm, and the share of the roofline: FLOPs of
+the tokens processed (linear layers alone, and with attention) / measured matrix-product rate / seconds.
 """
 
 import argparse
