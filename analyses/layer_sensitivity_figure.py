@@ -43,7 +43,9 @@ def draw_cell(table: "LayerSensitivity") -> Draft:
         Panel("Gradient at strength 0", _LAYER, "nats per strength", 260),
         Panel("Sweep, one layer at a time", _LAYER, "change of log p / strength", 260),
         Panel("Sweep, windows of layers", _LAYER, "change of log p / strength", 240),
-        Panel(f"Generated answers, {n} questions" if n else "Generated answers", _LAYER, "accuracy, points", 240),
+        Panel(
+            f"Generated answers, {n} questions" if n else "Generated answers", _LAYER, "change in accuracy, points", 240
+        ),
     ]
     edges = [min(row.layer for row in rows) - 0.8, max(row.layer for row in rows) + 0.8]
     for panel in range(4):
@@ -57,11 +59,11 @@ def _gradient(out: Draft, rows: "list[Row]", cell: "MeasuredRow") -> None:
     out.scatter(
         x=layers + layers[::-1], y=band + [-value for value in reversed(band)], mode="lines", fill="toself",
         fillcolor=style.fill(style.GREY, 0.22), line={"width": 0}, hoverinfo="skip",
-        name="95 % of covariance-matched random directions", **axes(0),
+        name="95 %, covariance-matched random", **axes(0),
     )  # fmt: skip
     lines = (
         ("the same, largest of all layers", "deviation_covariance", cell.z_search, "dash"),
-        ("95 % of isotropic random directions", "deviation_isotropic", _Z, "dot"),
+        ("95 %, isotropic random", "deviation_isotropic", _Z, "dot"),
     )
     for name, field, z, dash in lines:
         for sign in (1, -1):
@@ -118,7 +120,8 @@ def _windows(out: Draft, rows: "list[SweepRow]", strengths: list[float]) -> None
         if found:
             out.scatter(
                 x=_centres(found, number, len(strengths)), y=values, mode="markers", showlegend=False,
-                legendgroup=f"{strength:g}", marker={"symbol": symbol, "size": 8, "color": colour},
+                legendgroup=f"{strength:g}",
+                marker={"symbol": symbol, "size": 11, "color": colour, "line": {"color": "white", "width": 1.5}},
                 error_y=_errors(values, low, high, colour),
                 customdata=[[row.first, row.last, row.change] for row in found],
                 hovertemplate="layers %{customdata[0]} to %{customdata[1]}: %{customdata[2]:.3f} nats, "

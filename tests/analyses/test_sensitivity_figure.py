@@ -97,7 +97,7 @@ def test_figure_shows_the_table(demo):
     by_name = {trace.name: trace for trace in drawn.data if trace.name and trace.showlegend is not False}
     assert list(by_name["transferred direction"].y) == [row.slope for row in table.rows]
     assert list(by_name["the child's own direction"].y) == [row.native_slope for row in table.rows]
-    band = by_name["95 % of covariance-matched random directions"].y
+    band = by_name["95 %, covariance-matched random"].y
     assert list(band[:LAYERS]) == pytest.approx([1.959964 * d for d in record.deviations[KINDS[1]]])
     line = by_name["the same, largest of all layers"].y
     assert list(line) == pytest.approx([table.measured[0].z_search * d for d in record.deviations[KINDS[1]]])
