@@ -10,6 +10,7 @@
     cells/<key>.json         one immutable record per cell
     items/<key>.jsonl        one line per (split, question, strength)
     unfinished/<key>.jsonl   answers of a cell that is being made; gone when it has its record
+    sensitivities/<key>.json which child layers respond (`sensitivity_record`); the key is that of the cell
     failures/<key>.json      why a cell has no record; gone when it has one
     figures/  report.html
 
