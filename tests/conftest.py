@@ -6,11 +6,13 @@ import pytest
 @pytest.fixture(scope="session")
 def models():
     """Architecture -> LoadedModel, built when first asked for."""
+    import torch
     from tiny_models import tiny
 
     class Models(dict):
         def __missing__(self, architecture):
-            self[architecture] = tiny(architecture)
+            with torch.inference_mode(False):  # whoever asks first, the weights can be differentiated
+                self[architecture] = tiny(architecture)
             return self[architecture]
 
     return Models()

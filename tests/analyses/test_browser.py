@@ -106,7 +106,7 @@ def test_demo_report(look, demo):
     seen, dom = look(demo)
     assert seen["errors"] == []
     assert [plot["id"].removeprefix("figure-") for plot in seen["plots"]] == [
-        "lambda-robustness", "inference-scaling", "flips", "concept-profile", "transfer-profile",
+        "lambda-robustness", "inference-scaling", "flips", "concept-profile", "transfer-profile", "pc-alignment",
     ]  # fmt: skip
     for plot in seen["plots"]:
         assert plot["width"] > 300 and plot["height"] > 100 and plot["marks"] > 0, plot
@@ -152,6 +152,6 @@ def test_many_cells_and_the_chooser(look, small_grid, tmp_path):
     shutil.copytree(small_grid.root, tmp_path / "grid")
     seen, _ = look(RunStore(tmp_path / "grid"))
     assert seen["errors"] == []
-    assert len(seen["plots"]) == 8  # six analyses, two of them also for one cell
+    assert len(seen["plots"]) == 10  # eight analyses, two of them also for one cell
     assert all(plot["marks"] > 0 for plot in seen["plots"])
     assert seen["firstAlt"] != seen["secondAlt"]

@@ -31,7 +31,7 @@ def run(monkeypatch, capsys):
             main()
         except SystemExit as exit_:
             code = int(exit_.code or 0)
-        return code, *capsys.readouterr()
+        return code, *(" ".join(text.split()) for text in capsys.readouterr())  # lines break where a path ends
 
     return call
 

@@ -16,7 +16,7 @@ CONCEPT_CHANGES = [
 ]  # fmt: skip
 TRANSFER_CHANGES = [
     {"child": "org/other"}, {"layer_map": "greedy"}, {"projection": "procrustes"}, {"n_fit_texts": 5},
-    {"n_calibration": 5},
+    {"n_calibration": 5}, {"n_aligned": 5},
 ]  # fmt: skip
 CELL_CHANGES = [
     {"n_validation": 5}, {"n_test": 5}, {"n_shots": 1}, {"max_new_tokens": 5}, {"system_prompt": "x.txt"},
