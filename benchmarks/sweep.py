@@ -1,6 +1,7 @@
 """What a sweep over strengths costs: ours against the ways it is done elsewhere, on the same work.
 
     python benchmarks/sweep.py --data-dir DIR [--questions 32] [--max-new-tokens 128] [--slow-strengths 1]
+        [--device cuda] [--dtype bfloat16] [--max-memory MIB] [--arms ours,hooks,bridge]
 
 Work: real GSM8K test questions, 5-shot, SmolLM2-135M-Instruct, the baseline and the 19 strengths of the paper, greedy,
 real stopping. Arms, one after another in one process:
@@ -28,7 +29,7 @@ import torch
 
 from interp_xfer import PAPER_GRID, get_task, load_model, load_problems, render_prompt
 from interp_xfer.generation import Generation, SweepEngine, TokenPrompt, reference_generate, tokenise_prompt
-from interp_xfer.generation.memory import head_size
+from interp_xfer.generation.memory import head_size, pass_limits
 from interp_xfer.generation.records import end_tokens
 from interp_xfer.generation.reference import StopWhenComplete, cut_row, pad_left
 from interp_xfer.layer_maps import proportional
@@ -57,12 +58,27 @@ def gemm_rate(model: LoadedModel, rows: int = 512, seconds: float = 2.0) -> floa
     """FLOP/s of the model's own matrix shapes (an up projection) at many rows."""
     weight = max((p for n, p in model.hf.named_parameters() if "up" in n or "gate" in n), key=lambda p: p.numel())
     x = torch.randn(rows, weight.shape[1], dtype=weight.dtype, device=weight.device)
-    torch.nn.functional.linear(x, weight)
+    finished(torch.nn.functional.linear(x, weight))
     start, n = time.perf_counter(), 0
     while time.perf_counter() - start < seconds:
-        torch.nn.functional.linear(x, weight)
-        n += 1
+        for _ in range(9):
+            torch.nn.functional.linear(x, weight)
+        finished(torch.nn.functional.linear(x, weight))
+        n += 10
     return n * 2 * rows * weight.numel() / (time.perf_counter() - start)
+
+
+def finished(result: torch.Tensor) -> None:
+    """Wait until the device has computed it."""
+    if result.device.type == "cuda":
+        torch.cuda.synchronize(result.device)
+
+
+def peak_memory(device: torch.device) -> int:
+    """Bytes: resident memory of the process, or what was allocated on the accelerator."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device)
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
 def flops(model: LoadedModel, block_tokens: int, new_tokens: int) -> float:
@@ -85,7 +101,7 @@ def plain_hooks(model: LoadedModel, steering: SteeringVectors, strength: float) 
     scales = steering.strength_scales("relative")
     handles = []
     for layer, block in enumerate(model.bridge.blocks):
-        shift = strength * scales[layer] * steering.vectors[layer]
+        shift = (strength * scales[layer] * steering.vectors[layer]).to(next(model.hf.parameters()))
 
         def add(module: Any, args: Any, output: Any, shift: torch.Tensor = shift) -> Any:
             return output + shift if isinstance(output, torch.Tensor) else (output[0] + shift, *output[1:])
@@ -145,11 +161,15 @@ def main() -> None:
     parser.add_argument("--max-new-tokens", type=int, default=128)
     parser.add_argument("--slow-strengths", type=int, default=1, help="strengths that the slow arms run")
     parser.add_argument("--arms", default="ours,hooks,bridge")
+    parser.add_argument("--model", default=MODEL)
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--dtype", default=None)
+    parser.add_argument("--no-drafts", action="store_true", help="decode one token of a row at a time")
     parser.add_argument("--max-memory", type=int, default=None, help="MiB for our caches")
     arguments = parser.parse_args()
     arms = arguments.arms.split(",")
 
-    model = load_model(MODEL)
+    model = load_model(arguments.model, device=arguments.device, dtype=arguments.dtype)
     task = get_task("gsm8k")
     problems = load_problems(task, "test", arguments.questions, arguments.data_dir)
     prompts = [tokenise_prompt(model, p.id, render_prompt(model.tokenizer, task, p, 5)) for p in problems]
@@ -158,11 +178,16 @@ def main() -> None:
     n_slow = arguments.slow_strengths
     slow = tuple(strengths[int((i + 0.5) * len(strengths) / n_slow)] for i in range(n_slow))
     options = {"max_new_tokens": arguments.max_new_tokens, "is_complete": task.is_complete}
-    rate = gemm_rate(model)
+    rate = gemm_rate(model, rows=512 if arguments.device == "cpu" else 8192)
+    limits = pass_limits(model.device)
+    if arguments.no_drafts:
+        limits = limits._replace(decode_tokens=0)
     result: dict[str, Any] = {
         "work": {
             "questions": len(prompts), "strengths": len(strengths), "max_new_tokens": arguments.max_new_tokens,
-            "prefix_tokens": len(prompts[0].prefix), "threads": torch.get_num_threads(),
+            "model": model.name, "dtype": model.fingerprint.dtype,
+            "device": torch.cuda.get_device_name() if arguments.device == "cuda" else "cpu",
+            "prefix_tokens": len(prompts[0].prefix), "threads": torch.get_num_threads(), "limits": limits._asdict(),
             "gemm_gflops": round(rate / 1e9, 1),
         },
         "arms": {},
@@ -170,10 +195,11 @@ def main() -> None:
     answers: dict[str, dict[float, list[Generation]]] = {}
     if "ours" in arms:
         budget = None if arguments.max_memory is None else arguments.max_memory * 2**20
-        engine = SweepEngine(model, steering, max_memory=budget)
-        _, baseline_s = timed(
-            lambda: SweepEngine(model, steering, max_memory=budget).generate(prompts, [0.0], **options)
-        )
+        engine = SweepEngine(model, steering, max_memory=budget, limits=limits)
+        alone = SweepEngine(model, steering, max_memory=budget, limits=limits)
+        SweepEngine(model, steering).generate(prompts[:2], [0.0], max_new_tokens=4)  # warm up
+        before = peak_memory(model.device)
+        _, baseline_s = timed(lambda: alone.generate(prompts, [0.0], **options))
         rows, seconds = timed(lambda: engine.generate(prompts, strengths, **options))
         answers["ours"] = dict(zip(strengths, rows, strict=True))
         new_tokens = sum(len(g.token_ids) for row in rows for g in row)
@@ -188,7 +214,10 @@ def main() -> None:
             "roofline_share_with_attention": round((linear + attention) / rate / seconds, 3),
             "baseline_alone_seconds": round(baseline_s, 1),
             "marginal_strength_in_baselines": round((seconds - baseline_s) / (len(strengths) - 1) / baseline_s, 2),
-            "peak_memory_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,
+            "passes": engine.forward_passes,
+            "memory_budget_mib": engine.max_memory // 2**20,
+            "peak_memory_mib": peak_memory(model.device) // 2**20,
+            "peak_memory_of_the_sweep_mib": (peak_memory(model.device) - before) // 2**20,
         }
     for name, arm in (("hooks", hooks_arm), ("bridge", bridge_arm)):
         if name not in arms:

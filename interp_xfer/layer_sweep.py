@@ -24,18 +24,8 @@ from torch import Tensor
 
 from interp_xfer.choices import OperatorName, StrengthUnit, TokenScope
 from interp_xfer.errors import ConfigError, DataError
-from interp_xfer.generation.attention import PrefixSegment
-from interp_xfer.generation.memory import head_size
-from interp_xfer.generation.steps import (
-    IMPLEMENTATION,
-    PrefixKV,
-    PrefixStep,
-    PromptStep,
-    SlotCache,
-    Step,
-    current_step,
-    register,
-)
+from interp_xfer.generation.prefixes import PrefixKV, SharedPrefixes
+from interp_xfer.generation.steps import IMPLEMENTATION, PrefixStep, PromptStep, SlotCache, Step, register, run_step
 from interp_xfer.layer_maps import LayerMap
 from interp_xfer.models import LoadedModel
 from interp_xfer.models.replay import StoredStream, replaying, storing
@@ -249,8 +239,8 @@ class _Sweep:
         with ExitStack() as stack:
             if steerer is not None:
                 assert self._prefix is not None
-                step.kept.keys += self._prefix.keys[: lowest + 1]
-                step.kept.values += self._prefix.values[: lowest + 1]
+                step.kept[0].keys += self._prefix.keys[: lowest + 1]
+                step.kept[0].values += self._prefix.values[: lowest + 1]
                 steerer.set_strengths(torch.tensor([strength], dtype=torch.float32))
                 steerer.begin(batch.steered(self._tokens))
                 stored = self._prefix_stream
@@ -258,7 +248,7 @@ class _Sweep:
             self._forward(batch, step)
         if steerer is not None:
             steerer.finish()
-        return step.kept
+        return step.kept[0]
 
     def _pass(self, batch: RowBatch, prefixes: Sequence[PrefixKV | None]) -> Tensor:
         """One pass over rows behind their prefixes: states after the final norm, or logits without the fast path."""
@@ -266,42 +256,12 @@ class _Sweep:
             return self._model.hf(
                 input_ids=batch.input_ids, attention_mask=batch.real.long(), use_cache=False
             ).logits  # fmt: skip
-        config, parameter = self._model.hf.config, next(self._model.hf.parameters())
-        rows, width = batch.input_ids.shape
-        scratch = SlotCache(
-            1, rows, config.num_key_value_heads, width, head_size(self._model), parameter.dtype, parameter.device
-        )
-        # Nothing is decoded afterwards, so all layers may write to one place.
-        scratch.keys *= self._model.n_layers
-        scratch.values *= self._model.n_layers
-        return self._forward(batch, PromptStep(scratch, 0, self._segments(prefixes), self._start))
-
-    def _segments(self, prefixes: Sequence[PrefixKV | None]) -> list[list[PrefixSegment]]:
-        members: dict[int, tuple[PrefixKV, list[int]]] = {}
-        for index, kept in enumerate(prefixes):
-            if kept is not None:
-                members.setdefault(id(kept), (kept, []))[1].append(index)
-        device = self._model.device
-        indices = [
-            None if len(rows) == len(prefixes) else torch.tensor(rows, device=device) for _, rows in members.values()
-        ]
-        return [
-            [
-                PrefixSegment(rows, kept.keys[layer], kept.values[layer])
-                for (kept, _), rows in zip(members.values(), indices, strict=True)
-            ]
-            for layer in range(self._model.n_layers if members else 0)
-        ]
+        scratch = SlotCache(self._model, *batch.input_ids.shape, one_layer=True)
+        kept = [prefix for prefix in prefixes if prefix is not None]  # all of them or none
+        return self._forward(batch, PromptStep(scratch, 0, SharedPrefixes(kept) if kept else None, self._start))
 
     def _forward(self, batch: RowBatch, step: Step) -> Tensor:
-        token = current_step.set(step)
-        try:
-            return self._model.hf.base_model(
-                input_ids=batch.input_ids, position_ids=batch.position.expand(len(batch.input_ids), -1),
-                past_key_values=step, use_cache=True,
-            ).last_hidden_state  # fmt: skip
-        finally:
-            current_step.reset(token)
+        return run_step(self._model, step, batch.input_ids, batch.position.expand(len(batch.input_ids), -1))
 
     def _log_p(self, batch: RowBatch, out: Tensor) -> Float[Tensor, " rows"]:
         chosen = out[batch.predicting[:, 0], batch.predicting[:, 1]]

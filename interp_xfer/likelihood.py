@@ -21,18 +21,8 @@ from torch import Tensor
 
 from interp_xfer.choices import OperatorName, StrengthUnit, TokenScope
 from interp_xfer.errors import ConfigError, DataError, SteeringError
-from interp_xfer.generation.attention import PrefixSegment
-from interp_xfer.generation.memory import head_size
-from interp_xfer.generation.steps import (
-    IMPLEMENTATION,
-    PrefixKV,
-    PrefixStep,
-    PromptStep,
-    SlotCache,
-    Step,
-    current_step,
-    register,
-)
+from interp_xfer.generation.prefixes import PrefixKV, SharedPrefixes
+from interp_xfer.generation.steps import IMPLEMENTATION, PrefixStep, PromptStep, SlotCache, Step, register, run_step
 from interp_xfer.models import LoadedModel
 from interp_xfer.models.stock_attention import stock_attention, stock_attention_problem
 from interp_xfer.progress import Progress, no_progress
@@ -170,7 +160,7 @@ class _Scorer:
             row = TargetRow((*ids, 0), len(ids) + 1)
             step = PrefixStep(len(ids))
             self._hidden(row_batch(self.model, [row]), strength, step)
-            self._prefixes[strength] = step.kept
+            self._prefixes[strength] = step.kept[0]
         return self._prefixes[strength]
 
     def log_likelihoods(
@@ -179,19 +169,9 @@ class _Scorer:
         """Log-likelihood of the option of each row, whose first `start` tokens are the prefix."""
         batch = row_batch(self.model, rows, start)
         if self.fast:
-            config, parameter = self.model.hf.config, next(self.model.hf.parameters())
-            scratch = SlotCache(
-                1, len(rows), config.num_key_value_heads, batch.input_ids.shape[1], head_size(self.model),
-                parameter.dtype, parameter.device,
-            )  # fmt: skip
-            # Nothing is decoded afterwards, so all layers may write to one place.
-            scratch.keys *= self.model.n_layers
-            scratch.values *= self.model.n_layers
-            segments = (
-                [] if prefix is None
-                else [[PrefixSegment(None, *kv)] for kv in zip(prefix.keys, prefix.values, strict=True)]
-            )  # fmt: skip
-            out = self._hidden(batch, strength, PromptStep(scratch, 0, segments, start))
+            scratch = SlotCache(self.model, len(rows), batch.input_ids.shape[1], one_layer=True)
+            prefixes = None if prefix is None else SharedPrefixes([prefix] * len(rows))
+            out = self._hidden(batch, strength, PromptStep(scratch, 0, prefixes, start))
         else:
             out = self._hidden(batch, strength, None)
         chosen = out[batch.predicting[:, 0], batch.predicting[:, 1]]  # (option tokens, d_model) or (.., vocab)
@@ -211,14 +191,7 @@ class _Scorer:
             mask = batch.real.long()
             out = self.model.hf(input_ids=batch.input_ids, attention_mask=mask, use_cache=False).logits
         else:
-            token = current_step.set(step)
-            try:
-                out = self.model.hf.base_model(
-                    input_ids=batch.input_ids, position_ids=batch.position.expand(n_rows, -1), past_key_values=step,
-                    use_cache=True,
-                ).last_hidden_state  # fmt: skip
-            finally:
-                current_step.reset(token)
+            out = run_step(self.model, step, batch.input_ids, batch.position.expand(n_rows, -1))
         if self._steerer is not None:
             self._steerer.finish()
         return out

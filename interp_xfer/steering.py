@@ -71,22 +71,23 @@ class Steerer:
         self._operator = get_operator(operator)
         parameter = next(model.hf.parameters())
         self._vectors = steering.vectors.to(parameter.device, parameter.dtype)
-        self._scales = steering.strength_scales(unit)
+        self._scales = torch.tensor(steering.strength_scales(unit))
         self._strengths: Float[Tensor, " batch"] | None = None
         self._mask: Bool[Tensor, "batch pos 1"] | None = None
-        self._coefficients: dict[int, Tensor] = {}
+        self._coefficients: Float[Tensor, "layers batch 1 1"] | None = None
         self._fired: dict[int, int] = {}
 
     def set_strengths(self, strengths: Float[Tensor, " batch"]) -> None:
         """One strength per batch row, from the next forward pass on."""
-        strengths = strengths.to(self._vectors.device)
         self._strengths = strengths
-        self._coefficients = {
-            layer: (strengths * self._scales[layer]).to(self._vectors.dtype)[:, None, None] for layer in self.layers
-        }
+        scaled = self._scales[:, None] * strengths.to(self._scales)
+        self._coefficients = scaled.to(self._vectors.device, self._vectors.dtype)[:, :, None, None]
 
     def begin(self, positions: Bool[Tensor, "batch pos"]) -> None:
-        """Announce a forward pass and the positions it steers."""
+        """Announce a forward pass and the positions it steers.
+
+        Positions on the CPU, as strengths are, spare the other device a wait.
+        """
         assert self._strengths is not None
         if len(self._strengths) != positions.shape[0]:
             raise SteeringError(
@@ -94,8 +95,8 @@ class Steerer:
                 f"per row."
             )
         # Rows at strength 0 are not touched at all, so they are the unsteered model bit for bit.
-        mask = positions & (self._strengths != 0)[:, None]
-        self._mask = None if bool(mask.all()) else mask.unsqueeze(-1)
+        mask = positions & (self._strengths != 0).to(positions.device)[:, None]
+        self._mask = None if bool(mask.all()) else mask.unsqueeze(-1).to(self._vectors.device)
         self._fired = dict.fromkeys(self.layers, 0)
 
     def finish(self) -> None:
@@ -120,6 +121,7 @@ class Steerer:
         vector = self._vectors[layer]
 
         def steer_residual(residual: Tensor, hook: Any) -> Tensor:
+            assert self._coefficients is not None
             self._fired[layer] = self._fired.get(layer, 0) + 1
             steered = self._operator(residual, vector, self._coefficients[layer])
             return steered if self._mask is None else torch.where(self._mask, steered, residual)

@@ -101,12 +101,19 @@ def hf_model(architecture: str, seed: int = 0, **changes: Any) -> Any:
     return model.requires_grad_(False)
 
 
-def tiny(architecture: str, seed: int = 0, tokenizer: Any = None, reference: str | None = None, **changes: Any) -> Any:
+def tiny(
+    architecture: str,
+    seed: int = 0,
+    tokenizer: Any = None,
+    reference: str | None = None,
+    device: str = "cpu",
+    **changes: Any,
+) -> Any:
     """A LoadedModel of its own, which a test may change. `changes` go to its configuration."""
     from interp_xfer.models import wrap_model
 
     tokenizer = make_tokenizer() if tokenizer is None else tokenizer
-    plain = hf_model(architecture, seed, **changes)
+    plain = hf_model(architecture, seed, **changes).to(device)
     return wrap_model(plain, tokenizer, reference=reference or f"tiny/{architecture}-{seed}")
 
 

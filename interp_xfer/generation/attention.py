@@ -9,13 +9,15 @@ The prefix part is one matrix product for all rows of a prefix. Grouped keys and
 on the logits are covered.
 """
 
-from collections.abc import Callable
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
+
+from interp_xfer.generation.tiled_attention import tiled_attention
 
 _CPU_SCORES = 2**18
 """Scores computed at once on a CPU: 1 MiB, which stays in its cache through the passes of a softmax."""
@@ -41,13 +43,36 @@ class PartialAttention(NamedTuple):
     total: Float[Tensor, "batch kv queries 1"]
 
 
-class PrefixSegment(NamedTuple):
-    """Rows of a batch that share one prefix."""
+@dataclass(frozen=True)
+class RowGroups:
+    """Rows of a batch in groups that share something."""
 
-    rows: Int[Tensor, " rows"] | None
-    """Indices into the batch; None: all rows."""
-    keys: Float[Tensor, "kv prefix d_head"]
-    values: Float[Tensor, "kv prefix d_head"]
+    sizes: tuple[int, ...]
+    """Rows of each group; may be 0."""
+    order: Int[Tensor, " rows"] | None
+    """The rows of the first group, of the second, ...; None: as they are."""
+    padded: Int[Tensor, "groups largest"] | None = None
+    """Rows of each group, filled up with row 0; None unless asked for."""
+    place: Int[Tensor, " rows"] | None = None
+    """Of each row in the flattened `padded`."""
+
+    @classmethod
+    def of(cls, groups: Sequence[int], n_groups: int, device: torch.device, *, padded: bool = False) -> "RowGroups":
+        """Rows by the number of their group, below `n_groups`."""
+        group = torch.tensor(groups)
+        order = group.argsort(stable=True)
+        sizes = group.bincount(minlength=n_groups)
+        in_order = bool((order == torch.arange(len(groups))).all())
+        moved = None if in_order else order.to(device)
+        if not padded:
+            return cls(tuple(sizes.tolist()), moved)
+        largest = int(sizes.max())
+        rank = torch.empty_like(order)
+        rank[order] = torch.arange(len(groups)) - (sizes.cumsum(0) - sizes)[group[order]]
+        place = group * largest + rank
+        rows = torch.zeros(n_groups * largest, dtype=torch.long)
+        rows[place] = torch.arange(len(groups))
+        return cls(tuple(sizes.tolist()), moved, rows.view(n_groups, largest).to(device), place.to(device))
 
 
 def partial_attention(
@@ -69,8 +94,8 @@ def partial_attention(
     batch, kv, queries, _ = query.shape
     n_scores = batch * kv * queries * key.shape[2]
     limit = _CPU_SCORES if query.device.type == "cpu" else _GPU_SCORES
-    if spec.softcap is None and visible is None and queries > 1 and (flash := _cpu_flash(query)):
-        output, log_total = flash(query, key, value, 0.0, False, scale=spec.scaling)
+    if spec.softcap is None and visible is None and queries > 1 and (flash := tiled_attention(query)):
+        output, log_total = flash(query, key, value, spec.scaling)
         log_total = log_total.unsqueeze(-1).float()
         return PartialAttention(output.float(), log_total, torch.ones_like(log_total))
     if n_scores <= limit or batch * queries == 1:
@@ -85,16 +110,6 @@ def partial_attention(
         seen = visible if visible is None or visible.shape[dim] == 1 else visible.narrow(dim, start, length)
         pieces.append(partial_attention(query.narrow(dim, start, length), k, v, spec, seen))
     return PartialAttention(*(torch.cat(parts, dim=dim) for parts in zip(*pieces, strict=True)))
-
-
-def _cpu_flash(query: Tensor) -> Callable[..., tuple[Tensor, Tensor]] | None:
-    """PyTorch's tiled attention on a CPU with its log-sum-exp, which the public function does not return.
-
-    Output o and log-sum-exp e are a `PartialAttention` with maximum e and total 1. None where there is no such kernel.
-    """
-    if query.device.type != "cpu":
-        return None
-    return getattr(torch.ops.aten, "_scaled_dot_product_flash_attention_for_cpu", None)
 
 
 def _attend(
@@ -127,47 +142,75 @@ def merge(first: PartialAttention, second: PartialAttention) -> Float[Tensor, "b
 
 def prefix_attention(
     query: Float[Tensor, "batch kv queries d_head"],
-    segments: list[PrefixSegment],
+    groups: RowGroups,
+    keys: Sequence[Float[Tensor, "kv prefix d_head"]],
+    values: Sequence[Float[Tensor, "kv prefix d_head"]],
     spec: AttentionSpec,
     positions: Int[Tensor, "batch queries"],
+    last_position: int,
 ) -> PartialAttention:
-    """Attention of every row over the prefix of its segment: one matrix product per segment.
+    """Attention of every row over the prefix of its group: one matrix product per group.
 
     Arguments:
         query: as in `partial_attention`.
-        segments: a partition of the rows.
+        groups: rows that share a prefix.
+        keys: of each group.
+        values: of each group.
         spec: scaling, window and soft cap.
         positions: absolute position of each query, prefix included.
+        last_position: no query has a higher position.
     """
     batch, kv, queries, d_head = query.shape
-    order = None
-    if len(segments) > 1:
-        order = torch.cat([segment.rows for segment in segments if segment.rows is not None])
-        query, positions = query[order], positions[order]
-    # Rows of a segment side by side: (kv, batch * queries, d_head).
+    if groups.order is not None:
+        query, positions = query[groups.order], positions[groups.order]
+    # Rows of a group side by side: (kv, batch * queries, d_head).
     folded = query.transpose(0, 1).reshape(kv, batch * queries, d_head)
-    sizes = [batch if segment.rows is None else len(segment.rows) for segment in segments]
     parts = [
-        partial_attention(
-            part[None], segment.keys[None], segment.values[None], spec, _in_window(where, segment.keys.shape[1], spec)
-        )
-        for segment, part, where in zip(
-            segments,
-            folded.split([size * queries for size in sizes], dim=1),
-            positions.split(sizes),
+        partial_attention(part[None], k[None], v[None], spec, _in_window(where, k.shape[1], spec, last_position))
+        for k, v, part, where in zip(
+            keys,
+            values,
+            folded.split([size * queries for size in groups.sizes], dim=1),
+            positions.split(groups.sizes),
             strict=True,
         )
     ]
     joined = parts[0] if len(parts) == 1 else PartialAttention(*(torch.cat(t, dim=2) for t in zip(*parts, strict=True)))
     rows = [t.view(kv, batch, queries, -1).transpose(0, 1) for t in joined]
-    if order is None:
+    if groups.order is None:
         return PartialAttention(*rows)
-    return PartialAttention(*(torch.empty_like(t).index_copy_(0, order, t) for t in rows))
+    return PartialAttention(*(torch.empty_like(t).index_copy_(0, groups.order, t) for t in rows))
 
 
-def _in_window(positions: Int[Tensor, "rows queries"], n_keys: int, spec: AttentionSpec) -> Tensor | None:
+def stacked_prefix_attention(
+    query: Float[Tensor, "batch kv queries d_head"],
+    groups: RowGroups,
+    keys: Float[Tensor, "groups kv prefix d_head"],
+    values: Float[Tensor, "groups kv prefix d_head"],
+    spec: AttentionSpec,
+    positions: Int[Tensor, "batch queries"],
+    last_position: int,
+) -> PartialAttention:
+    """As `prefix_attention`, one batched product for all groups (with `padded` rows)."""
+    assert groups.padded is not None and groups.place is not None
+    kv, queries, d_head = query.shape[1:]
+    n_groups, largest = groups.padded.shape
+    index = groups.padded.flatten()
+    folded = query[index].view(n_groups, largest, kv, queries, d_head).transpose(1, 2)
+    visible = _in_window(positions[index], keys.shape[2], spec, last_position)
+    if visible is not None:
+        visible = visible.view(n_groups, 1, largest * queries, -1)
+    part = partial_attention(
+        folded.reshape(n_groups, kv, largest * queries, d_head), keys, values, spec, visible
+    )  # fmt: skip
+    return PartialAttention(
+        *(t.view(n_groups, kv, largest, queries, -1).transpose(1, 2).flatten(0, 1)[groups.place] for t in part)
+    )
+
+
+def _in_window(positions: Int[Tensor, "rows queries"], n_keys: int, spec: AttentionSpec, last: int) -> Tensor | None:
     """(1, 1, rows * queries, keys): which keys from position 0 on are in the window of each query; None: all."""
-    if spec.window is None or int(positions.max()) < spec.window:
+    if spec.window is None or last < spec.window:
         return None
     keys = torch.arange(n_keys, device=positions.device)
     return (positions.reshape(-1, 1) - keys < spec.window)[None, None]

@@ -7,18 +7,16 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from interp_xfer.generation.attention import PrefixSegment
-from interp_xfer.generation.memory import head_size
+from interp_xfer.generation.drafts import DraftBook
 from interp_xfer.generation.passes import SteeredPasses
+from interp_xfer.generation.prefixes import PrefixKV, SharedPrefixes
 from interp_xfer.generation.records import Generation, IsComplete, RowKey, StopReason, TokenPrompt, end_tokens
 from interp_xfer.generation.sampling import Sampling, sample_tokens
-from interp_xfer.generation.steps import DecodeStep, PrefixKV, PromptStep, SlotCache
+from interp_xfer.generation.steps import DecodeStep, PromptStep, SlotCache
 from interp_xfer.steering import scope_positions
 
 # New rows enter when this share of the batch is free: their prompts are then worth a forward pass of their own.
 _REFILL_SHARE = 0.25
-# Padded tokens of one pass over new prompts; bounds the attention scores.
-_PROMPT_TOKENS = 1024
 
 
 @dataclass
@@ -33,6 +31,8 @@ class Row:
     stream: random.Random | None = None
     """Of random numbers, for sampled decoding."""
     token_ids: list[int] = field(default_factory=list)
+    prefix: PrefixKV | None = None
+    """Keys and values, from when the row enters the batch."""
     length: int = 0
     """Own tokens in the cache."""
 
@@ -55,6 +55,7 @@ class RunningBatch:
         max_new_tokens: int,
         is_complete: IsComplete | None,
         sampling: Sampling | None,
+        drafts: DraftBook | None,
     ) -> None:
         model = passes.model
         self._passes, self.model = passes, model
@@ -63,12 +64,10 @@ class RunningBatch:
         self._add = add
         self._prefix_length = len(waiting[0].prompt.prefix)
         self._slots, self._max_new_tokens = slots, max_new_tokens
-        self._is_complete, self._sampling = is_complete, sampling
+        self._is_complete, self._sampling, self._drafts = is_complete, sampling, drafts
         self._ends = end_tokens(model)
-        parameter = next(model.hf.parameters())
-        n_kv = model.hf.config.num_key_value_heads
-        self._cache = SlotCache(model.n_layers, slots, n_kv, width, head_size(model), parameter.dtype, parameter.device)
-        self._segments: list[list[PrefixSegment]] | None = None
+        self._cache = SlotCache(model, slots, width)
+        self._prefixes: SharedPrefixes | None = None
 
     def admit(self) -> None:
         """Run the prompts of new rows into free slots, if enough are free."""
@@ -81,72 +80,106 @@ class RunningBatch:
     def _admit_some(self, free: int) -> None:
         new: list[Row] = []
         width = 0
+        limit = self._passes.limits.prompt_tokens
         while self.waiting and len(new) < free:
             row = self.waiting[-1]
             width = max(width, len(row.prompt.suffix))
-            if new and width * (len(new) + 1) > _PROMPT_TOKENS:
+            if new and width * (len(new) + 1) > limit:
                 break
             new.append(self.waiting.pop())
+        if self._prefix_length:
+            kept = self._passes.prefixes([(row.prompt.prefix, row.strength) for row in new])
+            for row, prefix in zip(new, kept, strict=True):
+                row.prefix = prefix
+        pad = [self.model.tokenizer.pad_token_id] * width
         device = self.model.device
-        input_ids = torch.full((len(new), width), self.model.tokenizer.pad_token_id, device=device)
-        lengths = torch.tensor([len(row.prompt.suffix) for row in new], device=device)
-        for index, row in enumerate(new):
-            input_ids[index, : len(row.prompt.suffix)] = torch.tensor(row.prompt.suffix, device=device)
-        real = torch.arange(width, device=device) < lengths[:, None]
-        step = PromptStep(self._cache, len(self.active), self._segments_of(new), self._prefix_length)
+        input_ids = torch.tensor([[*row.prompt.suffix, *pad][:width] for row in new], device=device)
+        lengths = torch.tensor([len(row.prompt.suffix) for row in new])
+        step = PromptStep(self._cache, len(self.active), self._shared_prefixes(new), self._prefix_length)
         position_ids = (self._prefix_length + torch.arange(width, device=device)).expand(len(new), -1)
-        positions = scope_positions(self._passes.tokens, real, is_prompt=True)
+        positions = scope_positions(self._passes.tokens, torch.arange(width) < lengths[:, None], is_prompt=True)
         hidden = self._passes.forward(step, input_ids, position_ids, [row.strength for row in new], positions)
         for row in new:
             row.length = len(row.prompt.suffix)
         self.active += new
-        self._segments = None
-        self._accept(new, hidden[torch.arange(len(new), device=device), lengths - 1])
+        last = hidden[torch.arange(len(new), device=device), lengths.to(device) - 1]
+        self._accept(new, [()] * len(new), last)
 
     def decode(self) -> None:
-        """One token for every active row."""
+        """The next token of every active row, and more where a draft agrees."""
         if not self.active:
             return
-        device = self.model.device
-        if self._segments is None:
-            self._segments = self._segments_of(self.active)
-        lengths = torch.tensor([row.length for row in self.active], device=device)
-        longest = max(row.length for row in self.active)
-        step = DecodeStep(self._cache, lengths, longest, self._segments, self._prefix_length)
-        input_ids = torch.tensor([[row.last] for row in self.active], device=device)
-        real = torch.ones_like(input_ids, dtype=torch.bool)
-        positions = scope_positions(self._passes.tokens, real, is_prompt=False)
+        rows = self.active
+        proposed = self._proposals(rows)
+        counts = [1 + len(tokens) for tokens in proposed]
+        per_token = [row for row, count in zip(rows, counts, strict=True) for _ in range(count)]
+        step = DecodeStep(
+            self._cache, [row.length for row in rows], counts, self._shared_prefixes(per_token), self._prefix_length
+        )
+        packed = [[token] for row, tokens in zip(rows, proposed, strict=True) for token in (row.last, *tokens)]
+        real = torch.ones(len(packed), 1, dtype=torch.bool)
         hidden = self._passes.forward(
             step,
-            input_ids,
-            self._prefix_length + lengths[:, None],
-            [row.strength for row in self.active],
-            positions,
+            torch.tensor(packed, device=self.model.device),
+            self._prefix_length + step.own_positions[:, None],
+            [row.strength for row in per_token],
+            scope_positions(self._passes.tokens, real, is_prompt=False),
         )
-        for row in self.active:
-            row.length += 1
-        self._accept(self.active, hidden[:, 0])
+        for row in rows:
+            row.length += 1  # and as many more as draft tokens agree
+        self._accept(rows, proposed, hidden[:, 0])
 
-    def _accept(self, rows: list[Row], hidden: Tensor) -> None:
-        """Append the next token of each row, and take finished rows out of the batch."""
+    def _proposals(self, rows: list[Row]) -> list[tuple[int, ...]]:
+        """Draft tokens of each row."""
+        most = 0 if self._drafts is None else self._drafts.most(len(rows))
+        if self._drafts is None or most == 0:
+            return [()] * len(rows)
+        out = []
+        for row in rows:
+            draft = self._drafts.nearest(row.prompt_index, row.strength)
+            room = self._max_new_tokens - len(row.token_ids) - 1
+            out.append(() if draft is None else draft.after(row.token_ids, min(most, room)))
+        return out
+
+    def _accept(self, rows: list[Row], proposed: Sequence[tuple[int, ...]], hidden: Tensor) -> None:
+        """Append the next tokens of each row, and take finished rows out of the batch.
+
+        Arguments:
+            rows: of one forward pass.
+            proposed: draft tokens of each, which the pass has read.
+            hidden: (tokens, d_model), the newest token and the draft tokens of each row.
+        """
         ids, finite = self._next_tokens(rows, hidden)
-        for row, token in zip(rows, ids, strict=True):
-            row.token_ids.append(token)
-        texts = self.model.tokenizer.batch_decode([row.token_ids for row in rows], skip_special_tokens=True)
+        start = 0
+        texts, numbers = [], []  # of each row after each token it could take, and where these begin
+        for row, draft in zip(rows, proposed, strict=True):
+            agreeing = 0
+            while agreeing < len(draft) and ids[start + agreeing] == draft[agreeing]:
+                agreeing += 1
+            numbers.append((start, len(texts), agreeing))
+            new = ids[start : start + agreeing + 1]
+            texts += [[*row.token_ids, *new[: i + 1]] for i in range(len(new))]
+            start += 1 + len(draft)
+        texts = self.model.tokenizer.batch_decode(texts, skip_special_tokens=True)
         done = []
-        for row, text, is_finite in zip(rows, texts, finite, strict=True):
-            if reason := self._stop_reason(row, text, is_finite):
-                if not is_finite:  # the token chosen from NaN means nothing
-                    row.token_ids.pop()
-                    text = self.model.tokenizer.decode(row.token_ids, skip_special_tokens=True)
-                    self._cache.clear(self.active.index(row))
-                done.append((row, Generation(text, tuple(row.token_ids), reason)))
+        for row, (start, first, agreeing) in zip(rows, numbers, strict=True):
+            row.length += agreeing
+            for i in range(agreeing + 1):
+                row.token_ids.append(ids[start + i])
+                text = texts[first + i]
+                if reason := self._stop_reason(row, text, finite[start + i]):
+                    if reason == "degenerate":  # the token chosen from NaN means nothing
+                        row.token_ids.pop()
+                        text = self.model.tokenizer.decode(row.token_ids, skip_special_tokens=True)
+                        self._cache.clear(self.active.index(row))
+                    done.append((row, Generation(text, tuple(row.token_ids), reason)))
+                    break
         if done:
             self._add(done)
             self._remove({id(row) for row, _ in done})
 
     def _next_tokens(self, rows: list[Row], hidden: Tensor) -> tuple[list[int], list[bool]]:
-        """(rows, d_model) -> next token of each row, and whether its logits are finite."""
+        """(tokens, d_model) -> next token after each, and whether its logits are finite."""
         logits = self._passes.next_logits(hidden)
         values, ids = logits.max(dim=-1)  # NaN wins a maximum
         if self._sampling is not None:
@@ -174,24 +207,9 @@ class RunningBatch:
                 # The row at the end may be finished too; then the next turn of the loop replaces it again.
                 self._cache.move(len(self.active), index, last.length)
                 self.active[index] = last
-        self._segments = None
 
-    def _segments_of(self, rows: list[Row]) -> list[list[PrefixSegment]]:
-        """Per layer, which rows share which prefix."""
-        groups: dict[int, tuple[PrefixKV, list[int]]] = {}
-        for index, row in enumerate(rows):
-            if row.prompt.prefix:
-                kept = self._passes.prefix(row.prompt.prefix, row.strength)
-                groups.setdefault(id(kept), (kept, []))[1].append(index)
-        device = self.model.device
-        indices = [
-            None if len(members) == len(rows) else torch.tensor(members, device=device)
-            for _, members in groups.values()
-        ]
-        return [
-            [
-                PrefixSegment(members, kept.keys[layer], kept.values[layer])
-                for (kept, _), members in zip(groups.values(), indices, strict=True)
-            ]
-            for layer in range(self.model.n_layers if groups else 0)
-        ]
+    def _shared_prefixes(self, rows: list[Row]) -> SharedPrefixes | None:
+        """Which of these rows share which prefix."""
+        kept = [row.prefix for row in rows if row.prefix is not None]  # all of them or none
+        self._prefixes = SharedPrefixes(kept, self._prefixes) if kept else None
+        return self._prefixes

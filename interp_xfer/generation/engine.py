@@ -5,6 +5,7 @@
 2. Rows, one per (prompt, strength), fill a batch. A finished row leaves at once, and new rows enter when a quarter of
    the batch is free (continuous batching). Each row has its own strength.
 3. Attention over the shared prefix is one matrix product for all rows of a prefix (`attention.py`).
+4. What a neighbouring strength wrote is the draft of a row, where a pass has room to verify it (`drafts.py`).
 
 Models that the stock attention does not cover go through `reference.py`, and `SweepEngine.path` says so.
 """
@@ -16,8 +17,9 @@ import torch
 from interp_xfer.choices import OperatorName, StrengthUnit, TokenScope
 from interp_xfer.errors import SteeringError
 from interp_xfer.generation.batch import Row, RunningBatch
+from interp_xfer.generation.drafts import DraftBook, anchors_first
 from interp_xfer.generation.finished import FinishedAnswers
-from interp_xfer.generation.memory import BatchPlan, default_budget, plan_batch
+from interp_xfer.generation.memory import BatchPlan, PassLimits, default_budget, pass_limits, plan_batch
 from interp_xfer.generation.passes import SteeredPasses
 from interp_xfer.generation.records import (
     Generation,
@@ -48,6 +50,7 @@ class SweepEngine:
         steering: vectors made for it; None for the unsteered model (strength 0 only).
         operator, tokens, unit: as in `interp_xfer.steering.steer`.
         max_memory: bytes for caches and logits; default half of what is free.
+        limits: how large a forward pass may be; default what was measured for the kind of device.
     """
 
     def __init__(
@@ -59,6 +62,7 @@ class SweepEngine:
         tokens: TokenScope = "all",
         unit: StrengthUnit = "relative",
         max_memory: int | None = None,
+        limits: PassLimits | None = None,
     ) -> None:
         self.model = model
         self.steering = steering
@@ -67,12 +71,23 @@ class SweepEngine:
         self.unit: StrengthUnit = unit
         budget = default_budget(model.device) if max_memory is None else max_memory
         steerer = None if steering is None else Steerer(model, steering, operator, unit)
-        self._passes = SteeredPasses(model, steerer, tokens, budget)
+        self._limits = pass_limits(model.device) if limits is None else limits
+        self._passes = SteeredPasses(model, steerer, tokens, budget, self._limits)
 
     @property
     def forward_tokens(self) -> int:
         """Tokens that went through the model so far, padding included."""
         return self._passes.forward_tokens
+
+    @property
+    def forward_passes(self) -> int:
+        """Forward passes so far."""
+        return self._passes.forward_passes
+
+    @property
+    def max_memory(self) -> int:
+        """Bytes for caches and logits."""
+        return self._passes.budget
 
     @property
     def path(self) -> str:
@@ -125,8 +140,13 @@ class SweepEngine:
             for row in rows:
                 if (known := keep.get(row.key)) is not None:
                     finished[row.strength_index, row.prompt_index] = known
+        # Drafts agree by greed; what two strengths draw agrees by chance.
+        drafts = DraftBook(self._limits) if sampling is None and len(strengths) > 1 else None
         if finished:
             progress(len(finished))
+        if drafts is not None:
+            for (k, i), known in finished.items():
+                drafts.add(i, strengths[k], known.token_ids)
         # Positions and windows count from the end of the prefix: rows of one batch have prefixes of one length.
         groups: dict[int, list[int]] = {}
         for index, prompt in enumerate(prompts):
@@ -134,33 +154,41 @@ class SweepEngine:
         plans = []
         for length, members in groups.items():
             width = max(len(prompts[i].suffix) for i in members) + max_new_tokens
-            plan = plan_batch(self.model, self._passes.budget, length, width, len(members), len(strengths))
+            plan = plan_batch(
+                self.model, self._passes.budget, length, width, len(members), len(strengths), self._limits.rows
+            )
             plans.append((members, plan, width))
 
         def enter(members: list[int], plan: BatchPlan) -> list[Row]:
             """Rows in the order in which they enter the batch."""
             by_length = sorted(members, key=lambda index: -len(prompts[index].suffix))
+            # Where some rows must wait anyway and passes have room for drafts, those wait that will have a draft.
+            waits = drafts is not None and drafts.most(plan.rows) > 0 and plan.rows < len(members) * len(strengths)
+            groups = [
+                list(range(start, min(start + plan.prefixes, len(strengths))))
+                for start in range(0, len(strengths), plan.prefixes)
+            ]
+            if waits:
+                groups = [part for group in groups for part in anchors_first(group)]
             # One prompt at many strengths is rows of equal length, which need no padding; as many strengths at once as
             # prefixes fit.
-            return [
-                rows[k * len(prompts) + i]
-                for start in range(0, len(strengths), plan.prefixes)
-                for i in by_length
-                for k in range(start, min(start + plan.prefixes, len(strengths)))
-                if (k, i) not in finished
-            ]
+            order = [(k, i) for group in groups for i in by_length for k in group]
+            return [rows[k * len(prompts) + i] for k, i in order if (k, i) not in finished]
 
         def add(done: Sequence[tuple[Row, Generation]]) -> None:
             if keep is not None:
                 keep.add((row.key, generation) for row, generation in done)
             finished.update({(row.strength_index, row.prompt_index): generation for row, generation in done})
+            if drafts is not None:
+                for row, generation in done:
+                    drafts.add(row.prompt_index, row.strength, generation.token_ids)
             progress(len(done))
 
         with torch.inference_mode(), self._passes.active():
             for members, plan, width in plans:
                 if waiting := enter(members, plan):
                     run = RunningBatch(
-                        self._passes, waiting, add, plan.rows, width, max_new_tokens, is_complete, sampling
+                        self._passes, waiting, add, plan.rows, width, max_new_tokens, is_complete, sampling, drafts
                     )
                     while run.waiting or run.active:
                         run.admit()

@@ -8,8 +8,6 @@ import torch
 from interp_xfer.errors import ConfigError
 from interp_xfer.models import LoadedModel
 
-# Beyond this the matrix products of a decode step gain nothing on a CPU; measured in benchmarks/sweep.py.
-MOST_ROWS = 512
 # Prefixes kept for later may take this much of the budget.
 PREFIX_SHARE = 0.25
 # Attention over a prefix is a matrix product of its rows: fewer than this are not worth a prefix of their own.
@@ -24,6 +22,25 @@ class BatchPlan(NamedTuple):
     """(prompt, strength) pairs."""
     prefixes: int
     """Strengths that the rows are taken from together."""
+
+
+class PassLimits(NamedTuple):
+    """How large a forward pass is worth making on a kind of device; measured by benchmarks/sweep.py and drafts.py."""
+
+    rows: int
+    """Of a decode step: beyond this its matrix products gain nothing."""
+    prompt_tokens: int
+    """Padded tokens of new prompts or prefixes; bounds the attention scores."""
+    decode_tokens: int
+    """A decode step of up to so many tokens takes little longer than one of fewer: drafts fill it up."""
+
+
+_LIMITS = {"cpu": PassLimits(512, 1024, 96), "cuda": PassLimits(4096, 2**15, 2**13)}
+
+
+def pass_limits(device: torch.device) -> PassLimits:
+    """Of the device a model runs on; of a CPU for a kind that nobody measured."""
+    return _LIMITS.get(device.type, _LIMITS["cpu"])
 
 
 def free_bytes(device: torch.device) -> int:
@@ -53,7 +70,9 @@ def head_size(model: LoadedModel) -> int:
     return getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
 
 
-def plan_batch(model: LoadedModel, budget: int, prefix: int, width: int, n_prompts: int, n_strengths: int) -> BatchPlan:
+def plan_batch(
+    model: LoadedModel, budget: int, prefix: int, width: int, n_prompts: int, n_strengths: int, most_rows: int
+) -> BatchPlan:
     """How many rows and strengths run at once.
 
     Arguments:
@@ -63,6 +82,7 @@ def plan_batch(model: LoadedModel, budget: int, prefix: int, width: int, n_promp
         width: own tokens of the longest row, new ones included.
         n_prompts: prompts to run at every strength.
         n_strengths: strengths, each with a prefix of its own.
+        most_rows: more gain nothing (`PassLimits.rows`).
     Raises: ConfigError if not even one row fits beside two prefixes (the one in use and the next).
     """
     per_token = kv_bytes_per_token(model)
@@ -79,4 +99,4 @@ def plan_batch(model: LoadedModel, budget: int, prefix: int, width: int, n_promp
     prefixes = math.floor(budget * PREFIX_SHARE / max(1, per_prefix) / 2)
     prefixes = max(1, min(prefixes, n_strengths, math.floor(left / per_row) // _ROWS_PER_PREFIX))
     rows = math.floor((budget - 2 * prefixes * per_prefix) / per_row)
-    return BatchPlan(max(1, min(rows, n_prompts * n_strengths, MOST_ROWS)), prefixes)
+    return BatchPlan(max(1, min(rows, n_prompts * n_strengths, most_rows)), prefixes)

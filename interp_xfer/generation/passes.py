@@ -9,8 +9,9 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from interp_xfer.choices import TokenScope
-from interp_xfer.generation.memory import PREFIX_SHARE
-from interp_xfer.generation.steps import IMPLEMENTATION, PrefixKV, PrefixStep, Step, current_step, register
+from interp_xfer.generation.memory import PREFIX_SHARE, PassLimits
+from interp_xfer.generation.prefixes import PrefixKV
+from interp_xfer.generation.steps import IMPLEMENTATION, PrefixStep, Step, register, run_step
 from interp_xfer.models import LoadedModel
 from interp_xfer.models.stock_attention import stock_attention
 from interp_xfer.steering import Steerer, scope_positions
@@ -24,33 +25,59 @@ class SteeredPasses:
         steerer: its steering hooks; None for the unsteered model.
         tokens: which positions are steered, as in `interp_xfer.steering.steer`.
         budget: bytes for caches and logits; a share of them keeps prefixes.
+        limits: how large a pass may be.
     """
 
-    def __init__(self, model: LoadedModel, steerer: Steerer | None, tokens: TokenScope, budget: int) -> None:
-        self.model, self.budget = model, budget
+    def __init__(
+        self, model: LoadedModel, steerer: Steerer | None, tokens: TokenScope, budget: int, limits: PassLimits
+    ) -> None:
+        self.model, self.budget, self.limits = model, budget, limits
         self.tokens: TokenScope = tokens
         self._steerer = steerer
         self._prefixes: OrderedDict[tuple[tuple[int, ...], float], PrefixKV] = OrderedDict()
         self.forward_tokens = 0
         """Tokens that went through the model so far, padding included."""
+        self.forward_passes = 0
 
-    def prefix(self, ids: tuple[int, ...], strength: float) -> PrefixKV:
-        """Keys and values of a prefix at a strength, run at the first call and kept while the budget allows."""
-        if self._steerer is None or self.tokens == "generated":
-            strength = 0.0  # steering leaves the prefix alone
-        key = (ids, strength)
-        if key not in self._prefixes:
-            step = PrefixStep(len(ids))
-            input_ids = torch.tensor([ids], device=self.model.device)
-            real = torch.ones_like(input_ids, dtype=torch.bool)
-            self.forward(step, input_ids, torch.arange(len(ids), device=self.model.device)[None], [strength],
-                         scope_positions(self.tokens, real, is_prompt=True, ends_prompt=False))  # fmt: skip
-            self._prefixes[key] = step.kept
-            limit = self.budget * PREFIX_SHARE
-            while len(self._prefixes) > 2 and sum(kept.n_bytes for kept in self._prefixes.values()) > limit:
-                self._prefixes.popitem(last=False)
-        self._prefixes.move_to_end(key)
-        return self._prefixes[key]
+    def prefixes(self, wanted: Sequence[tuple[tuple[int, ...], float]]) -> list[PrefixKV]:
+        """Keys and values of prefixes of one length at strengths, run at the first call and kept as the budget allows.
+
+        Arguments:
+            wanted: (token ids, strength).
+        """
+        steered = self._steerer is not None and self.tokens != "generated"
+        keys = [(ids, strength if steered else 0.0) for ids, strength in wanted]  # else steering leaves prefixes alone
+        unique = list(dict.fromkeys(keys))
+        missing = [key for key in unique if key not in self._prefixes]
+        at_once = max(1, self.limits.prompt_tokens // max(1, len(keys[0][0])))
+        for start in range(0, len(missing), at_once):
+            part = missing[start : start + at_once]
+            self._prefixes.update(zip(part, self._run_prefixes(part), strict=True))
+        for key in unique:
+            self._prefixes.move_to_end(key)
+        limit = self.budget * PREFIX_SHARE
+        while len(self._prefixes) > max(2, len(unique)) and self.kept_bytes > limit:
+            self._prefixes.popitem(last=False)
+        return [self._prefixes[key] for key in keys]
+
+    @property
+    def kept_bytes(self) -> int:
+        """Of the prefixes kept now."""
+        return sum(kept.n_bytes for kept in self._prefixes.values())
+
+    def _run_prefixes(self, keys: Sequence[tuple[tuple[int, ...], float]]) -> list[PrefixKV]:
+        length = len(keys[0][0])
+        step = PrefixStep(length, len(keys))
+        input_ids = torch.tensor([ids for ids, _ in keys], device=self.model.device)
+        real = torch.ones(input_ids.shape, dtype=torch.bool)
+        self.forward(
+            step,
+            input_ids,
+            torch.arange(length, device=self.model.device).expand(len(keys), -1),
+            [strength for _, strength in keys],
+            scope_positions(self.tokens, real, is_prompt=True, ends_prompt=False),
+        )
+        return step.kept
 
     def forward(
         self,
@@ -60,20 +87,15 @@ class SteeredPasses:
         strengths: Sequence[float],
         positions: Bool[Tensor, "batch pos"],
     ) -> Float[Tensor, "batch pos d_model"]:
-        """One steered pass through the blocks, to the stream after the final norm."""
+        """One steered pass through the blocks, to the stream after the final norm; `positions` on the CPU."""
         if self._steerer is not None:
             self._steerer.set_strengths(torch.tensor(strengths, dtype=torch.float32))
             self._steerer.begin(positions)
-        token = current_step.set(step)
-        try:
-            hidden = self.model.hf.base_model(
-                input_ids=input_ids, position_ids=position_ids, past_key_values=step, use_cache=True
-            ).last_hidden_state
-        finally:
-            current_step.reset(token)
+        hidden = run_step(self.model, step, input_ids, position_ids)
         if self._steerer is not None:
             self._steerer.finish()
         self.forward_tokens += input_ids.numel()
+        self.forward_passes += 1
         return hidden
 
     def next_logits(self, hidden: Float[Tensor, "rows d_model"]) -> Float[Tensor, "rows vocab"]:

@@ -2,12 +2,13 @@
 
 - `PrefixStep`: the prefix alone; keeps its keys and values.
 - `PromptStep`: the rest of the prompt of new rows, padded on the right; writes their slots of the cache.
-- `DecodeStep`: one token for every active row.
+- `DecodeStep`: the newest token of every active row, and draft tokens that are to be verified.
 
 A step stands where transformers expects the key/value cache. The stock attention modules call `update`, which hands the
 new keys and values back, and then `shared_prefix_attention`, which asks the current step to attend.
 """
 
+from collections.abc import Sequence
 from contextvars import ContextVar
 from typing import Any
 
@@ -16,43 +17,35 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from interp_xfer.generation.attention import (
-    AttentionSpec,
-    PrefixSegment,
-    merge,
-    partial_attention,
-    prefix_attention,
-)
+from interp_xfer.generation.attention import AttentionSpec, PartialAttention, merge, partial_attention
+from interp_xfer.generation.memory import head_size
+from interp_xfer.generation.prefixes import PrefixKV, SharedPrefixes
+from interp_xfer.models import LoadedModel
 
 IMPLEMENTATION = "interp_xfer_shared_prefix"
 
 current_step: ContextVar["Step"] = ContextVar("current_step")
 
 
-class PrefixKV:
-    """Keys and values of a prefix, per layer (kv, prefix, d_head)."""
-
-    def __init__(self, length: int) -> None:
-        self.length = length
-        self.keys: list[Tensor] = []
-        self.values: list[Tensor] = []
-
-    @property
-    def n_bytes(self) -> int:
-        """Size of all layers."""
-        return sum(t.nbytes for t in (*self.keys, *self.values))
-
-
 class SlotCache:
-    """Preallocated keys and values of the rows' own tokens, per layer (slots, kv, width, d_head)."""
+    """Preallocated keys and values of the rows' own tokens, per layer (slots, kv, width, d_head).
 
-    def __init__(
-        self, n_layers: int, slots: int, n_kv: int, width: int, d_head: int, dtype: torch.dtype, device: torch.device
-    ) -> None:
-        shape = (slots, n_kv, width, d_head)
+    Arguments:
+        model: whose layers write here.
+        slots: rows.
+        width: own tokens of a row.
+        one_layer: all layers write to one place, for passes after which nothing is decoded.
+    """
+
+    def __init__(self, model: LoadedModel, slots: int, width: int, *, one_layer: bool = False) -> None:
+        parameter = next(model.hf.parameters())
+        shape = (slots, model.hf.config.num_key_value_heads, width, head_size(model))
+        n, repeats = (1, model.n_layers) if one_layer else (model.n_layers, 1)
         # Zeros, not garbage: masked columns have weight 0, and 0 times a garbage NaN would be NaN.
-        self.keys = [torch.zeros(shape, dtype=dtype, device=device) for _ in range(n_layers)]
-        self.values = [torch.zeros(shape, dtype=dtype, device=device) for _ in range(n_layers)]
+        self.keys, self.values = (
+            [torch.zeros(shape, dtype=parameter.dtype, device=parameter.device) for _ in range(n)] * repeats
+            for _ in ("keys", "values")
+        )
 
     def clear(self, slot: int) -> None:
         """Zero one row that may hold NaN, which the row that takes its place would mask but not erase."""
@@ -84,16 +77,17 @@ class Step:
 
 
 class PrefixStep(Step):
-    """A prefix alone, batch of one."""
+    """Prefixes of one length alone; `kept` has one entry for each row of the batch."""
 
-    def __init__(self, length: int) -> None:
-        self.kept = PrefixKV(length)
+    def __init__(self, length: int, rows: int = 1) -> None:
+        self.kept = [PrefixKV(length) for _ in range(rows)]
 
     def attend(self, layer: int, query: Tensor, key: Tensor, value: Tensor, spec: AttentionSpec) -> Tensor:
         """Causal attention; keys and values are kept."""
-        self.kept.keys.append(key[0].clone())
-        self.kept.values.append(value[0].clone())
-        length = self.kept.length
+        for index, kept in enumerate(self.kept):
+            kept.keys.append(key[index].clone())
+            kept.values.append(value[index].clone())
+        length = query.shape[2]
         if spec.softcap is None and (spec.window is None or length <= spec.window):
             return F.scaled_dot_product_attention(
                 query, key, value, is_causal=True, scale=spec.scaling, enable_gqa=query.shape[1] != key.shape[1]
@@ -105,13 +99,18 @@ class PrefixStep(Step):
 
 
 class PromptStep(Step):
-    """The rest of the prompt of new rows, which take the slots from `first_slot` on."""
+    """The rest of the prompt of new rows, which take the slots from `first_slot` on.
 
-    def __init__(
-        self, cache: SlotCache, first_slot: int, segments: list[list[PrefixSegment]], past_length: int
-    ) -> None:
+    Arguments:
+        cache: where their keys and values go.
+        first_slot: of the first row.
+        prefixes: of each row; None: there are none.
+        past_length: of the prefix.
+    """
+
+    def __init__(self, cache: SlotCache, first_slot: int, prefixes: SharedPrefixes | None, past_length: int) -> None:
         self._cache, self._first = cache, first_slot
-        self._segments = segments
+        self._prefixes = prefixes
         self.past_length = past_length
 
     def attend(self, layer: int, query: Tensor, key: Tensor, value: Tensor, spec: AttentionSpec) -> Tensor:
@@ -125,59 +124,91 @@ class PromptStep(Step):
         folded = _fold_heads(query, n_kv)
         visible = _for_heads(_causal(pos, spec.window, query.device)[None], group)
         own = partial_attention(folded, key, value, spec, visible)
-        if not self._segments:
+        if self._prefixes is None:
             return _unfold_heads(own.output / own.total, query)
         positions = self.past_length + torch.arange(pos, device=query.device).repeat(group)
-        prefix = prefix_attention(folded, self._segments[layer], spec, positions.expand(batch, -1))
+        prefix = self._prefixes.attend(layer, folded, spec, positions.expand(batch, -1), self.past_length + pos - 1)
         return _unfold_heads(merge(prefix, own), query)
 
 
 class DecodeStep(Step):
-    """One token for each of the first `len(lengths)` slots."""
+    """The next token of each of the first rows of a cache, or the next few where drafts are verified.
+
+    Tokens are packed: each is a row of the pass with one position, those of a cache row one after another.
+
+    Arguments:
+        cache: of the rows.
+        lengths: own tokens of each row in the cache so far.
+        counts: tokens of each row in this pass.
+        prefixes: of each token; None: there are none.
+        past_length: of the prefix.
+    """
 
     def __init__(
         self,
         cache: SlotCache,
-        lengths: Int[Tensor, " rows"],
-        longest: int,
-        segments: list[list[PrefixSegment]],
+        lengths: Sequence[int],
+        counts: Sequence[int],
+        prefixes: SharedPrefixes | None,
         past_length: int,
     ) -> None:
-        self._cache, self._lengths, self._longest = cache, lengths, longest
-        self._segments = segments
+        device = cache.keys[0].device
+        of_row, count = torch.tensor(lengths), torch.tensor(counts)
+        slots = torch.repeat_interleave(torch.arange(len(count)), count)
+        ranks = torch.arange(len(slots)) - (count.cumsum(0) - count)[slots]  # of a token among those of its row
+        self._cache, self._prefixes = cache, prefixes
+        self._rows, self._most = len(counts), max(counts)
+        self._slots, self._ranks, self._lengths = slots.to(device), ranks.to(device), of_row.to(device)
+        self.own_positions = self._lengths[self._slots] + self._ranks
+        """Of each token among the own ones of its row."""
+        self._width = int((of_row + count).max())
         self._prefix_length = past_length
-        self.past_length = past_length + longest
-        self._rows = torch.arange(len(lengths), device=lengths.device)
-        columns = torch.arange(longest + 1, device=lengths.device)
-        self._distance = lengths[:, None] - columns  # of each own key from the query; negative: not written yet
-        self._visible: dict[int | None, Tensor] = {}
+        self.past_length = past_length + self._width - 1
+        self._visible: dict[tuple[int | None, int], Tensor] = {}
 
     def attend(self, layer: int, query: Tensor, key: Tensor, value: Tensor, spec: AttentionSpec) -> Tensor:
         """Attention over the prefix and the row's own tokens so far."""
         batch, heads, _, _ = query.shape
         n_kv = key.shape[1]
         keys, values = self._cache.keys[layer], self._cache.values[layer]
-        keys[self._rows, :, self._lengths] = key[:, :, 0]
-        values[self._rows, :, self._lengths] = value[:, :, 0]
+        keys[self._slots, :, self.own_positions] = key[:, :, 0]
+        values[self._slots, :, self.own_positions] = value[:, :, 0]
         group = heads // n_kv
         folded = _fold_heads(query, n_kv)
-        width = self._longest + 1
-        own = partial_attention(
-            folded, keys[:batch, :, :width], values[:batch, :, :width], spec, self._own(spec.window)
-        )
-        if not self._segments:
+        own = self._own(folded, keys[: self._rows, :, : self._width], values[: self._rows, :, : self._width], spec)
+        if self._prefixes is None:
             return _unfold_heads(own.output / own.total, query)
-        positions = (self._prefix_length + self._lengths)[:, None].expand(-1, group)
-        prefix = prefix_attention(folded, self._segments[layer], spec, positions)
+        positions = (self._prefix_length + self.own_positions)[:, None].expand(-1, group)
+        prefix = self._prefixes.attend(layer, folded, spec, positions, self.past_length)
         return _unfold_heads(merge(prefix, own), query)
 
-    def _own(self, window: int | None) -> Tensor:
-        if window not in self._visible:
-            visible = self._distance >= 0
+    def _own(self, query: Tensor, keys: Tensor, values: Tensor, spec: AttentionSpec) -> PartialAttention:
+        """(tokens, kv, group, d_head) -> attention over the tokens of the same row."""
+        tokens, kv, group, d_head = query.shape
+        visible = self._own_visible(spec.window, group)
+        if self._most == 1:
+            return partial_attention(query, keys, values, spec, visible)
+        padded = query.new_zeros(self._rows, self._most, kv, group, d_head)
+        padded[self._slots, self._ranks] = query
+        side_by_side = padded.transpose(1, 2).reshape(self._rows, kv, self._most * group, d_head)
+        part = partial_attention(side_by_side, keys, values, spec, visible)
+        return PartialAttention(
+            *(t.view(self._rows, kv, self._most, group, -1)[self._slots, :, self._ranks] for t in part)
+        )
+
+    def _own_visible(self, window: int | None, group: int) -> Tensor:
+        """(rows, 1, tokens of a row * group or 1, keys)."""
+        if (window, group) not in self._visible:
+            columns = torch.arange(self._width, device=self._lengths.device)
+            last = self._lengths[:, None] + torch.arange(self._most, device=self._lengths.device)
+            distance = last[:, :, None] - columns  # negative: not written yet
+            visible = distance >= 0
             if window is not None:
-                visible &= self._distance < window
-            self._visible[window] = visible[:, None, None]  # (rows, 1, 1, keys)
-        return self._visible[window]
+                visible &= distance < window
+            if self._most > 1:
+                visible = visible.repeat_interleave(group, dim=1)
+            self._visible[window, group] = visible[:, None]
+        return self._visible[window, group]
 
 
 def shared_prefix_attention(
@@ -196,6 +227,19 @@ def shared_prefix_attention(
     spec = AttentionSpec(scaling, sliding_window, softcap)
     output = current_step.get().attend(module.layer_idx, query, key, value, spec)
     return output.to(query.dtype).transpose(1, 2).contiguous(), None
+
+
+def run_step(
+    model: LoadedModel, step: Step, input_ids: Int[Tensor, "batch pos"], position_ids: Int[Tensor, "batch pos"]
+) -> Float[Tensor, "batch pos d_model"]:
+    """One pass through the blocks of a model with our attention in place, to the stream after the final norm."""
+    token = current_step.set(step)
+    try:
+        return model.hf.base_model(
+            input_ids=input_ids, position_ids=position_ids, past_key_values=step, use_cache=True
+        ).last_hidden_state
+    finally:
+        current_step.reset(token)
 
 
 def register() -> None:

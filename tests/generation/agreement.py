@@ -39,8 +39,8 @@ def margin(
     scope: TokenScope,
 ) -> float:
     """Distance of the two best next-token logits of the hooked bridge after these tokens."""
-    ids = torch.tensor([[*prompt.prefix, *prompt.suffix]])
-    new = torch.tensor([list(tokens_so_far)], dtype=torch.long).reshape(1, -1)
+    ids = torch.tensor([[*prompt.prefix, *prompt.suffix]], device=model.device)
+    new = torch.tensor([list(tokens_so_far)], dtype=torch.long, device=model.device).reshape(1, -1)
     with steer(model, steering, strength=strength, tokens=scope):
         logits = cached_logits(model.hf, ids, torch.ones_like(ids), new)[-1][0, -1]
     best = logits.topk(2).values

@@ -5,7 +5,14 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from interp_xfer.generation.attention import AttentionSpec, PrefixSegment, merge, partial_attention, prefix_attention
+from interp_xfer.generation.attention import (
+    AttentionSpec,
+    RowGroups,
+    merge,
+    partial_attention,
+    prefix_attention,
+    stacked_prefix_attention,
+)
 
 SPECS = [(None, None), (3, None), (None, 0.7), (4, 0.7)]
 
@@ -39,26 +46,33 @@ def test_two_parts_equal_one_softmax(rows_of, prefix, own, spec, size, seed):
     query = normal(batch, kv, group * own, d_head) * size
     key, value = normal(batch, kv, own, d_head), normal(batch, kv, own, d_head)
     shuffled = torch.randperm(batch, generator=generator)
-    segments, start = [], 0
+    of_row, keys, values, start = [0] * batch, [], [], 0
     prefix_keys, prefix_values = torch.empty(batch, kv, prefix, d_head), torch.empty(batch, kv, prefix, d_head)
-    for count in rows_of:
+    for number, count in enumerate(rows_of):
         rows = shuffled[start : start + count]
         start += count
-        segment = PrefixSegment(
-            None if count == batch else rows, normal(kv, prefix, d_head), normal(kv, prefix, d_head)
-        )
-        segments.append(segment)
-        prefix_keys[rows], prefix_values[rows] = segment.keys, segment.values
+        keys.append(normal(kv, prefix, d_head))
+        values.append(normal(kv, prefix, d_head))
+        prefix_keys[rows], prefix_values[rows] = keys[-1], values[-1]
+        for row in rows.tolist():
+            of_row[row] = number
     positions = (prefix + torch.arange(own)).repeat(group).expand(batch, -1)
     distance = positions[0][:, None] - torch.arange(prefix + own)
     visible = (distance >= 0) & (distance < (window or 99))
     settings_ = AttentionSpec(0.3, window, softcap)
-    first = prefix_attention(query, segments, settings_, positions)
+    last = prefix + own - 1
+    groups = RowGroups.of(of_row, len(keys), query.device)
+    padded = RowGroups.of(of_row, len(keys), query.device, padded=True)
+    first = prefix_attention(query, groups, keys, values, settings_, positions, last)
+    stacked = stacked_prefix_attention(
+        query, padded, torch.stack(keys), torch.stack(values), settings_, positions, last
+    )  # fmt: skip
     second = partial_attention(query, key, value, settings_, visible[:, prefix:].expand(batch, 1, -1, -1))
     expected = plain(
         query, torch.cat([prefix_keys, key], 2), torch.cat([prefix_values, value], 2), 0.3, softcap, visible
     )
     torch.testing.assert_close(merge(first, second).double(), expected, atol=2e-5, rtol=2e-5)
+    torch.testing.assert_close(merge(stacked, second).double(), expected, atol=2e-5, rtol=2e-5)
 
 
 def test_a_query_that_sees_no_key_of_a_part_ignores_it():

@@ -97,13 +97,14 @@ def test_teacher_forced_logits_equal_the_hooked_bridge(models, architecture, mon
     seen = {}
     accept = batch_module.RunningBatch._accept
 
-    def recorded(run, rows, hidden):
+    def recorded(run, rows, proposed, hidden):
         logits = model.hf.get_output_embeddings()(hidden)
         cap = getattr(model.hf.config, "final_logit_softcapping", None)
-        logits = logits if cap is None else torch.tanh(logits / cap) * cap
-        for row, values in zip(rows, logits, strict=True):
-            seen[row.prompt_index, row.strength, len(row.token_ids)] = values
-        accept(run, rows, hidden)
+        logits = iter(logits if cap is None else torch.tanh(logits / cap) * cap)
+        for row, draft in zip(rows, proposed, strict=True):
+            for step in range(len(row.token_ids), len(row.token_ids) + 1 + len(draft)):
+                seen[row.prompt_index, row.strength, step] = next(logits)  # again, if the draft did not agree
+        accept(run, rows, proposed, hidden)
 
     monkeypatch.setattr(batch_module.RunningBatch, "_accept", recorded)
     for scope in TOKEN_SCOPES:
@@ -118,7 +119,8 @@ def test_teacher_forced_logits_equal_the_hooked_bridge(models, architecture, mon
                 for step, logits in enumerate(expected):
                     difference = (seen[index, strength, step] - logits[0, -1]).abs().max()
                     assert difference < UNDECIDED, (scope, strength, prompt.name, step)
-        assert len(seen) == sum(len(g.token_ids) for row in rows for g in row)
+        written = {(i, s): len(g.token_ids) for s, row in zip(strengths, rows, strict=True) for i, g in enumerate(row)}
+        assert sum(step < written[index, strength] for index, strength, step in seen) == sum(written.values())
 
 
 def test_prompts_with_different_prefixes(models):
@@ -295,12 +297,12 @@ def test_a_row_that_turns_nan_midway_keeps_what_it_wrote(models, monkeypatch):
     healthy = SweepEngine(model).generate(prompts, [0.0], max_new_tokens=NEW)[0]
     accept = batch_module.RunningBatch._accept
 
-    def poisoned(run, rows, hidden):
+    def poisoned(run, rows, proposed, hidden):
         for index, row in enumerate(rows):
             if row.prompt_index == 1 and len(row.token_ids) == 2:
                 hidden = hidden.clone()
                 hidden[index] = float("nan")
-        accept(run, rows, hidden)
+        accept(run, rows, proposed, hidden)
 
     monkeypatch.setattr(batch_module.RunningBatch, "_accept", poisoned)
     found = SweepEngine(model).generate(prompts, [0.0], max_new_tokens=NEW)[0]

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from interp_xfer.errors import ConfigError
 from interp_xfer.generation import memory
-from interp_xfer.generation.memory import MOST_ROWS, default_budget, head_size, kv_bytes_per_token, plan_batch
+from interp_xfer.generation.memory import default_budget, head_size, kv_bytes_per_token, plan_batch
 
 # Tiny Llama: 3 layers, 2 key/value heads of 32 / 4 = 8, float32; 300 logits of 4 bytes.
 PER_TOKEN = 2 * 3 * 2 * 8 * 4
@@ -20,12 +20,15 @@ def test_sizes(models):
     assert kv_bytes_per_token(models["gemma3"]) == 2 * PER_TOKEN
 
 
-@pytest.mark.parametrize(("fit", "wanted", "planned"), [(5, 40, 5), (40, 5, 5), (1, 1, 1), (999, 999, MOST_ROWS)])
+MOST = 512
+
+
+@pytest.mark.parametrize(("fit", "wanted", "planned"), [(5, 40, 5), (40, 5, 5), (1, 1, 1), (999, 999, MOST)])
 def test_rows_fill_the_budget_and_no_more(models, fit, wanted, planned):
     budget = 2 * 50 * PER_TOKEN + fit * PER_ROW
-    assert plan_batch(models["llama"], budget, 50, 20, wanted, 1) == (planned, 1)
+    assert plan_batch(models["llama"], budget, 50, 20, wanted, 1, MOST) == (planned, 1)
     if fit > 1:
-        assert plan_batch(models["llama"], budget - 1, 50, 20, wanted, 1).rows == min(fit - 1, wanted, MOST_ROWS)
+        assert plan_batch(models["llama"], budget - 1, 50, 20, wanted, 1, MOST).rows == min(fit - 1, wanted, MOST)
 
 
 @given(st.integers(1, 10**7), st.integers(0, 80), st.integers(1, 40), st.integers(1, 50), st.integers(1, 20))
@@ -33,7 +36,7 @@ def test_what_is_planned_fits(models, budget, prefix, width, n_prompts, n_streng
     model = models["llama"]
     per_row = width * PER_TOKEN + 4 * 300
     try:
-        plan = plan_batch(model, budget, prefix, width, n_prompts, n_strengths)
+        plan = plan_batch(model, budget, prefix, width, n_prompts, n_strengths, MOST)
     except ConfigError:
         assert budget < 2 * prefix * PER_TOKEN + per_row
         return
@@ -45,7 +48,7 @@ def test_what_is_planned_fits(models, budget, prefix, width, n_prompts, n_streng
 
 def test_a_budget_below_one_row_is_refused_with_what_it_needs(models):
     with pytest.raises(ConfigError) as caught:
-        plan_batch(models["llama"], 2**20, 2000, 100, 8, 1)
+        plan_batch(models["llama"], 2**20, 2000, 100, 8, 1, MOST)
     needed = (2 * 2000 * PER_TOKEN + 100 * PER_TOKEN + 1200) / 2**20
     assert "a memory budget of 1 MiB does not hold one row of 2000 + 100 tokens" in str(caught.value)
     assert f"needs {needed:.0f} MiB" in str(caught.value)

@@ -45,7 +45,8 @@ def test_a_drawn_token_can_be_drawn(logits, top_p, seed):
     assert ids.max() < len(logits)
     # The most likely token is always in the set.
     likeliest = draw(values, Sampling(top_p=1e-9), 3, seed)
-    assert bool((values[likeliest] == values.max()).all())
+    # Logits that differ by less than rounding are equally likely.
+    assert bool((values[likeliest] > values.max() - 1e-6).all())
 
 
 def test_rows_that_are_not_finite_do_not_break_the_others():
