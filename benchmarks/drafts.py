@@ -34,12 +34,13 @@ def main() -> None:
     parser.add_argument("--data-dir", required=True)
     parser.add_argument("--questions", type=int, default=8)
     parser.add_argument("--max-new-tokens", type=int, default=128)
+    parser.add_argument("--model", default=MODEL)
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--dtype", default=None)
     parser.add_argument("--rows", type=numbers, default=[16, 64, 512])
     parser.add_argument("--decode-tokens", type=numbers, default=[0, 64, 256, 1024])
     arguments = parser.parse_args()
-    model = load_model(MODEL, device=arguments.device, dtype=arguments.dtype)
+    model = load_model(arguments.model, device=arguments.device, dtype=arguments.dtype)
     task = get_task("gsm8k")
     problems = load_problems(task, "test", arguments.questions, arguments.data_dir)
     prompts = [tokenise_prompt(model, p.id, render_prompt(model.tokenizer, task, p, 5)) for p in problems]
@@ -48,7 +49,7 @@ def main() -> None:
     options = {"max_new_tokens": arguments.max_new_tokens, "is_complete": task.is_complete}
     result = {
         "work": {
-            "questions": len(prompts), "strengths": len(strengths), "max_new_tokens": arguments.max_new_tokens,
+            "model": model.name, "questions": len(prompts), "strengths": len(strengths), "max_new_tokens": arguments.max_new_tokens,
             "device": torch.cuda.get_device_name() if arguments.device == "cuda" else "cpu",
             "dtype": model.fingerprint.dtype, "threads": torch.get_num_threads(),
         },

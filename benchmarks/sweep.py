@@ -164,6 +164,7 @@ def main() -> None:
     parser.add_argument("--model", default=MODEL)
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--dtype", default=None)
+    parser.add_argument("--not-recorded", action="store_true", help="launch every kernel of a decode step (CUDA)")
     parser.add_argument("--no-drafts", action="store_true", help="decode one token of a row at a time")
     parser.add_argument("--max-memory", type=int, default=None, help="MiB for our caches")
     arguments = parser.parse_args()
@@ -182,6 +183,8 @@ def main() -> None:
     limits = pass_limits(model.device)
     if arguments.no_drafts:
         limits = limits._replace(decode_tokens=0)
+    if arguments.not_recorded:
+        limits = limits._replace(recorded=False)
     result: dict[str, Any] = {
         "work": {
             "questions": len(prompts), "strengths": len(strengths), "max_new_tokens": arguments.max_new_tokens,

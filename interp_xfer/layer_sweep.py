@@ -219,8 +219,8 @@ class _Sweep:
                 batch = row_batch(self._model, [self._rows[group[position]] for _, position in chosen], self._start)
                 index = torch.tensor([position for _, position in chosen], device=batch.input_ids.device)
                 states = self._stream[lowest][index, : batch.input_ids.shape[1]]
-                steerer.set_strengths(torch.tensor(values, dtype=torch.float32))
-                steerer.begin(batch.steered(self._tokens))
+                per_row = torch.tensor(values, dtype=torch.float32)
+                steerer.begin(steerer.plan(per_row, batch.steered(self._tokens)))
                 with replaying(self._model, lowest, states, self._extras[lowest]):
                     out = self._pass(batch, [prefixes[value] for value in values])
                 steerer.finish()
@@ -241,8 +241,7 @@ class _Sweep:
                 assert self._prefix is not None
                 step.kept[0].keys += self._prefix.keys[: lowest + 1]
                 step.kept[0].values += self._prefix.values[: lowest + 1]
-                steerer.set_strengths(torch.tensor([strength], dtype=torch.float32))
-                steerer.begin(batch.steered(self._tokens))
+                steerer.begin(steerer.plan(torch.tensor([strength]), batch.steered(self._tokens)))
                 stored = self._prefix_stream
                 stack.enter_context(replaying(self._model, lowest, stored.states[lowest], stored.extras[lowest]))
             self._forward(batch, step)

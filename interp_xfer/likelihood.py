@@ -185,8 +185,7 @@ class _Scorer:
         """
         n_rows = len(batch.input_ids)
         if self._steerer is not None:
-            self._steerer.set_strengths(torch.full((n_rows,), strength))
-            self._steerer.begin(batch.steered(self._tokens))
+            self._steerer.begin(self._steerer.plan(torch.full((n_rows,), strength), batch.steered(self._tokens)))
         if step is None:
             mask = batch.real.long()
             out = self.model.hf(input_ids=batch.input_ids, attention_mask=mask, use_cache=False).logits

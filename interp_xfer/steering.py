@@ -14,7 +14,7 @@ at that layer, divided by the number of steered layers), one number or one per b
 import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from jaxtyping import Bool, Float
@@ -53,6 +53,24 @@ def scope_positions(
     return real & (index == last)
 
 
+class SteeredPositions(NamedTuple):
+    """What one forward pass does at each position."""
+
+    coefficients: Float[Tensor, "layers batch 1 1"]
+    """Strength of each row in the units of the residual stream."""
+    mask: Bool[Tensor, "batch pos 1"] | None
+    """None: every position is steered."""
+
+    def take(self, other: "SteeredPositions") -> None:
+        """Copy another plan of the same shape into these tensors."""
+        assert self.mask is not None
+        self.coefficients.copy_(other.coefficients)
+        if other.mask is None:
+            self.mask.fill_(True)
+        else:
+            self.mask.copy_(other.mask)
+
+
 class Steerer:
     """The hooks of one steered model. Used by `steer` and by the sweep engine, which sets rows and positions itself."""
 
@@ -72,31 +90,32 @@ class Steerer:
         parameter = next(model.hf.parameters())
         self._vectors = steering.vectors.to(parameter.device, parameter.dtype)
         self._scales = torch.tensor(steering.strength_scales(unit))
-        self._strengths: Float[Tensor, " batch"] | None = None
-        self._mask: Bool[Tensor, "batch pos 1"] | None = None
-        self._coefficients: Float[Tensor, "layers batch 1 1"] | None = None
+        self._current: SteeredPositions | None = None
         self._fired: dict[int, int] = {}
 
-    def set_strengths(self, strengths: Float[Tensor, " batch"]) -> None:
-        """One strength per batch row, from the next forward pass on."""
-        self._strengths = strengths
-        scaled = self._scales[:, None] * strengths.to(self._scales)
-        self._coefficients = scaled.to(self._vectors.device, self._vectors.dtype)[:, :, None, None]
+    def plan(self, strengths: Float[Tensor, " rows"], positions: Bool[Tensor, "batch pos"]) -> SteeredPositions:
+        """What a forward pass will do: one strength per row, at some positions.
 
-    def begin(self, positions: Bool[Tensor, "batch pos"]) -> None:
-        """Announce a forward pass and the positions it steers.
+        Both on the CPU spare the other device a wait.
 
-        Positions on the CPU, as strengths are, spare the other device a wait.
+        Raises: SteeringError for another number of strengths than rows.
         """
-        assert self._strengths is not None
-        if len(self._strengths) != positions.shape[0]:
+        if len(strengths) != positions.shape[0]:
             raise SteeringError(
-                f"{len(self._strengths)} strengths for a batch of {positions.shape[0]} rows; give one number, or one "
-                f"per row."
+                f"{len(strengths)} strengths for a batch of {positions.shape[0]} rows; give one number, or one per row."
             )
+        device = self._vectors.device
+        scaled = self._scales[:, None] * strengths.to(self._scales)
         # Rows at strength 0 are not touched at all, so they are the unsteered model bit for bit.
-        mask = positions & (self._strengths != 0).to(positions.device)[:, None]
-        self._mask = None if bool(mask.all()) else mask.unsqueeze(-1).to(self._vectors.device)
+        mask = positions & (strengths != 0).to(positions.device)[:, None]
+        return SteeredPositions(
+            scaled.to(device, self._vectors.dtype)[:, :, None, None],
+            None if bool(mask.all()) else mask.unsqueeze(-1).to(device),
+        )
+
+    def begin(self, planned: SteeredPositions) -> None:
+        """Announce the forward pass that does this."""
+        self._current = planned
         self._fired = dict.fromkeys(self.layers, 0)
 
     def finish(self) -> None:
@@ -121,10 +140,11 @@ class Steerer:
         vector = self._vectors[layer]
 
         def steer_residual(residual: Tensor, hook: Any) -> Tensor:
-            assert self._coefficients is not None
+            assert self._current is not None
+            coefficients, mask = self._current
             self._fired[layer] = self._fired.get(layer, 0) + 1
-            steered = self._operator(residual, vector, self._coefficients[layer])
-            return steered if self._mask is None else torch.where(self._mask, steered, residual)
+            steered = self._operator(residual, vector, coefficients[layer])
+            return steered if mask is None else torch.where(mask, steered, residual)
 
         return steer_residual
 
@@ -169,8 +189,8 @@ def steer(
         cache = kwargs.get("past_key_values")
         is_prompt = cache is None or int(cache.get_seq_length()) == 0
         real = _real_tokens(kwargs.get("attention_mask"), inputs)
-        steerer.set_strengths(strengths.expand(real.shape[0]) if len(strengths) == 1 else strengths)
-        steerer.begin(scope_positions(tokens, real, is_prompt=is_prompt))
+        per_row = strengths.expand(real.shape[0]) if len(strengths) == 1 else strengths
+        steerer.begin(steerer.plan(per_row, scope_positions(tokens, real, is_prompt=is_prompt)))
 
     def after(*_: Any) -> None:
         steerer.finish()

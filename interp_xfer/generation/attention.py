@@ -22,6 +22,7 @@ from interp_xfer.generation.tiled_attention import tiled_attention
 _CPU_SCORES = 2**18
 """Scores computed at once on a CPU: 1 MiB, which stays in its cache through the passes of a softmax."""
 _GPU_SCORES = 2**28
+_PADDED_TO = 16
 
 
 @dataclass(frozen=True)
@@ -52,7 +53,7 @@ class RowGroups:
     order: Int[Tensor, " rows"] | None
     """The rows of the first group, of the second, ...; None: as they are."""
     padded: Int[Tensor, "groups largest"] | None = None
-    """Rows of each group, filled up with row 0; None unless asked for."""
+    """Rows of each group, filled up with row 0 to one of few widths; None unless asked for."""
     place: Int[Tensor, " rows"] | None = None
     """Of each row in the flattened `padded`."""
 
@@ -66,7 +67,7 @@ class RowGroups:
         moved = None if in_order else order.to(device)
         if not padded:
             return cls(tuple(sizes.tolist()), moved)
-        largest = int(sizes.max())
+        largest = -(-int(sizes.max()) // _PADDED_TO) * _PADDED_TO
         rank = torch.empty_like(order)
         rank[order] = torch.arange(len(groups)) - (sizes.cumsum(0) - sizes)[group[order]]
         place = group * largest + rank

@@ -8,11 +8,13 @@ import torch
 from torch import Tensor
 
 from interp_xfer.generation.drafts import DraftBook
+from interp_xfer.generation.graphs import DecodeGraphs
+from interp_xfer.generation.growing_text import GrowingText
 from interp_xfer.generation.passes import SteeredPasses
 from interp_xfer.generation.prefixes import PrefixKV, SharedPrefixes
 from interp_xfer.generation.records import Generation, IsComplete, RowKey, StopReason, TokenPrompt, end_tokens
 from interp_xfer.generation.sampling import Sampling, sample_tokens
-from interp_xfer.generation.steps import DecodeStep, PromptStep, SlotCache
+from interp_xfer.generation.steps import DecodeStep, PackedTokens, PromptStep, SlotCache
 from interp_xfer.steering import scope_positions
 
 # New rows enter when this share of the batch is free: their prompts are then worth a forward pass of their own.
@@ -31,6 +33,7 @@ class Row:
     stream: random.Random | None = None
     """Of random numbers, for sampled decoding."""
     token_ids: list[int] = field(default_factory=list)
+    text: GrowingText = field(default_factory=GrowingText)
     prefix: PrefixKV | None = None
     """Keys and values, from when the row enters the batch."""
     length: int = 0
@@ -68,6 +71,7 @@ class RunningBatch:
         self._ends = end_tokens(model)
         self._cache = SlotCache(model, slots, width)
         self._prefixes: SharedPrefixes | None = None
+        self._graphs = DecodeGraphs(passes, self._cache, self._prefix_length) if passes.recorded else None
 
     def admit(self) -> None:
         """Run the prompts of new rows into free slots, if enough are free."""
@@ -98,7 +102,8 @@ class RunningBatch:
         step = PromptStep(self._cache, len(self.active), self._shared_prefixes(new), self._prefix_length)
         position_ids = (self._prefix_length + torch.arange(width, device=device)).expand(len(new), -1)
         positions = scope_positions(self._passes.tokens, torch.arange(width) < lengths[:, None], is_prompt=True)
-        hidden = self._passes.forward(step, input_ids, position_ids, [row.strength for row in new], positions)
+        planned = self._passes.plan([row.strength for row in new], positions)
+        hidden = self._passes.forward(step, input_ids, position_ids, planned)
         for row in new:
             row.length = len(row.prompt.suffix)
         self.active += new
@@ -113,21 +118,24 @@ class RunningBatch:
         proposed = self._proposals(rows)
         counts = [1 + len(tokens) for tokens in proposed]
         per_token = [row for row, count in zip(rows, counts, strict=True) for _ in range(count)]
-        step = DecodeStep(
-            self._cache, [row.length for row in rows], counts, self._shared_prefixes(per_token), self._prefix_length
-        )
-        packed = [[token] for row, tokens in zip(rows, proposed, strict=True) for token in (row.last, *tokens)]
-        real = torch.ones(len(packed), 1, dtype=torch.bool)
-        hidden = self._passes.forward(
-            step,
-            torch.tensor(packed, device=self.model.device),
-            self._prefix_length + step.own_positions[:, None],
-            [row.strength for row in per_token],
-            scope_positions(self._passes.tokens, real, is_prompt=False),
-        )
+        tokens = [token for row, draft in zip(rows, proposed, strict=True) for token in (row.last, *draft)]
+        lengths, strengths = [row.length for row in rows], [row.strength for row in per_token]
+        real = torch.ones(len(tokens), 1, dtype=torch.bool)
+        steered = scope_positions(self._passes.tokens, real, is_prompt=False)
+        prefixes = self._shared_prefixes(per_token)
+        if self._graphs is not None and len(tokens) == len(rows):
+            hidden = self._graphs.forward(tokens, lengths, strengths, steered, prefixes)
+        else:
+            own = PackedTokens.of(lengths, counts, self.model.device)
+            step = DecodeStep(self._cache, own, prefixes, self._prefix_length)
+            input_ids = torch.tensor(tokens, device=self.model.device)[:, None]
+            position_ids = self._prefix_length + own.positions[:, None]
+            hidden = self._passes.forward(
+                step, input_ids, position_ids, self._passes.plan(strengths, steered)
+            )[:, 0]  # fmt: skip
         for row in rows:
             row.length += 1  # and as many more as draft tokens agree
-        self._accept(rows, proposed, hidden[:, 0])
+        self._accept(rows, proposed, hidden)
 
     def _proposals(self, rows: list[Row]) -> list[tuple[int, ...]]:
         """Draft tokens of each row."""
@@ -150,33 +158,33 @@ class RunningBatch:
             hidden: (tokens, d_model), the newest token and the draft tokens of each row.
         """
         ids, finite = self._next_tokens(rows, hidden)
-        start = 0
-        texts, numbers = [], []  # of each row after each token it could take, and where these begin
-        for row, draft in zip(rows, proposed, strict=True):
-            agreeing = 0
-            while agreeing < len(draft) and ids[start + agreeing] == draft[agreeing]:
-                agreeing += 1
-            numbers.append((start, len(texts), agreeing))
-            new = ids[start : start + agreeing + 1]
-            texts += [[*row.token_ids, *new[: i + 1]] for i in range(len(new))]
-            start += 1 + len(draft)
-        texts = self.model.tokenizer.batch_decode(texts, skip_special_tokens=True)
         done = []
-        for row, (start, first, agreeing) in zip(rows, numbers, strict=True):
-            row.length += agreeing
-            for i in range(agreeing + 1):
-                row.token_ids.append(ids[start + i])
-                text = texts[first + i]
-                if reason := self._stop_reason(row, text, finite[start + i]):
-                    if reason == "degenerate":  # the token chosen from NaN means nothing
-                        row.token_ids.pop()
-                        text = self.model.tokenizer.decode(row.token_ids, skip_special_tokens=True)
-                        self._cache.clear(self.active.index(row))
+        start = 0
+        for row, draft in zip(rows, proposed, strict=True):
+            for i in range(start, start + 1 + len(draft)):
+                if reason := self._take(row, ids[i], finite[i]):
+                    text = self.model.tokenizer.decode(row.token_ids, skip_special_tokens=True)
                     done.append((row, Generation(text, tuple(row.token_ids), reason)))
                     break
+                if i - start == len(draft) or ids[i] != draft[i - start]:
+                    break
+                row.length += 1
+            start += 1 + len(draft)
         if done:
             self._add(done)
             self._remove({id(row) for row, _ in done})
+
+    def _take(self, row: Row, token: int, is_finite: bool) -> StopReason | None:
+        """Append a token; why the row ends with it, if it does."""
+        if not is_finite:  # the token chosen from NaN means nothing
+            self._cache.clear(self.active.index(row))
+            return "degenerate"
+        row.token_ids.append(token)
+        if token in self._ends:
+            return "eos"
+        if self._is_complete is not None and self._is_complete(row.text.read(self.model.tokenizer, row.token_ids)):
+            return "complete"
+        return "length" if len(row.token_ids) >= self._max_new_tokens else None
 
     def _next_tokens(self, rows: list[Row], hidden: Tensor) -> tuple[list[int], list[bool]]:
         """(tokens, d_model) -> next token after each, and whether its logits are finite."""
@@ -185,15 +193,6 @@ class RunningBatch:
         if self._sampling is not None:
             ids = sample_tokens(logits, self._sampling, [row.stream for row in rows if row.stream is not None])
         return ids.tolist(), values.isfinite().tolist()
-
-    def _stop_reason(self, row: Row, text: str, is_finite: bool) -> StopReason | None:
-        if not is_finite:
-            return "degenerate"
-        if row.last in self._ends:
-            return "eos"
-        if self._is_complete is not None and self._is_complete(text):
-            return "complete"
-        return "length" if len(row.token_ids) >= self._max_new_tokens else None
 
     def _remove(self, done: set[int]) -> None:
         """Fill the slots of finished rows with rows from the end of the batch."""

@@ -25,7 +25,7 @@ class BatchPlan(NamedTuple):
 
 
 class PassLimits(NamedTuple):
-    """How large a forward pass is worth making on a kind of device; measured by benchmarks/sweep.py and drafts.py."""
+    """How large a forward pass is worth making on a kind of device; measured by benchmarks/drafts.py."""
 
     rows: int
     """Of a decode step: beyond this its matrix products gain nothing."""
@@ -33,9 +33,11 @@ class PassLimits(NamedTuple):
     """Padded tokens of new prompts or prefixes; bounds the attention scores."""
     decode_tokens: int
     """A decode step of up to so many tokens takes little longer than one of fewer: drafts fill it up."""
+    recorded: bool = True
+    """Decode steps are recorded as CUDA graphs, where there are any."""
 
 
-_LIMITS = {"cpu": PassLimits(512, 1024, 96), "cuda": PassLimits(4096, 2**15, 2**13)}
+_LIMITS = {"cpu": PassLimits(512, 1024, 256), "cuda": PassLimits(4096, 2**15, 2**13)}
 
 
 def pass_limits(device: torch.device) -> PassLimits:

@@ -14,7 +14,10 @@ from interp_xfer.generation.prefixes import PrefixKV
 from interp_xfer.generation.steps import IMPLEMENTATION, PrefixStep, Step, register, run_step
 from interp_xfer.models import LoadedModel
 from interp_xfer.models.stock_attention import stock_attention
-from interp_xfer.steering import Steerer, scope_positions
+from interp_xfer.steering import SteeredPositions, Steerer, scope_positions
+
+_WAITING_ROTARY = ("dynamic", "longrope")
+"""Rotary embeddings that look at the positions from Python, which a graph cannot."""
 
 
 class SteeredPasses:
@@ -38,6 +41,8 @@ class SteeredPasses:
         self.forward_tokens = 0
         """Tokens that went through the model so far, padding included."""
         self.forward_passes = 0
+        self.recorded = False
+        """Whether decode steps can be recorded; known inside `active`."""
 
     def prefixes(self, wanted: Sequence[tuple[tuple[int, ...], float]]) -> list[PrefixKV]:
         """Keys and values of prefixes of one length at strengths, run at the first call and kept as the budget allows.
@@ -74,29 +79,39 @@ class SteeredPasses:
             step,
             input_ids,
             torch.arange(length, device=self.model.device).expand(len(keys), -1),
-            [strength for _, strength in keys],
-            scope_positions(self.tokens, real, is_prompt=True, ends_prompt=False),
+            self.plan(
+                [strength for _, strength in keys],
+                scope_positions(self.tokens, real, is_prompt=True, ends_prompt=False),
+            ),
         )
         return step.kept
+
+    def plan(self, strengths: Sequence[float], positions: Bool[Tensor, "batch pos"]) -> SteeredPositions | None:
+        """What a pass does to these rows; `positions` on the CPU. None for the unsteered model."""
+        if self._steerer is None:
+            return None
+        return self._steerer.plan(torch.tensor(strengths, dtype=torch.float32), positions)
 
     def forward(
         self,
         step: Step,
         input_ids: Int[Tensor, "batch pos"],
         position_ids: Int[Tensor, "batch pos"],
-        strengths: Sequence[float],
-        positions: Bool[Tensor, "batch pos"],
+        steered: SteeredPositions | None,
     ) -> Float[Tensor, "batch pos d_model"]:
-        """One steered pass through the blocks, to the stream after the final norm; `positions` on the CPU."""
-        if self._steerer is not None:
-            self._steerer.set_strengths(torch.tensor(strengths, dtype=torch.float32))
-            self._steerer.begin(positions)
+        """One steered pass through the blocks, to the stream after the final norm."""
+        if self._steerer is not None and steered is not None:
+            self._steerer.begin(steered)
         hidden = run_step(self.model, step, input_ids, position_ids)
         if self._steerer is not None:
             self._steerer.finish()
-        self.forward_tokens += input_ids.numel()
-        self.forward_passes += 1
+        self.count(input_ids.numel())
         return hidden
+
+    def count(self, tokens: int) -> None:
+        """Note a pass over so many tokens."""
+        self.forward_tokens += tokens
+        self.forward_passes += 1
 
     def next_logits(self, hidden: Float[Tensor, "rows d_model"]) -> Float[Tensor, "rows vocab"]:
         """Logits in float32, with the soft cap of the model."""
@@ -108,6 +123,19 @@ class SteeredPasses:
     def active(self) -> Iterator[None]:
         """Hooks and attention in place, for the length of a block of code."""
         register()
+        self.recorded = self.limits.recorded and graph_problem(self.model) is None
         hooks = [] if self._steerer is None else self._steerer.hooks()
         with stock_attention(self.model, IMPLEMENTATION), self.model.bridge.hooks(fwd_hooks=hooks):
             yield
+
+
+def graph_problem(model: LoadedModel) -> str | None:
+    """Why the decode steps of this model cannot be recorded now; None if they can."""
+    if model.device.type != "cuda":
+        return "the model is not on a CUDA device"
+    rotary = (getattr(model.hf.config, "rope_parameters", None) or {}).get("rope_type", "default")
+    if rotary in _WAITING_ROTARY:
+        return f"rotary embedding {rotary!r} waits for positions"
+    if any(module._forward_hooks or module._forward_pre_hooks for module in model.bridge.modules()):
+        return "hooks are set, which a recorded step would not call"
+    return None

@@ -1,6 +1,7 @@
 """Keys and values of prefixes, and which rows of a forward pass share one."""
 
 from collections.abc import Sequence
+from copy import copy
 
 import torch
 from torch import Tensor
@@ -57,6 +58,30 @@ class SharedPrefixes:
         groups = [numbers[id(prefix)] for prefix in of_rows]
         self._groups = RowGroups.of(groups, len(kept), device, padded=self._stack is not None)
 
+    @property
+    def stack_key(self) -> tuple[int, int]:
+        """Equal for passes that read the same stack in the same shape."""
+        assert self._groups.padded is not None
+        return id(self._stack), self._groups.padded.shape[1]
+
+    def for_recording(self, rows: int) -> "SharedPrefixes":
+        """The same stack, for any rows in the same shape, which `take_rows` puts in."""
+        assert self._groups.padded is not None and self._groups.place is not None
+        for layer in range(len(self._kept[0].keys)):
+            self._stacked(layer)
+        out = copy(self)
+        out._groups = RowGroups(
+            (), None, torch.zeros_like(self._groups.padded), self._groups.place.new_zeros(rows)
+        )  # fmt: skip
+        return out
+
+    def take_rows(self, other: "SharedPrefixes") -> None:
+        """Copy which of the first rows share which prefix."""
+        mine, its = self._groups, other._groups
+        assert mine.padded is not None and mine.place is not None and its.padded is not None and its.place is not None
+        mine.padded.copy_(its.padded)
+        mine.place[: len(its.place)] = its.place
+
     def attend(
         self, layer: int, query: Tensor, spec: AttentionSpec, positions: Tensor, last_position: int
     ) -> PartialAttention:
@@ -65,13 +90,16 @@ class SharedPrefixes:
             keys = [prefix.keys[layer] for prefix in self._kept]
             values = [prefix.values[layer] for prefix in self._kept]
             return prefix_attention(query, self._groups, keys, values, spec, positions, last_position)
+        return stacked_prefix_attention(query, self._groups, *self._stacked(layer), spec, positions, last_position)
+
+    def _stacked(self, layer: int) -> tuple[Tensor, Tensor]:
+        assert self._stack is not None
         if layer not in self._stack:
-            self._stack[layer] = (
-                _stacked([prefix.keys[layer] for prefix in self._kept]),
-                _stacked([prefix.values[layer] for prefix in self._kept]),
-            )
-        return stacked_prefix_attention(query, self._groups, *self._stack[layer], spec, positions, last_position)
+            keys = [prefix.keys[layer] for prefix in self._kept]
+            values = [prefix.values[layer] for prefix in self._kept]
+            self._stack[layer] = _joined(keys), _joined(values)
+        return self._stack[layer]
 
 
-def _stacked(tensors: Sequence[Tensor]) -> Tensor:
+def _joined(tensors: Sequence[Tensor]) -> Tensor:
     return tensors[0].unsqueeze(0) if len(tensors) == 1 else torch.stack(list(tensors))

@@ -10,6 +10,7 @@ new keys and values back, and then `shared_prefix_attention`, which asks the cur
 
 from collections.abc import Sequence
 from contextvars import ContextVar
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -42,20 +43,53 @@ class SlotCache:
         shape = (slots, model.hf.config.num_key_value_heads, width, head_size(model))
         n, repeats = (1, model.n_layers) if one_layer else (model.n_layers, 1)
         # Zeros, not garbage: masked columns have weight 0, and 0 times a garbage NaN would be NaN.
+        self._data = torch.zeros((n, 2, *shape), dtype=parameter.dtype, device=parameter.device)
+        self.slots, self.width = slots, width
         self.keys, self.values = (
-            [torch.zeros(shape, dtype=parameter.dtype, device=parameter.device) for _ in range(n)] * repeats
-            for _ in ("keys", "values")
-        )
+            [layer[part] for layer in self._data] * repeats for part in (0, 1)
+        )  # fmt: skip
 
     def clear(self, slot: int) -> None:
         """Zero one row that may hold NaN, which the row that takes its place would mask but not erase."""
-        for tensor in (*self.keys, *self.values):
-            tensor[slot] = 0
+        self._data[:, :, slot] = 0
 
     def move(self, source: int, target: int, length: int) -> None:
         """Copy the first `length` tokens of one row over another."""
-        for tensor in (*self.keys, *self.values):
-            tensor[target, :, :length] = tensor[source, :, :length]
+        self._data[:, :, target, :, :length] = self._data[:, :, source, :, :length]
+
+
+@dataclass(frozen=True)
+class PackedTokens:
+    """The tokens of a decode step, those of a cache row one after another."""
+
+    rows: int
+    most: int
+    """Tokens of a row."""
+    width: int
+    """Own tokens of the longest row, these included."""
+    lengths: Int[Tensor, " rows"]
+    """Own tokens of each row in the cache so far."""
+    slots: Int[Tensor, " tokens"]
+    """Row of each token."""
+    ranks: Int[Tensor, " tokens"]
+    """Of a token among those of its row."""
+    positions: Int[Tensor, " tokens"]
+    """Of a token among the own ones of its row."""
+
+    @classmethod
+    def of(cls, lengths: Sequence[int], counts: Sequence[int], device: torch.device) -> "PackedTokens":
+        """So many tokens for each row."""
+        before, count = torch.tensor(lengths), torch.tensor(counts)
+        slots = torch.repeat_interleave(torch.arange(len(count)), count)
+        ranks = torch.arange(len(slots)) - (count.cumsum(0) - count)[slots]
+        on_device = (t.to(device) for t in (before, slots, ranks, before[slots] + ranks))
+        return cls(len(counts), max(counts), int((before + count).max()), *on_device)
+
+    @classmethod
+    def one_each(cls, lengths: Int[Tensor, " rows"], width: int) -> "PackedTokens":
+        """One token for each row, whose lengths may change later, up to a width."""
+        slots = torch.arange(len(lengths), device=lengths.device)
+        return cls(len(lengths), 1, width, lengths, slots, torch.zeros_like(slots), lengths)
 
 
 class Step:
@@ -138,74 +172,60 @@ class DecodeStep(Step):
 
     Arguments:
         cache: of the rows.
-        lengths: own tokens of each row in the cache so far.
-        counts: tokens of each row in this pass.
+        own: the tokens.
         prefixes: of each token; None: there are none.
         past_length: of the prefix.
     """
 
-    def __init__(
-        self,
-        cache: SlotCache,
-        lengths: Sequence[int],
-        counts: Sequence[int],
-        prefixes: SharedPrefixes | None,
-        past_length: int,
-    ) -> None:
-        device = cache.keys[0].device
-        of_row, count = torch.tensor(lengths), torch.tensor(counts)
-        slots = torch.repeat_interleave(torch.arange(len(count)), count)
-        ranks = torch.arange(len(slots)) - (count.cumsum(0) - count)[slots]  # of a token among those of its row
-        self._cache, self._prefixes = cache, prefixes
-        self._rows, self._most = len(counts), max(counts)
-        self._slots, self._ranks, self._lengths = slots.to(device), ranks.to(device), of_row.to(device)
-        self.own_positions = self._lengths[self._slots] + self._ranks
-        """Of each token among the own ones of its row."""
-        self._width = int((of_row + count).max())
+    def __init__(self, cache: SlotCache, own: PackedTokens, prefixes: SharedPrefixes | None, past_length: int) -> None:
+        self._cache, self._own_tokens, self._prefixes = cache, own, prefixes
         self._prefix_length = past_length
-        self.past_length = past_length + self._width - 1
+        self.past_length = past_length + own.width - 1
         self._visible: dict[tuple[int | None, int], Tensor] = {}
 
     def attend(self, layer: int, query: Tensor, key: Tensor, value: Tensor, spec: AttentionSpec) -> Tensor:
         """Attention over the prefix and the row's own tokens so far."""
-        batch, heads, _, _ = query.shape
-        n_kv = key.shape[1]
+        own_tokens = self._own_tokens
+        heads, n_kv = query.shape[1], key.shape[1]
         keys, values = self._cache.keys[layer], self._cache.values[layer]
-        keys[self._slots, :, self.own_positions] = key[:, :, 0]
-        values[self._slots, :, self.own_positions] = value[:, :, 0]
+        keys[own_tokens.slots, :, own_tokens.positions] = key[:, :, 0]
+        values[own_tokens.slots, :, own_tokens.positions] = value[:, :, 0]
         group = heads // n_kv
         folded = _fold_heads(query, n_kv)
-        own = self._own(folded, keys[: self._rows, :, : self._width], values[: self._rows, :, : self._width], spec)
+        seen = (slice(own_tokens.rows), slice(None), slice(own_tokens.width))
+        own = self._own(folded, keys[seen], values[seen], spec)
         if self._prefixes is None:
             return _unfold_heads(own.output / own.total, query)
-        positions = (self._prefix_length + self.own_positions)[:, None].expand(-1, group)
+        positions = (self._prefix_length + own_tokens.positions)[:, None].expand(-1, group)
         prefix = self._prefixes.attend(layer, folded, spec, positions, self.past_length)
         return _unfold_heads(merge(prefix, own), query)
 
     def _own(self, query: Tensor, keys: Tensor, values: Tensor, spec: AttentionSpec) -> PartialAttention:
         """(tokens, kv, group, d_head) -> attention over the tokens of the same row."""
-        tokens, kv, group, d_head = query.shape
+        tokens = self._own_tokens
+        _, kv, group, d_head = query.shape
         visible = self._own_visible(spec.window, group)
-        if self._most == 1:
+        if tokens.most == 1:
             return partial_attention(query, keys, values, spec, visible)
-        padded = query.new_zeros(self._rows, self._most, kv, group, d_head)
-        padded[self._slots, self._ranks] = query
-        side_by_side = padded.transpose(1, 2).reshape(self._rows, kv, self._most * group, d_head)
+        padded = query.new_zeros(tokens.rows, tokens.most, kv, group, d_head)
+        padded[tokens.slots, tokens.ranks] = query
+        side_by_side = padded.transpose(1, 2).reshape(tokens.rows, kv, tokens.most * group, d_head)
         part = partial_attention(side_by_side, keys, values, spec, visible)
         return PartialAttention(
-            *(t.view(self._rows, kv, self._most, group, -1)[self._slots, :, self._ranks] for t in part)
+            *(t.view(tokens.rows, kv, tokens.most, group, -1)[tokens.slots, :, tokens.ranks] for t in part)
         )
 
     def _own_visible(self, window: int | None, group: int) -> Tensor:
         """(rows, 1, tokens of a row * group or 1, keys)."""
         if (window, group) not in self._visible:
-            columns = torch.arange(self._width, device=self._lengths.device)
-            last = self._lengths[:, None] + torch.arange(self._most, device=self._lengths.device)
-            distance = last[:, :, None] - columns  # negative: not written yet
+            tokens = self._own_tokens
+            device = tokens.lengths.device
+            last = tokens.lengths[:, None] + torch.arange(tokens.most, device=device)
+            distance = last[:, :, None] - torch.arange(tokens.width, device=device)  # negative: not written yet
             visible = distance >= 0
             if window is not None:
                 visible &= distance < window
-            if self._most > 1:
+            if tokens.most > 1:
                 visible = visible.repeat_interleave(group, dim=1)
             self._visible[window, group] = visible[:, None]
         return self._visible[window, group]

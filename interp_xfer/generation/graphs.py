@@ -1,0 +1,112 @@
+"""Decode steps recorded as CUDA graphs, and replayed.
+
+A decode step of a small model is a thousand small kernels; launching them from Python takes longer than running them.
+A graph launches them at once. It holds addresses, so a recorded step reads its inputs from tensors of its own, and has
+one shape: rows are filled up to one of a few sizes with rows that use free slots of the cache, and own keys are read to
+the full width of the cache under a mask.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from interp_xfer.generation.passes import SteeredPasses
+from interp_xfer.generation.prefixes import SharedPrefixes
+from interp_xfer.generation.steps import DecodeStep, PackedTokens, SlotCache
+from interp_xfer.steering import SteeredPositions
+
+
+@dataclass
+class _Recorded:
+    graph: Any
+    input_ids: Int[Tensor, "size 1"]
+    lengths: Int[Tensor, " size"]
+    steered: SteeredPositions | None
+    prefixes: SharedPrefixes | None
+    hidden: Float[Tensor, "size d_model"]
+
+
+class DecodeGraphs:
+    """The recorded steps of one cache.
+
+    Arguments:
+        passes: of the model; use inside `active`.
+        cache: of the rows.
+        past_length: of the prefix.
+    """
+
+    def __init__(self, passes: SteeredPasses, cache: SlotCache, past_length: int) -> None:
+        self._passes, self._cache, self._past_length = passes, cache, past_length
+        self._recorded: dict[tuple[int, int, int], _Recorded] = {}
+        self._pool = torch.cuda.graph_pool_handle()
+
+    def forward(
+        self,
+        tokens: Sequence[int],
+        lengths: Sequence[int],
+        strengths: Sequence[float],
+        steered: torch.Tensor,
+        prefixes: SharedPrefixes | None,
+    ) -> Float[Tensor, "rows d_model"]:
+        """One token of each of the first rows, as `SteeredPasses.forward` with a `DecodeStep`.
+
+        Arguments:
+            tokens: the newest of each row.
+            lengths: own tokens of each row in the cache so far.
+            strengths: of each row.
+            steered: (rows, 1), which of these tokens are steered; on the CPU.
+            prefixes: of each row.
+        """
+        rows, size = len(tokens), self._size(len(tokens))
+        key = (size, 0, 0) if prefixes is None else (size, *prefixes.stack_key)
+        if key not in self._recorded:
+            if any(known[1] != key[1] for known in self._recorded):
+                self._recorded.clear()  # the prefixes they read are gone
+            self._recorded[key] = self._record(size, prefixes)
+        step = self._recorded[key]
+        step.input_ids[:rows, 0] = torch.tensor(tokens, device=step.input_ids.device)
+        step.lengths[:rows] = torch.tensor(lengths, device=step.lengths.device)
+        step.lengths[rows:] = 0
+        if step.steered is not None:
+            planned = self._passes.plan([*strengths, *[0.0] * (size - rows)], _filled_up(steered, size))
+            assert planned is not None
+            step.steered.take(planned)
+        if step.prefixes is not None and prefixes is not None:
+            step.prefixes.take_rows(prefixes)
+        step.graph.replay()
+        self._passes.count(size)
+        return step.hidden[:rows]
+
+    def _size(self, rows: int) -> int:
+        """Rows of the recorded step for so many: two sizes for every doubling, up to all slots."""
+        size = self._cache.slots
+        while size > 1:
+            smaller = size * 3 // 4 if size.bit_count() == 1 else 2 ** (size.bit_length() - 1)
+            if smaller < rows:
+                break
+            size = smaller
+        return size
+
+    def _record(self, size: int, prefixes: SharedPrefixes | None) -> _Recorded:
+        device = self._passes.model.device
+        input_ids = torch.zeros(size, 1, dtype=torch.long, device=device)
+        lengths = torch.zeros(size, dtype=torch.long, device=device)
+        own = PackedTokens.one_each(lengths, self._cache.width)
+        steered = self._passes.plan([0.0] * size, torch.ones(size, 1, dtype=torch.bool))
+        prefixes = None if prefixes is None else prefixes.for_recording(size)
+        step = DecodeStep(self._cache, own, prefixes, self._past_length)
+        position_ids = torch.empty_like(input_ids)
+        graph = torch.cuda.CUDAGraph()
+        torch.cuda.synchronize(device)
+        with torch.cuda.graph(graph, pool=self._pool):
+            torch.add(lengths[:, None], self._past_length, out=position_ids)
+            hidden = self._passes.forward(step, input_ids, position_ids, steered)[:, 0]
+        return _Recorded(graph, input_ids, lengths, steered, prefixes, hidden)
+
+
+def _filled_up(steered: Tensor, size: int) -> Tensor:
+    return torch.cat([steered, steered.new_zeros(size - len(steered), 1)])
