@@ -59,6 +59,7 @@ class RunningBatch:
         is_complete: IsComplete | None,
         sampling: Sampling | None,
         drafts: DraftBook | None,
+        recorded: bool,
     ) -> None:
         model = passes.model
         self._passes, self.model = passes, model
@@ -71,7 +72,7 @@ class RunningBatch:
         self._ends = end_tokens(model)
         self._cache = SlotCache(model, slots, width)
         self._prefixes: SharedPrefixes | None = None
-        self._graphs = DecodeGraphs(passes, self._cache, self._prefix_length) if passes.recorded else None
+        self._graphs = DecodeGraphs(passes, self._cache, self._prefix_length) if recorded else None
 
     def admit(self) -> None:
         """Run the prompts of new rows into free slots, if enough are free."""
@@ -123,7 +124,7 @@ class RunningBatch:
         real = torch.ones(len(tokens), 1, dtype=torch.bool)
         steered = scope_positions(self._passes.tokens, real, is_prompt=False)
         prefixes = self._shared_prefixes(per_token)
-        if self._graphs is not None and len(tokens) == len(rows):
+        if self._graphs is not None:
             hidden = self._graphs.forward(tokens, lengths, strengths, steered, prefixes)
         else:
             own = PackedTokens.of(lengths, counts, self.model.device)

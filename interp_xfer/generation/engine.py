@@ -19,6 +19,7 @@ from interp_xfer.errors import SteeringError
 from interp_xfer.generation.batch import Row, RunningBatch
 from interp_xfer.generation.drafts import DraftBook, anchors_first
 from interp_xfer.generation.finished import FinishedAnswers
+from interp_xfer.generation.graphs import graph_problem
 from interp_xfer.generation.memory import BatchPlan, PassLimits, default_budget, pass_limits, plan_batch
 from interp_xfer.generation.passes import SteeredPasses
 from interp_xfer.generation.records import (
@@ -140,8 +141,9 @@ class SweepEngine:
             for row in rows:
                 if (known := keep.get(row.key)) is not None:
                     finished[row.strength_index, row.prompt_index] = known
-        # Drafts agree by greed; what two strengths draw agrees by chance.
-        drafts = DraftBook(self._limits) if sampling is None and len(strengths) > 1 else None
+        recorded = self._limits.recorded and graph_problem(self.model) is None
+        # Greedy texts of two strengths agree, drawn ones only by chance; and a recorded step costs less than drafts save.
+        drafts = DraftBook(self._limits) if sampling is None and len(strengths) > 1 and not recorded else None
         if finished:
             progress(len(finished))
         if drafts is not None:
@@ -188,7 +190,16 @@ class SweepEngine:
             for members, plan, width in plans:
                 if waiting := enter(members, plan):
                     run = RunningBatch(
-                        self._passes, waiting, add, plan.rows, width, max_new_tokens, is_complete, sampling, drafts
+                        self._passes,
+                        waiting,
+                        add,
+                        plan.rows,
+                        width,
+                        max_new_tokens,
+                        is_complete,
+                        sampling,
+                        drafts,
+                        recorded,
                     )
                     while run.waiting or run.active:
                         run.admit()

@@ -17,17 +17,38 @@ from torch import Tensor
 from interp_xfer.generation.passes import SteeredPasses
 from interp_xfer.generation.prefixes import SharedPrefixes
 from interp_xfer.generation.steps import DecodeStep, PackedTokens, SlotCache
+from interp_xfer.models import LoadedModel
 from interp_xfer.steering import SteeredPositions
+
+_WAITING_ROTARY = ("dynamic", "longrope")
+"""Rotary embeddings that look at the positions from Python, which a graph cannot."""
+_SMALLEST = 16
+"""Rows of the smallest recorded step; recording takes as long as launching a few."""
+
+
+def graph_problem(model: LoadedModel) -> str | None:
+    """Why the decode steps of this model cannot be recorded now; None if they can."""
+    if model.device.type != "cuda":
+        return "the model is not on a CUDA device"
+    rotary = (getattr(model.hf.config, "rope_parameters", None) or {}).get("rope_type", "default")
+    if rotary in _WAITING_ROTARY:
+        return f"rotary embedding {rotary!r} waits for positions"
+    if any(module._forward_hooks or module._forward_pre_hooks for module in model.bridge.modules()):
+        return "hooks are set, which a recorded step would not call"
+    return None
 
 
 @dataclass
 class _Recorded:
+    """A graph, and every tensor it reads: it holds their addresses, not them."""
+
     graph: Any
     input_ids: Int[Tensor, "size 1"]
     lengths: Int[Tensor, " size"]
     steered: SteeredPositions | None
     prefixes: SharedPrefixes | None
     hidden: Float[Tensor, "size d_model"]
+    read: tuple[Any, ...]
 
 
 class DecodeGraphs:
@@ -82,13 +103,10 @@ class DecodeGraphs:
         return step.hidden[:rows]
 
     def _size(self, rows: int) -> int:
-        """Rows of the recorded step for so many: two sizes for every doubling, up to all slots."""
+        """Rows of the recorded step for so many: all slots, half of them, a quarter, ..."""
         size = self._cache.slots
-        while size > 1:
-            smaller = size * 3 // 4 if size.bit_count() == 1 else 2 ** (size.bit_length() - 1)
-            if smaller < rows:
-                break
-            size = smaller
+        while size > _SMALLEST and -(-size // 2) >= rows:
+            size = -(-size // 2)
         return size
 
     def _record(self, size: int, prefixes: SharedPrefixes | None) -> _Recorded:
@@ -101,11 +119,18 @@ class DecodeGraphs:
         step = DecodeStep(self._cache, own, prefixes, self._past_length)
         position_ids = torch.empty_like(input_ids)
         graph = torch.cuda.CUDAGraph()
-        torch.cuda.synchronize(device)
-        with torch.cuda.graph(graph, pool=self._pool):
-            torch.add(lengths[:, None], self._past_length, out=position_ids)
-            hidden = self._passes.forward(step, input_ids, position_ids, steered)[:, 0]
-        return _Recorded(graph, input_ids, lengths, steered, prefixes, hidden)
+        # `torch.cuda.graph` would empty the allocator's cache and collect garbage each time, which takes longer.
+        stream = torch.cuda.Stream(device)
+        stream.wait_stream(torch.cuda.current_stream(device))
+        with torch.cuda.stream(stream):
+            graph.capture_begin(pool=self._pool)
+            try:
+                torch.add(lengths[:, None], self._past_length, out=position_ids)
+                hidden = self._passes.forward(step, input_ids, position_ids, steered)[:, 0]
+            finally:
+                graph.capture_end()
+        torch.cuda.current_stream(device).wait_stream(stream)
+        return _Recorded(graph, input_ids, lengths, steered, prefixes, hidden, (step, position_ids))
 
 
 def _filled_up(steered: Tensor, size: int) -> Tensor:

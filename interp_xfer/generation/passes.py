@@ -16,9 +16,6 @@ from interp_xfer.models import LoadedModel
 from interp_xfer.models.stock_attention import stock_attention
 from interp_xfer.steering import SteeredPositions, Steerer, scope_positions
 
-_WAITING_ROTARY = ("dynamic", "longrope")
-"""Rotary embeddings that look at the positions from Python, which a graph cannot."""
-
 
 class SteeredPasses:
     """Forward passes with one strength per row; use them inside `active`.
@@ -41,8 +38,6 @@ class SteeredPasses:
         self.forward_tokens = 0
         """Tokens that went through the model so far, padding included."""
         self.forward_passes = 0
-        self.recorded = False
-        """Whether decode steps can be recorded; known inside `active`."""
 
     def prefixes(self, wanted: Sequence[tuple[tuple[int, ...], float]]) -> list[PrefixKV]:
         """Keys and values of prefixes of one length at strengths, run at the first call and kept as the budget allows.
@@ -123,19 +118,6 @@ class SteeredPasses:
     def active(self) -> Iterator[None]:
         """Hooks and attention in place, for the length of a block of code."""
         register()
-        self.recorded = self.limits.recorded and graph_problem(self.model) is None
         hooks = [] if self._steerer is None else self._steerer.hooks()
         with stock_attention(self.model, IMPLEMENTATION), self.model.bridge.hooks(fwd_hooks=hooks):
             yield
-
-
-def graph_problem(model: LoadedModel) -> str | None:
-    """Why the decode steps of this model cannot be recorded now; None if they can."""
-    if model.device.type != "cuda":
-        return "the model is not on a CUDA device"
-    rotary = (getattr(model.hf.config, "rope_parameters", None) or {}).get("rope_type", "default")
-    if rotary in _WAITING_ROTARY:
-        return f"rotary embedding {rotary!r} waits for positions"
-    if any(module._forward_hooks or module._forward_pre_hooks for module in model.bridge.modules()):
-        return "hooks are set, which a recorded step would not call"
-    return None
