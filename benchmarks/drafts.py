@@ -49,7 +49,8 @@ def main() -> None:
     options = {"max_new_tokens": arguments.max_new_tokens, "is_complete": task.is_complete}
     result = {
         "work": {
-            "model": model.name, "questions": len(prompts), "strengths": len(strengths), "max_new_tokens": arguments.max_new_tokens,
+            "model": model.name, "questions": len(prompts), "strengths": len(strengths),
+            "max_new_tokens": arguments.max_new_tokens,
             "device": torch.cuda.get_device_name() if arguments.device == "cuda" else "cpu",
             "dtype": model.fingerprint.dtype, "threads": torch.get_num_threads(),
         },

@@ -94,7 +94,13 @@ class SweepEngine:
     def path(self) -> str:
         """Which path generation takes now, and why not the fast one; hooks may come and go."""
         problem = stock_attention_problem(self.model)
-        return _FAST_PATH if problem is None else f"Hugging Face generate, one strength at a time ({problem})"
+        if problem is not None:
+            return f"Hugging Face generate, one strength at a time ({problem})"
+        return f"{_FAST_PATH}, recorded decode steps" if self._recorded else _FAST_PATH
+
+    @property
+    def _recorded(self) -> bool:
+        return self._limits.recorded and graph_problem(self.model) is None
 
     def generate(
         self,
@@ -126,7 +132,7 @@ class SweepEngine:
         if self.steering is None and any(strengths):
             raise SteeringError(f"strengths {list(strengths)} need steering vectors; without them only 0 can be run.")
         check_fits(self.model, prompts, max_new_tokens)
-        if self.path != _FAST_PATH:
+        if stock_attention_problem(self.model) is not None:
             return [
                 reference_generate(
                     self.model, prompts, self.steering, strength, operator=self.operator, tokens=self.tokens,
@@ -141,8 +147,8 @@ class SweepEngine:
             for row in rows:
                 if (known := keep.get(row.key)) is not None:
                     finished[row.strength_index, row.prompt_index] = known
-        recorded = self._limits.recorded and graph_problem(self.model) is None
-        # Greedy texts of two strengths agree, drawn ones only by chance; and a recorded step costs less than drafts save.
+        recorded = self._recorded
+        # Greedy texts of two strengths agree, drawn ones by chance; and a recorded step costs less than drafts save.
         drafts = DraftBook(self._limits) if sampling is None and len(strengths) > 1 and not recorded else None
         if finished:
             progress(len(finished))

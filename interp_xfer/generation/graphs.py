@@ -33,9 +33,21 @@ def graph_problem(model: LoadedModel) -> str | None:
     rotary = (getattr(model.hf.config, "rope_parameters", None) or {}).get("rope_type", "default")
     if rotary in _WAITING_ROTARY:
         return f"rotary embedding {rotary!r} waits for positions"
-    if any(module._forward_hooks or module._forward_pre_hooks for module in model.bridge.modules()):
+    if observed(model):
         return "hooks are set, which a recorded step would not call"
     return None
+
+
+def observed(model: LoadedModel) -> bool:
+    """Whether anybody has set a hook on this model; those that TransformerLens wires for itself do not count."""
+    if any(point.fwd_hooks for point in model.bridge.hook_dict.values()):
+        return True
+    hooks = [
+        hook
+        for module in model.bridge.modules()
+        for hook in (*module._forward_hooks.values(), *module._forward_pre_hooks.values())
+    ]
+    return any(not str(getattr(hook, "__module__", "")).startswith("transformer_lens.") for hook in hooks)
 
 
 @dataclass

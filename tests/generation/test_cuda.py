@@ -14,6 +14,7 @@ from interp_xfer.generation.attention import (
     partial_attention,
     stacked_prefix_attention,
 )
+from interp_xfer.generation.memory import pass_limits
 from interp_xfer.generation.tiled_attention import tiled_attention
 from interp_xfer.steering import TOKEN_SCOPES
 
@@ -59,6 +60,31 @@ def test_same_tokens_as_generate(architecture, scope):
     steering, prompts = random_steering(model), token_prompts([3, 1, 7, 2, 5], 9)
     expected = reference(model, steering, prompts, STRENGTHS, tokens=scope, max_new_tokens=10)
     engine = SweepEngine(model, steering, tokens=scope, max_memory=budget(model, 5, 9, 7 + 10))
-    assert engine.path == "shared prefix"
+    assert engine.path == "shared prefix, recorded decode steps"
     found = engine.generate(prompts, STRENGTHS, max_new_tokens=10)
     assert count_ties(model, steering, prompts, STRENGTHS, found, expected, scope) == 0
+
+
+def test_recorded_steps_write_what_launched_ones_write():
+    """Enough rows for steps of several sizes, which come, go and come back."""
+    model = tiny("llama", device="cuda")
+    steering = random_steering(model)
+    prompts = token_prompts([1 + i % 7 for i in range(90)], 9)
+    limits = pass_limits(model.device)._replace(rows=70, decode_tokens=0)
+    texts = {
+        recorded: SweepEngine(model, steering, limits=limits._replace(recorded=recorded)).generate(
+            prompts, STRENGTHS, max_new_tokens=40, is_complete=lambda text: "e" in text
+        )
+        for recorded in (True, False)
+    }
+    assert count_ties(model, steering, prompts, STRENGTHS, texts[True], texts[False]) <= 1
+
+
+def test_a_hook_is_called_at_every_step():
+    model = tiny("llama", device="cuda")
+    calls = []
+    engine = SweepEngine(model)
+    with model.bridge.hooks(fwd_hooks=[(model.hook_name(1), lambda residual, hook: calls.append(1))]):
+        assert engine.path == "shared prefix"
+        engine.generate(token_prompts([3], 9), [0.0], max_new_tokens=6)
+    assert len(calls) == engine.forward_passes

@@ -1,0 +1,30 @@
+"""Which models are watched by hooks that a recorded step would not call. The steps themselves: test_cuda.py."""
+
+import pytest
+from tiny_models import FAST, random_steering, tiny, token_prompts
+
+from interp_xfer.generation import SweepEngine
+from interp_xfer.generation.graphs import graph_problem, observed
+
+
+@pytest.mark.parametrize("architecture", FAST)
+def test_a_model_that_has_run_is_not_observed(models, architecture):
+    """TransformerLens wires hooks of its own at the first pass."""
+    model = models[architecture]
+    SweepEngine(model, random_steering(model)).generate(token_prompts([2], 3), (0.0, 1.0), max_new_tokens=2)
+    assert not observed(model)
+    assert graph_problem(model) == "the model is not on a CUDA device"
+
+
+def test_hooks_of_users_are_seen():
+    model = tiny("llama")
+    with model.bridge.hooks(fwd_hooks=[(model.hook_name(1), lambda residual, hook: residual)]):
+        assert observed(model)
+    assert not observed(model)
+    handle = model.hf.base_model.register_forward_hook(lambda *_: None)
+    assert observed(model)
+    handle.remove()
+    handle = model.bridge.blocks[0].original_component.register_forward_pre_hook(lambda *_: None)
+    assert observed(model)
+    handle.remove()
+    assert not observed(model)
