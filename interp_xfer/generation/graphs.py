@@ -44,7 +44,7 @@ def observed(model: LoadedModel) -> bool:
         return True
     hooks = [
         hook
-        for module in model.bridge.modules()
+        for module in {*model.bridge.modules(), *model.hf.modules()}
         for hook in (*module._forward_hooks.values(), *module._forward_pre_hooks.values())
     ]
     return any(not str(getattr(hook, "__module__", "")).startswith("transformer_lens.") for hook in hooks)
