@@ -98,7 +98,8 @@ class DecodeGraphs:
         key = (size, 0, 0) if prefixes is None else (size, *prefixes.stack_key)
         if key not in self._recorded:
             if any(known[1] != key[1] for known in self._recorded):
-                self._recorded.clear()  # the prefixes they read are gone
+                self._recorded.clear()  # the prefixes they read are gone, and with the last graph its pool
+                self._pool = torch.cuda.graph_pool_handle()
             self._recorded[key] = self._record(size, prefixes)
         step = self._recorded[key]
         step.input_ids[:rows, 0] = torch.tensor(tokens, device=step.input_ids.device)
