@@ -7,9 +7,10 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from interp_xfer.generation.drafts import DraftBook
+from interp_xfer.generation.drafts import DraftBook, draft_room
 from interp_xfer.generation.graphs import DecodeGraphs
 from interp_xfer.generation.growing_text import GrowingText
+from interp_xfer.generation.memory import BatchPlan
 from interp_xfer.generation.passes import SteeredPasses
 from interp_xfer.generation.prefixes import PrefixKV, SharedPrefixes
 from interp_xfer.generation.records import Generation, IsComplete, RowKey, StopReason, TokenPrompt, end_tokens
@@ -45,6 +46,18 @@ class Row:
         return self.token_ids[-1]
 
 
+@dataclass(frozen=True)
+class Decoding:
+    """How rows are decoded, and until when."""
+
+    max_new_tokens: int
+    is_complete: IsComplete | None
+    sampling: Sampling | None
+    drafts: DraftBook | None
+    recorded: bool
+    """Decode steps are CUDA graphs."""
+
+
 class RunningBatch:
     """One call of `SweepEngine.generate` for prefixes of one length: the rows waiting, in the batch, and finished."""
 
@@ -53,13 +66,9 @@ class RunningBatch:
         passes: SteeredPasses,
         waiting: list[Row],
         add: Callable[[Sequence[tuple[Row, Generation]]], None],
-        slots: int,
+        plan: BatchPlan,
         width: int,
-        max_new_tokens: int,
-        is_complete: IsComplete | None,
-        sampling: Sampling | None,
-        drafts: DraftBook | None,
-        recorded: bool,
+        decoding: Decoding,
     ) -> None:
         model = passes.model
         self._passes, self.model = passes, model
@@ -67,18 +76,17 @@ class RunningBatch:
         self.active: list[Row] = []  # row i has slot i
         self._add = add
         self._prefix_length = len(waiting[0].prompt.prefix)
-        self._slots, self._max_new_tokens = slots, max_new_tokens
-        self._is_complete, self._sampling, self._drafts = is_complete, sampling, drafts
+        self._plan, self._decoding = plan, decoding
         self._ends = end_tokens(model)
-        self._cache = SlotCache(model, slots, width)
+        self._cache = SlotCache(model, plan.rows, width)
         self._prefixes: SharedPrefixes | None = None
-        self._graphs = DecodeGraphs(passes, self._cache, self._prefix_length) if recorded else None
+        self._graphs = DecodeGraphs(passes, self._cache, self._prefix_length) if decoding.recorded else None
 
     def admit(self) -> None:
         """Run the prompts of new rows into free slots, if enough are free."""
         while self.waiting:
-            free = self._slots - len(self.active)
-            if free == 0 or (self.active and free < self._slots * _REFILL_SHARE and free < len(self.waiting)):
+            free = self._plan.rows - len(self.active)
+            if free == 0 or (self.active and free < self._plan.rows * _REFILL_SHARE and free < len(self.waiting)):
                 return
             self._admit_some(free)
 
@@ -140,13 +148,13 @@ class RunningBatch:
 
     def _proposals(self, rows: list[Row]) -> list[tuple[int, ...]]:
         """Draft tokens of each row."""
-        most = 0 if self._drafts is None else self._drafts.most(len(rows))
-        if self._drafts is None or most == 0:
+        book, most = self._decoding.drafts, draft_room(len(rows), self._plan.tokens)
+        if book is None or most == 0:
             return [()] * len(rows)
         out = []
         for row in rows:
-            draft = self._drafts.nearest(row.prompt_index, row.strength)
-            room = self._max_new_tokens - len(row.token_ids) - 1
+            draft = book.nearest(row.prompt_index, row.strength)
+            room = self._decoding.max_new_tokens - len(row.token_ids) - 1
             out.append(() if draft is None else draft.after(row.token_ids, min(most, room)))
         return out
 
@@ -183,16 +191,17 @@ class RunningBatch:
         row.token_ids.append(token)
         if token in self._ends:
             return "eos"
-        if self._is_complete is not None and self._is_complete(row.text.read(self.model.tokenizer, row.token_ids)):
+        is_complete = self._decoding.is_complete
+        if is_complete is not None and is_complete(row.text.read(self.model.tokenizer, row.token_ids)):
             return "complete"
-        return "length" if len(row.token_ids) >= self._max_new_tokens else None
+        return "length" if len(row.token_ids) >= self._decoding.max_new_tokens else None
 
     def _next_tokens(self, rows: list[Row], hidden: Tensor) -> tuple[list[int], list[bool]]:
         """(tokens, d_model) -> next token after each, and whether its logits are finite."""
         logits = self._passes.next_logits(hidden)
         values, ids = logits.max(dim=-1)  # NaN wins a maximum
-        if self._sampling is not None:
-            ids = sample_tokens(logits, self._sampling, [row.stream for row in rows if row.stream is not None])
+        if self._decoding.sampling is not None:
+            ids = sample_tokens(logits, self._decoding.sampling, [row.stream for row in rows if row.stream is not None])
         return ids.tolist(), values.isfinite().tolist()
 
     def _remove(self, done: set[int]) -> None:

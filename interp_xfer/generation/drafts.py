@@ -2,12 +2,10 @@
 
 Greedy texts of one prompt at neighbouring strengths resemble each other. A forward pass verifies several draft tokens
 at once; those that agree with what the model writes are kept, and the text is the same as without drafts. Worth it
-where a pass over more tokens takes little longer (`memory.PassLimits.decode_tokens`): small batches, and accelerators.
+where a pass over more tokens takes little longer (`memory.PassLimits.decode_tokens`): in small batches.
 """
 
 from collections.abc import Sequence
-
-from interp_xfer.generation.memory import PassLimits
 
 _MATCH = 3
 """A draft is read on from where the last tokens of a text last occurred in it."""
@@ -39,14 +37,9 @@ class Draft:
 
 
 class DraftBook:
-    """Finished texts of every prompt, and how many draft tokens a pass should hold.
+    """Finished texts of every prompt."""
 
-    Arguments:
-        limits: of the device.
-    """
-
-    def __init__(self, limits: PassLimits) -> None:
-        self._limits = limits
+    def __init__(self) -> None:
         self._of_prompt: dict[int, list[Draft]] = {}
 
     def add(self, prompt_index: int, strength: float, token_ids: Sequence[int]) -> None:
@@ -58,12 +51,14 @@ class DraftBook:
         drafts = self._of_prompt.get(prompt_index, ())
         return min(drafts, key=lambda draft: abs(draft.strength - strength), default=None)
 
-    def most(self, rows: int) -> int:
-        """Draft tokens for each of so many rows."""
-        return max(0, min(_MOST, self._limits.decode_tokens // max(1, rows) - 1))
+
+def draft_room(rows: int, tokens: int) -> int:
+    """Draft tokens of each row, in a decode step of so many tokens."""
+    return max(0, min(_MOST, tokens // rows - 1))
 
 
 def anchors_first(strengths: Sequence[int]) -> tuple[list[int], list[int]]:
-    """Indices of strengths in two parts: every third, and the others, each of which has one of the first beside it."""
-    first = [k for position, k in enumerate(strengths) if position % _ANCHOR_EVERY == 1 or len(strengths) == 1]
+    """Indices of strengths in two parts: about every third, and the others, each beside one of the first."""
+    last = len(strengths) - 1
+    first = [k for i, k in enumerate(strengths) if i % _ANCHOR_EVERY == 1 or (i == last and i % _ANCHOR_EVERY == 0)]
     return first, [k for k in strengths if k not in first]

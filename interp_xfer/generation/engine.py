@@ -16,8 +16,8 @@ import torch
 
 from interp_xfer.choices import OperatorName, StrengthUnit, TokenScope
 from interp_xfer.errors import SteeringError
-from interp_xfer.generation.batch import Row, RunningBatch
-from interp_xfer.generation.drafts import DraftBook, anchors_first
+from interp_xfer.generation.batch import Decoding, Row, RunningBatch
+from interp_xfer.generation.drafts import DraftBook, anchors_first, draft_room
 from interp_xfer.generation.finished import FinishedAnswers
 from interp_xfer.generation.graphs import graph_problem
 from interp_xfer.generation.memory import BatchPlan, PassLimits, default_budget, pass_limits, plan_batch
@@ -149,7 +149,7 @@ class SweepEngine:
                     finished[row.strength_index, row.prompt_index] = known
         recorded = self._recorded
         # Greedy texts of two strengths agree, drawn ones by chance; and a recorded step costs less than drafts save.
-        drafts = DraftBook(self._limits) if sampling is None and len(strengths) > 1 and not recorded else None
+        drafts = DraftBook() if sampling is None and len(strengths) > 1 and not recorded else None
         if finished:
             progress(len(finished))
         if drafts is not None:
@@ -163,15 +163,16 @@ class SweepEngine:
         for length, members in groups.items():
             width = max(len(prompts[i].suffix) for i in members) + max_new_tokens
             plan = plan_batch(
-                self.model, self._passes.budget, length, width, len(members), len(strengths), self._limits.rows
-            )
+                self.model, self._passes.budget, length, width, len(members), len(strengths), self._limits,
+                drafts=drafts is not None,
+            )  # fmt: skip
             plans.append((members, plan, width))
 
         def enter(members: list[int], plan: BatchPlan) -> list[Row]:
             """Rows in the order in which they enter the batch."""
             by_length = sorted(members, key=lambda index: -len(prompts[index].suffix))
             # Where some rows must wait anyway and passes have room for drafts, those wait that will have a draft.
-            waits = drafts is not None and drafts.most(plan.rows) > 0 and plan.rows < len(members) * len(strengths)
+            waits = draft_room(plan.rows, plan.tokens) > 0 and plan.rows < len(members) * len(strengths)
             groups = [
                 list(range(start, min(start + plan.prefixes, len(strengths))))
                 for start in range(0, len(strengths), plan.prefixes)
@@ -192,21 +193,11 @@ class SweepEngine:
                     drafts.add(row.prompt_index, row.strength, generation.token_ids)
             progress(len(done))
 
+        decoding = Decoding(max_new_tokens, is_complete, sampling, drafts, recorded)
         with torch.inference_mode(), self._passes.active():
             for members, plan, width in plans:
                 if waiting := enter(members, plan):
-                    run = RunningBatch(
-                        self._passes,
-                        waiting,
-                        add,
-                        plan.rows,
-                        width,
-                        max_new_tokens,
-                        is_complete,
-                        sampling,
-                        drafts,
-                        recorded,
-                    )
+                    run = RunningBatch(self._passes, waiting, add, plan, width, decoding)
                     while run.waiting or run.active:
                         run.admit()
                         run.decode()

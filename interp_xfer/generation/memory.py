@@ -13,6 +13,8 @@ PREFIX_SHARE = 0.25
 # Attention over a prefix is a matrix product of its rows: fewer than this are not worth a prefix of their own.
 _ROWS_PER_PREFIX = 16
 _SHARE_OF_FREE = 0.5
+# Logits of draft tokens may take this much of what prefixes leave.
+_DRAFT_SHARE = 0.1
 
 
 class BatchPlan(NamedTuple):
@@ -22,6 +24,8 @@ class BatchPlan(NamedTuple):
     """(prompt, strength) pairs."""
     prefixes: int
     """Strengths that the rows are taken from together."""
+    tokens: int
+    """Of a decode step, draft tokens included."""
 
 
 class PassLimits(NamedTuple):
@@ -73,7 +77,15 @@ def head_size(model: LoadedModel) -> int:
 
 
 def plan_batch(
-    model: LoadedModel, budget: int, prefix: int, width: int, n_prompts: int, n_strengths: int, most_rows: int
+    model: LoadedModel,
+    budget: int,
+    prefix: int,
+    width: int,
+    n_prompts: int,
+    n_strengths: int,
+    limits: PassLimits,
+    *,
+    drafts: bool,
 ) -> BatchPlan:
     """How many rows and strengths run at once.
 
@@ -84,11 +96,13 @@ def plan_batch(
         width: own tokens of the longest row, new ones included.
         n_prompts: prompts to run at every strength.
         n_strengths: strengths, each with a prefix of its own.
-        most_rows: more gain nothing (`PassLimits.rows`).
+        limits: of the device.
+        drafts: whether decode steps may hold draft tokens.
     Raises: ConfigError if not even one row fits beside two prefixes (the one in use and the next).
     """
     per_token = kv_bytes_per_token(model)
-    per_row = width * per_token + 4 * model.hf.config.vocab_size
+    logits = 4 * model.hf.config.vocab_size
+    per_row = width * per_token + logits
     per_prefix = prefix * per_token
     left = budget - 2 * per_prefix
     if left < per_row:
@@ -100,5 +114,9 @@ def plan_batch(
     # While one group of strengths drains and the next enters, the prefixes of both are in use.
     prefixes = math.floor(budget * PREFIX_SHARE / max(1, per_prefix) / 2)
     prefixes = max(1, min(prefixes, n_strengths, math.floor(left / per_row) // _ROWS_PER_PREFIX))
-    rows = math.floor((budget - 2 * prefixes * per_prefix) / per_row)
-    return BatchPlan(max(1, min(rows, n_prompts * n_strengths, most_rows)), prefixes)
+    left = budget - 2 * prefixes * per_prefix
+    room = math.floor(min(_DRAFT_SHARE * left, left - per_row) / logits) if drafts else 0
+    extra = max(0, min(room, limits.decode_tokens))
+    rows = math.floor((left - extra * logits) / per_row)
+    rows = max(1, min(rows, n_prompts * n_strengths, limits.rows))
+    return BatchPlan(rows, prefixes, min(rows + extra, max(rows, limits.decode_tokens)))

@@ -26,6 +26,7 @@ from tiny_models import (
 from interp_xfer.errors import ConfigError, FingerprintError, SteeringError
 from interp_xfer.generation import FinishedAnswers, Sampling, SweepEngine, TokenPrompt, reference_generate
 from interp_xfer.generation import batch as batch_module
+from interp_xfer.generation.memory import pass_limits
 from interp_xfer.models import wrap_model
 from interp_xfer.steering import TOKEN_SCOPES, steer
 
@@ -210,8 +211,9 @@ def test_small_budget_drops_prefixes_but_not_answers(models):
     model = models["llama"]
     steering, prompts = random_steering(model), token_prompts([3, 2], 40)
     strengths = tuple(k / 10 for k in range(8))
-    small = SweepEngine(model, steering, max_memory=budget(model, 2, 40, 3 + NEW))
-    large = SweepEngine(model, steering)
+    no_drafts = pass_limits(model.device)._replace(decode_tokens=0)  # so that tokens can be counted
+    small = SweepEngine(model, steering, max_memory=budget(model, 2, 40, 3 + NEW), limits=no_drafts)
+    large = SweepEngine(model, steering, limits=no_drafts)
     expected = large.generate(prompts, strengths, max_new_tokens=NEW)
     costs = []
     for engine in (large, small, small):

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from interp_xfer.errors import ConfigError
 from interp_xfer.generation import memory
-from interp_xfer.generation.memory import default_budget, head_size, kv_bytes_per_token, plan_batch
+from interp_xfer.generation.memory import PassLimits, default_budget, head_size, kv_bytes_per_token, plan_batch
 
 # Tiny Llama: 3 layers, 2 key/value heads of 32 / 4 = 8, float32; 300 logits of 4 bytes.
 PER_TOKEN = 2 * 3 * 2 * 8 * 4
@@ -20,35 +20,41 @@ def test_sizes(models):
     assert kv_bytes_per_token(models["gemma3"]) == 2 * PER_TOKEN
 
 
-MOST = 512
+LIMITS = PassLimits(rows=512, prompt_tokens=1024, decode_tokens=256)
+MOST = LIMITS.rows
 
 
 @pytest.mark.parametrize(("fit", "wanted", "planned"), [(5, 40, 5), (40, 5, 5), (1, 1, 1), (999, 999, MOST)])
 def test_rows_fill_the_budget_and_no_more(models, fit, wanted, planned):
     budget = 2 * 50 * PER_TOKEN + fit * PER_ROW
-    assert plan_batch(models["llama"], budget, 50, 20, wanted, 1, MOST) == (planned, 1)
+    assert plan_batch(models["llama"], budget, 50, 20, wanted, 1, LIMITS, drafts=False)[:2] == (planned, 1)
     if fit > 1:
-        assert plan_batch(models["llama"], budget - 1, 50, 20, wanted, 1, MOST).rows == min(fit - 1, wanted, MOST)
+        fewer = plan_batch(models["llama"], budget - 1, 50, 20, wanted, 1, LIMITS, drafts=False)
+        assert fewer.rows == min(fit - 1, wanted, MOST)
 
 
-@given(st.integers(1, 10**7), st.integers(0, 80), st.integers(1, 40), st.integers(1, 50), st.integers(1, 20))
-def test_what_is_planned_fits(models, budget, prefix, width, n_prompts, n_strengths):
+@given(
+    st.integers(1, 10**7), st.integers(0, 80), st.integers(1, 40), st.integers(1, 50), st.integers(1, 20), st.booleans()
+)
+def test_what_is_planned_fits(models, budget, prefix, width, n_prompts, n_strengths, drafts):
     model = models["llama"]
     per_row = width * PER_TOKEN + 4 * 300
     try:
-        plan = plan_batch(model, budget, prefix, width, n_prompts, n_strengths, MOST)
+        plan = plan_batch(model, budget, prefix, width, n_prompts, n_strengths, LIMITS, drafts=drafts)
     except ConfigError:
         assert budget < 2 * prefix * PER_TOKEN + per_row
         return
     assert 1 <= plan.rows <= n_prompts * n_strengths
     assert 1 <= plan.prefixes <= n_strengths
+    assert plan.rows <= plan.tokens and (drafts or plan.tokens == plan.rows)
     # Two groups of strengths are in use while one takes the place of the other.
-    assert plan.rows * per_row + 2 * plan.prefixes * prefix * PER_TOKEN <= budget
+    of_drafts = (plan.tokens - plan.rows) * 4 * 300
+    assert plan.rows * per_row + of_drafts + 2 * plan.prefixes * prefix * PER_TOKEN <= budget
 
 
 def test_a_budget_below_one_row_is_refused_with_what_it_needs(models):
     with pytest.raises(ConfigError) as caught:
-        plan_batch(models["llama"], 2**20, 2000, 100, 8, 1, MOST)
+        plan_batch(models["llama"], 2**20, 2000, 100, 8, 1, LIMITS, drafts=False)
     needed = (2 * 2000 * PER_TOKEN + 100 * PER_TOKEN + 1200) / 2**20
     assert "a memory budget of 1 MiB does not hold one row of 2000 + 100 tokens" in str(caught.value)
     assert f"needs {needed:.0f} MiB" in str(caught.value)
