@@ -5,7 +5,8 @@
 
 Drafts are what a neighbouring strength wrote (`interp_xfer/generation/drafts.py`). The same sweep
 (SmolLM2-135M-Instruct, GSM8K, 5-shot, the baseline and 19 strengths, random directions) runs with every limit on rows
-and on the tokens of a decode step; 0 tokens means no drafts. Texts must not change; `other_texts` counts those that do
+and on the tokens of a decode step; 0 tokens means no drafts. On a CUDA device steps are launched kernel by kernel, and
+once more recorded, without drafts. Texts must not change; `other_texts` counts those that do
 (ties of two logits).
 
 `PassLimits` holds the best values found here. Prints JSON: seconds, forward passes, and tokens through the model.
@@ -58,9 +59,10 @@ def main() -> None:
     }  # fmt: skip
     SweepEngine(model, steering).generate(prompts[:1], strengths, max_new_tokens=4)  # warm up
     first = None
+    with_graphs = [(0, True)] if arguments.device == "cuda" else []
     for rows in arguments.rows:
-        for decode_tokens in arguments.decode_tokens:
-            limits = pass_limits(model.device)._replace(rows=rows, decode_tokens=decode_tokens)
+        for decode_tokens, recorded in [*((n, False) for n in arguments.decode_tokens), *with_graphs]:
+            limits = pass_limits(model.device)._replace(rows=rows, decode_tokens=decode_tokens, recorded=recorded)
             engine = SweepEngine(model, steering, limits=limits)
             texts, seconds = timed(lambda engine=engine: engine.generate(prompts, strengths, **options))
             first = first or texts
@@ -69,6 +71,7 @@ def main() -> None:
             result["runs"].append({
                 "rows": rows,
                 "decode_tokens": decode_tokens,
+                "recorded": recorded,
                 "seconds": round(seconds, 2),
                 "passes": engine.forward_passes,
                 "tokens_processed": engine.forward_tokens,

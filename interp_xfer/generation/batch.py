@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from interp_xfer.generation.drafts import DraftBook, draft_room
-from interp_xfer.generation.graphs import DecodeGraphs
+from interp_xfer.generation.graphs import DecodeGraphs, RecordingError
 from interp_xfer.generation.growing_text import GrowingText
 from interp_xfer.generation.memory import BatchPlan
 from interp_xfer.generation.passes import SteeredPasses
@@ -132,9 +132,13 @@ class RunningBatch:
         real = torch.ones(len(tokens), 1, dtype=torch.bool)
         steered = scope_positions(self._passes.tokens, real, is_prompt=False)
         prefixes = self._shared_prefixes(per_token)
+        hidden = None
         if self._graphs is not None:
-            hidden = self._graphs.forward(tokens, lengths, strengths, steered, prefixes)
-        else:
+            try:
+                hidden = self._graphs.forward(tokens, lengths, strengths, steered, prefixes)
+            except RecordingError as error:
+                self._graphs, self._passes.not_recordable = None, str(error)
+        if hidden is None:
             own = PackedTokens.of(lengths, counts, self.model.device)
             step = DecodeStep(self._cache, own, prefixes, self._prefix_length)
             input_ids = torch.tensor(tokens, device=self.model.device)[:, None]

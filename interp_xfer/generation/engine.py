@@ -96,11 +96,13 @@ class SweepEngine:
         problem = stock_attention_problem(self.model)
         if problem is not None:
             return f"Hugging Face generate, one strength at a time ({problem})"
+        if self._passes.not_recordable is not None:
+            return f"{_FAST_PATH}, decode steps not recorded ({self._passes.not_recordable})"
         return f"{_FAST_PATH}, recorded decode steps" if self._recorded else _FAST_PATH
 
     @property
     def _recorded(self) -> bool:
-        return self._limits.recorded and graph_problem(self.model) is None
+        return self._limits.recorded and self._passes.not_recordable is None and graph_problem(self.model) is None
 
     def generate(
         self,

@@ -50,6 +50,10 @@ def observed(model: LoadedModel) -> bool:
     return any(not str(getattr(hook, "__module__", "")).startswith("transformer_lens.") for hook in hooks)
 
 
+class RecordingError(Exception):
+    """A model does something in its forward pass that no graph can hold."""
+
+
 @dataclass
 class _Recorded:
     """A graph, and every tensor it reads: it holds their addresses, not them."""
@@ -93,6 +97,7 @@ class DecodeGraphs:
             strengths: of each row.
             steered: (rows, 1), which of these tokens are steered; on the CPU.
             prefixes: of each row.
+        Raises: RecordingError if the step cannot be recorded; the cache is as before.
         """
         rows, size = len(tokens), self._size(len(tokens))
         key = (size, 0, 0) if prefixes is None else (size, *prefixes.stack_key)
@@ -100,7 +105,9 @@ class DecodeGraphs:
             if any(known[1] != key[1] for known in self._recorded):
                 self._recorded.clear()  # the prefixes they read are gone, and with the last graph its pool
                 self._pool = torch.cuda.graph_pool_handle()
-            self._recorded[key] = self._record(size, prefixes)
+            self._recorded[key] = self._record(size, prefixes)  # which counts as the pass that is replayed below
+        else:
+            self._passes.count(size)
         step = self._recorded[key]
         step.input_ids[:rows, 0] = torch.tensor(tokens, device=step.input_ids.device)
         step.lengths[:rows] = torch.tensor(lengths, device=step.lengths.device)
@@ -112,7 +119,6 @@ class DecodeGraphs:
         if step.prefixes is not None and prefixes is not None:
             step.prefixes.take_rows(prefixes)
         step.graph.replay()
-        self._passes.count(size)
         return step.hidden[:rows]
 
     def _size(self, rows: int) -> int:
@@ -135,13 +141,16 @@ class DecodeGraphs:
         # `torch.cuda.graph` would empty the allocator's cache and collect garbage each time, which takes longer.
         stream = torch.cuda.Stream(device)
         stream.wait_stream(torch.cuda.current_stream(device))
-        with torch.cuda.stream(stream):
-            graph.capture_begin(pool=self._pool)
-            try:
-                torch.add(lengths[:, None], self._past_length, out=position_ids)
-                hidden = self._passes.forward(step, input_ids, position_ids, steered)[:, 0]
-            finally:
-                graph.capture_end()
+        try:
+            with torch.cuda.stream(stream):
+                graph.capture_begin(pool=self._pool)
+                try:
+                    torch.add(lengths[:, None], self._past_length, out=position_ids)
+                    hidden = self._passes.forward(step, input_ids, position_ids, steered)[:, 0]
+                finally:
+                    graph.capture_end()
+        except RuntimeError as error:  # an operation that waits for the device
+            raise RecordingError(str(error).strip().splitlines()[0]) from error
         torch.cuda.current_stream(device).wait_stream(stream)
         return _Recorded(graph, input_ids, lengths, steered, prefixes, hidden, (step, position_ids))
 

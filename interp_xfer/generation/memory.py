@@ -41,7 +41,7 @@ class PassLimits(NamedTuple):
     """Decode steps are recorded as CUDA graphs, where there are any."""
 
 
-_LIMITS = {"cpu": PassLimits(512, 1024, 256), "cuda": PassLimits(4096, 2**15, 2**13)}
+_LIMITS = {"cpu": PassLimits(512, 1024, 256), "cuda": PassLimits(4096, 2**15, 512)}
 
 
 def pass_limits(device: torch.device) -> PassLimits:

@@ -38,6 +38,8 @@ class SteeredPasses:
         self.forward_tokens = 0
         """Tokens that went through the model so far, padding included."""
         self.forward_passes = 0
+        self.not_recordable: str | None = None
+        """Why decode steps could not be recorded, once that was tried."""
 
     def prefixes(self, wanted: Sequence[tuple[tuple[int, ...], float]]) -> list[PrefixKV]:
         """Keys and values of prefixes of one length at strengths, run at the first call and kept as the budget allows.

@@ -17,8 +17,9 @@ from interp_xfer.artifacts import save_artifact
 from interp_xfer.choices import DTypeName, WeightProcessing
 from interp_xfer.errors import ConfigError, DataError
 from interp_xfer.models import LoadedModel, load_model
+from interp_xfer.studies.cell_record import versions
 from interp_xfer.studies.layer_measurements import LayerSlices, MeasureSettings, measure_layers
-from interp_xfer.studies.pipeline import Step, silent_step, versions
+from interp_xfer.studies.pipeline import Step, silent_step
 from interp_xfer.tasks import check_disjoint, contrast_pairs, get_task, load_problems, projection_texts
 
 

@@ -29,8 +29,9 @@ from interp_xfer.layer_sensitivity import answer_gradients, directional_derivati
 from interp_xfer.layer_sweep import LayerSweep, Window, single_layers, sweep_windows, tiled_windows, windowed
 from interp_xfer.models import LoadedModel, require_same_model
 from interp_xfer.sensitivity_nulls import covariance_deviation, isotropic_deviation
+from interp_xfer.studies.cell_record import versions
 from interp_xfer.studies.config import Study, make_study
-from interp_xfer.studies.pipeline import Step, StudyData, StudyModels, load_data, silent_step, versions
+from interp_xfer.studies.pipeline import Step, StudyData, StudyModels, load_data, silent_step
 from interp_xfer.studies.run_store import RunStore
 from interp_xfer.studies.sensitivity_record import (
     COVARIANCE,

@@ -16,8 +16,8 @@ from interp_xfer.layer_maps import proportional
 from interp_xfer.models import Fingerprint
 from interp_xfer.prompt_hashes import PromptHashes
 from interp_xfer.statistics import paired_difference
+from interp_xfer.studies.cell_record import cell_record, item_records
 from interp_xfer.studies.config import Study
-from interp_xfer.studies.pipeline import cell_record, item_records
 from interp_xfer.studies.run_store import RunStore
 from interp_xfer.tasks import Problem
 from interp_xfer.vectors import SteeringVectors

@@ -1,37 +1,15 @@
 """`interp-xfer compare` as a user types it: plan, run, resume, one failing cell."""
 
-import sys
-
 import pytest
 
 
-@pytest.fixture(scope="module")
-def folders(tmp_path_factory):
-    from tiny_models import OTHER_CORPUS, hf_model, make_tokenizer
-
-    root = tmp_path_factory.mktemp("models")
-    for name, architecture, tokenizer in (
-        ("parent", "qwen2", make_tokenizer(corpus=OTHER_CORPUS)),
-        ("child", "llama", make_tokenizer()),
-    ):
-        hf_model(architecture).save_pretrained(root / name)
-        tokenizer.save_pretrained(root / name)
-    return root
-
-
 @pytest.fixture
-def run(monkeypatch, capsys):
-    from cli.main import main
+def run(run):
+    """The same, with lines joined: they break where a path ends."""
 
     def call(*arguments):
-        monkeypatch.setattr(sys, "argv", ["interp-xfer", *map(str, arguments)])
-        monkeypatch.setenv("COLUMNS", "200")
-        code = 0
-        try:
-            main()
-        except SystemExit as exit_:
-            code = int(exit_.code or 0)
-        return code, *(" ".join(text.split()) for text in capsys.readouterr())  # lines break where a path ends
+        code, *texts = run(*arguments)
+        return code, *(" ".join(text.split()) for text in texts)
 
     return call
 

@@ -4,7 +4,7 @@ import pytest
 from tiny_models import FAST, random_steering, tiny, token_prompts
 
 from interp_xfer.generation import SweepEngine
-from interp_xfer.generation.graphs import graph_problem, observed
+from interp_xfer.generation.graphs import RecordingError, graph_problem, observed
 
 
 @pytest.mark.parametrize("architecture", FAST)
@@ -28,3 +28,25 @@ def test_hooks_of_users_are_seen():
     assert observed(model)
     handle.remove()
     assert not observed(model)
+
+
+def test_a_step_that_cannot_be_recorded_is_launched_and_the_path_says_so(models, monkeypatch):
+    """What a CUDA device would do is simulated: recording fails at the first decode step."""
+    from interp_xfer.generation import batch, engine
+
+    class Refusing:
+        def __init__(self, *_):
+            pass
+
+        def forward(self, *_):
+            raise RecordingError("operation not permitted when stream is capturing")
+
+    model = models["llama"]
+    prompts, strengths = token_prompts([3, 1, 4], 5), (0.0, 1.0)
+    expected = SweepEngine(model, random_steering(model)).generate(prompts, strengths, max_new_tokens=6)
+    monkeypatch.setattr(batch, "DecodeGraphs", Refusing)
+    monkeypatch.setattr(engine, "graph_problem", lambda model: None)
+    refused = SweepEngine(model, random_steering(model))
+    assert refused.path == "shared prefix, recorded decode steps"
+    assert refused.generate(prompts, strengths, max_new_tokens=6) == expected
+    assert refused.path.startswith("shared prefix, decode steps not recorded (operation not permitted")

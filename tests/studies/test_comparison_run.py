@@ -5,7 +5,6 @@ from collections import Counter
 
 import pytest
 import torch
-from tiny_models import OTHER_CORPUS, hf_model, make_tokenizer
 
 from interp_xfer.errors import ShapeError
 from interp_xfer.generation import SweepEngine
@@ -21,16 +20,6 @@ LISTS = {
     "layer_maps": ["greedy", "cka"], "projections": ["ridge", "shuffled-pairs", "random-orthogonal"],
     "units": ["relative", "raw"],
 }  # fmt: skip
-
-
-@pytest.fixture(scope="module")
-def folders(tmp_path_factory):
-    root = tmp_path_factory.mktemp("models")
-    hf_model("llama").save_pretrained(root / "parent")
-    make_tokenizer().save_pretrained(root / "parent")
-    hf_model("gemma3", 1, hidden_size=24, max_position_embeddings=1024).save_pretrained(root / "child")
-    make_tokenizer(chat=False, corpus=OTHER_CORPUS).save_pretrained(root / "child")
-    return root
 
 
 @pytest.fixture(scope="module")

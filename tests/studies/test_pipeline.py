@@ -5,7 +5,7 @@ from collections import Counter, defaultdict
 from contextlib import contextmanager
 
 import pytest
-from tiny_models import OTHER_CORPUS, hf_model, make_tokenizer
+from tiny_models import hf_model
 
 from interp_xfer.concepts import ConceptVectors
 from interp_xfer.errors import ArtifactError, ConfigError, DataError, FingerprintError
@@ -17,17 +17,6 @@ from interp_xfer.vectors import SteeringVectors
 
 STRENGTHS = (0.5, 2.0)
 N_VALIDATION, N_TEST = 3, 4
-
-
-@pytest.fixture(scope="module")
-def folders(tmp_path_factory):
-    """A Llama with a chat template and a narrower Gemma 3 without, saved as users have them."""
-    root = tmp_path_factory.mktemp("models")
-    hf_model("llama").save_pretrained(root / "parent")
-    make_tokenizer().save_pretrained(root / "parent")
-    hf_model("gemma3", 1, hidden_size=24, max_position_embeddings=1024).save_pretrained(root / "child")
-    make_tokenizer(chat=False, corpus=OTHER_CORPUS).save_pretrained(root / "child")
-    return root
 
 
 @pytest.fixture
