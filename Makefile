@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test setup lint types unit figures clean
+.PHONY: demo test setup lint types unit gpu figures clean
 
 # The main job on two real models, offline after the downloads; the report opens in any browser.
 demo: $(READY)
@@ -32,10 +32,14 @@ types: $(READY)
 unit: $(READY)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
 
+# What needs a CUDA device; `unit` leaves it out where there is none.
+gpu: $(READY)
+	$(BIN)/python -m pytest -m gpu
+
 # The pictures of the demo run in figures/; needs a Chrome or Chromium.
 figures: demo
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[images]"
-	for name in lambda-robustness inference-scaling concept-profile transfer-profile; do \
+	for name in lambda-robustness inference-scaling concept-profile transfer-profile pc-alignment; do \
 		$(BIN)/interp-xfer analyse $$name runs/demo --image png && \
 		cp runs/demo/figures/$$name.png figures/demo-$$name.png || exit 1; \
 	done

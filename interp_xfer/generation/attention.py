@@ -22,7 +22,6 @@ from interp_xfer.generation.tiled_attention import tiled_attention
 _CPU_SCORES = 2**18
 """Scores computed at once on a CPU: 1 MiB, which stays in its cache through the passes of a softmax."""
 _GPU_SCORES = 2**28
-_PADDED_TO = 16
 
 
 @dataclass(frozen=True)
@@ -51,29 +50,28 @@ class RowGroups:
     sizes: tuple[int, ...]
     """Rows of each group; may be 0."""
     order: Int[Tensor, " rows"] | None
-    """The rows of the first group, of the second, ...; None: as they are."""
+    """The rows of the first group, of the second, ...; None: as they are, or `padded`."""
     padded: Int[Tensor, "groups largest"] | None = None
-    """Rows of each group, filled up with row 0 to one of few widths; None unless asked for."""
+    """Rows of each group, filled up with row 0; None unless asked for."""
     place: Int[Tensor, " rows"] | None = None
     """Of each row in the flattened `padded`."""
 
     @classmethod
-    def of(cls, groups: Sequence[int], n_groups: int, device: torch.device, *, padded: bool = False) -> "RowGroups":
-        """Rows by the number of their group, below `n_groups`."""
+    def of(cls, groups: Sequence[int], n_groups: int, device: torch.device, *, multiple: int = 0) -> "RowGroups":
+        """Rows by the number of their group, below `n_groups`; `padded` to a multiple of rows if that is not 0."""
         group = torch.tensor(groups)
         order = group.argsort(stable=True)
         sizes = group.bincount(minlength=n_groups)
-        in_order = bool((order == torch.arange(len(groups))).all())
-        moved = None if in_order else order.to(device)
-        if not padded:
-            return cls(tuple(sizes.tolist()), moved)
-        largest = -(-int(sizes.max()) // _PADDED_TO) * _PADDED_TO
+        if multiple == 0:
+            in_order = bool((order == torch.arange(len(groups))).all())
+            return cls(tuple(sizes.tolist()), None if in_order else order.to(device))
+        largest = -(-int(sizes.max()) // multiple) * multiple
         rank = torch.empty_like(order)
         rank[order] = torch.arange(len(groups)) - (sizes.cumsum(0) - sizes)[group[order]]
         place = group * largest + rank
         rows = torch.zeros(n_groups * largest, dtype=torch.long)
         rows[place] = torch.arange(len(groups))
-        return cls(tuple(sizes.tolist()), moved, rows.view(n_groups, largest).to(device), place.to(device))
+        return cls(tuple(sizes.tolist()), None, rows.view(n_groups, largest).to(device), place.to(device))
 
 
 def partial_attention(

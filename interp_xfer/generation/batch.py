@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from interp_xfer.generation.drafts import DraftBook, draft_room
-from interp_xfer.generation.graphs import DecodeGraphs, RecordingError
+from interp_xfer.generation.graphs import GROUP_MULTIPLE, DecodeGraphs, RecordingError
 from interp_xfer.generation.growing_text import GrowingText
 from interp_xfer.generation.memory import BatchPlan
 from interp_xfer.generation.passes import SteeredPasses
@@ -39,6 +39,8 @@ class Row:
     """Keys and values, from when the row enters the batch."""
     length: int = 0
     """Own tokens in the cache."""
+    drafted: bool = True
+    """False once logits after draft tokens were not finite."""
 
     @property
     def last(self) -> int:
@@ -88,22 +90,32 @@ class RunningBatch:
             free = self._plan.rows - len(self.active)
             if free == 0 or (self.active and free < self._plan.rows * _REFILL_SHARE and free < len(self.waiting)):
                 return
-            self._admit_some(free)
+            if not self._admit_some(free):
+                return
 
-    def _admit_some(self, free: int) -> None:
+    def _admit_some(self, free: int) -> bool:
+        """Some rows for so many free slots; whether there were any that may enter now."""
         new: list[Row] = []
+        in_use = {(row.prompt.prefix, row.strength) for row in self.active} if self._prefix_length else set()
         width = 0
         limit = self._passes.limits.prompt_tokens
         while self.waiting and len(new) < free:
             row = self.waiting[-1]
             width = max(width, len(row.prompt.suffix))
+            if self._prefix_length:
+                in_use.add((row.prompt.prefix, row.strength))
             if new and width * (len(new) + 1) > limit:
                 break
+            if len(in_use) > 2 * self._plan.prefixes and (new or self.active):
+                break  # more prefixes than were planned to be in memory
             new.append(self.waiting.pop())
+        if not new:
+            return False
         if self._prefix_length:
             kept = self._passes.prefixes([(row.prompt.prefix, row.strength) for row in new])
             for row, prefix in zip(new, kept, strict=True):
                 row.prefix = prefix
+        self._shared_prefixes([*self.active, *new])  # the stack of both, if there is one, serves the next steps too
         pad = [self.model.tokenizer.pad_token_id] * width
         device = self.model.device
         input_ids = torch.tensor([[*row.prompt.suffix, *pad][:width] for row in new], device=device)
@@ -118,6 +130,7 @@ class RunningBatch:
         self.active += new
         last = hidden[torch.arange(len(new), device=device), lengths.to(device) - 1]
         self._accept(new, [()] * len(new), last)
+        return True
 
     def decode(self) -> None:
         """The next token of every active row, and more where a draft agrees."""
@@ -131,7 +144,7 @@ class RunningBatch:
         lengths, strengths = [row.length for row in rows], [row.strength for row in per_token]
         real = torch.ones(len(tokens), 1, dtype=torch.bool)
         steered = scope_positions(self._passes.tokens, real, is_prompt=False)
-        prefixes = self._shared_prefixes(per_token)
+        prefixes = self._shared_prefixes(per_token, multiple=1 if self._graphs is None else GROUP_MULTIPLE)
         hidden = None
         if self._graphs is not None:
             try:
@@ -157,7 +170,7 @@ class RunningBatch:
             return [()] * len(rows)
         out = []
         for row in rows:
-            draft = book.nearest(row.prompt_index, row.strength)
+            draft = book.nearest(row.prompt_index, row.strength) if row.drafted else None
             room = self._decoding.max_new_tokens - len(row.token_ids) - 1
             out.append(() if draft is None else draft.after(row.token_ids, min(most, room)))
         return out
@@ -173,7 +186,14 @@ class RunningBatch:
         ids, finite = self._next_tokens(rows, hidden)
         done = []
         start = 0
-        for row, draft in zip(rows, proposed, strict=True):
+        for slot, (row, draft) in enumerate(zip(rows, proposed, strict=True)):
+            if draft and not all(finite[start : start + 1 + len(draft)]):
+                # A draft token may have overflowed and, in the cache, spoilt the real ones: again, one at a time.
+                row.drafted = False
+                row.length -= 1
+                self._cache.clear(slot, row.length)
+                start += 1 + len(draft)
+                continue
             for i in range(start, start + 1 + len(draft)):
                 if reason := self._take(row, ids[i], finite[i]):
                     text = self.model.tokenizer.decode(row.token_ids, skip_special_tokens=True)
@@ -221,8 +241,8 @@ class RunningBatch:
                 self._cache.move(len(self.active), index, last.length)
                 self.active[index] = last
 
-    def _shared_prefixes(self, rows: list[Row]) -> SharedPrefixes | None:
+    def _shared_prefixes(self, rows: list[Row], multiple: int = 1) -> SharedPrefixes | None:
         """Which of these rows share which prefix."""
         kept = [row.prefix for row in rows if row.prefix is not None]  # all of them or none
-        self._prefixes = SharedPrefixes(kept, self._prefixes) if kept else None
+        self._prefixes = SharedPrefixes(kept, self._prefixes, multiple=multiple) if kept else None
         return self._prefixes

@@ -1,8 +1,9 @@
 """Drafts for a row of a sweep: what the neighbouring strength wrote.
 
 Greedy texts of one prompt at neighbouring strengths resemble each other. A forward pass verifies several draft tokens
-at once; those that agree with what the model writes are kept, and the text is the same as without drafts. Worth it
-where a pass over more tokens takes little longer (`memory.PassLimits.decode_tokens`): in small batches.
+at once; those that agree with what the model writes are kept, and the text is the same as without drafts, up to ties
+within rounding. Worth it where a pass over more tokens takes little longer (`memory.PassLimits.decode_tokens`): in
+small batches.
 """
 
 from collections.abc import Sequence

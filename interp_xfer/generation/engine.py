@@ -96,9 +96,12 @@ class SweepEngine:
         problem = stock_attention_problem(self.model)
         if problem is not None:
             return f"Hugging Face generate, one strength at a time ({problem})"
-        if self._passes.not_recordable is not None:
-            return f"{_FAST_PATH}, decode steps not recorded ({self._passes.not_recordable})"
-        return f"{_FAST_PATH}, recorded decode steps" if self._recorded else _FAST_PATH
+        if self._recorded:
+            return f"{_FAST_PATH}, recorded decode steps"
+        reason = self._passes.not_recordable
+        if reason is None and self._limits.recorded and self.model.device.type == "cuda":
+            reason = graph_problem(self.model)
+        return _FAST_PATH if reason is None else f"{_FAST_PATH}, decode steps not recorded ({reason})"
 
     @property
     def _recorded(self) -> bool:
@@ -175,15 +178,15 @@ class SweepEngine:
             by_length = sorted(members, key=lambda index: -len(prompts[index].suffix))
             # Where some rows must wait anyway and passes have room for drafts, those wait that will have a draft.
             waits = draft_room(plan.rows, plan.tokens) > 0 and plan.rows < len(members) * len(strengths)
-            groups = [
+            together = [
                 list(range(start, min(start + plan.prefixes, len(strengths))))
                 for start in range(0, len(strengths), plan.prefixes)
             ]
             if waits:
-                groups = [part for group in groups for part in anchors_first(group)]
+                together = [part for group in together for part in anchors_first(group)]
             # One prompt at many strengths is rows of equal length, which need no padding; as many strengths at once as
             # prefixes fit.
-            order = [(k, i) for group in groups for i in by_length for k in group]
+            order = [(k, i) for group in together for i in by_length for k in group]
             return [rows[k * len(prompts) + i] for k, i in order if (k, i) not in finished]
 
         def add(done: Sequence[tuple[Row, Generation]]) -> None:
@@ -203,6 +206,7 @@ class SweepEngine:
                     while run.waiting or run.active:
                         run.admit()
                         run.decode()
+                    del run  # its cache goes before that of the next is made
         return [[finished[k, i] for i in range(len(prompts))] for k in range(len(strengths))]
 
     @staticmethod

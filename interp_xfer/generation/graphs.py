@@ -7,7 +7,9 @@ the full width of the cache under a mask.
 """
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import torch
@@ -22,8 +24,10 @@ from interp_xfer.steering import SteeredPositions
 
 _WAITING_ROTARY = ("dynamic", "longrope")
 """Rotary embeddings that look at the positions from Python, which a graph cannot."""
+GROUP_MULTIPLE = 16
+"""Rows that share a prefix are filled up to a multiple of this, so that few shapes are recorded."""
 _SMALLEST = 16
-"""Rows of the smallest recorded step; recording takes as long as launching a few."""
+"""A step of so many rows or fewer is not recorded again for half of them."""
 
 
 def graph_problem(model: LoadedModel) -> str | None:
@@ -139,20 +143,28 @@ class DecodeGraphs:
         position_ids = torch.empty_like(input_ids)
         graph = torch.cuda.CUDAGraph()
         # `torch.cuda.graph` would empty the allocator's cache and collect garbage each time, which takes longer.
-        stream = torch.cuda.Stream(device)
+        stream = _recording_stream(device)
         stream.wait_stream(torch.cuda.current_stream(device))
-        try:
-            with torch.cuda.stream(stream):
-                graph.capture_begin(pool=self._pool)
-                try:
-                    torch.add(lengths[:, None], self._past_length, out=position_ids)
-                    hidden = self._passes.forward(step, input_ids, position_ids, steered)[:, 0]
-                finally:
+        with torch.cuda.stream(stream):
+            graph.capture_begin(pool=self._pool, capture_error_mode="thread_local")
+            try:
+                torch.add(lengths[:, None], self._past_length, out=position_ids)
+                hidden = self._passes.forward(step, input_ids, position_ids, steered)[:, 0]
+            except torch.OutOfMemoryError:
+                raise
+            except RuntimeError as error:  # an operation that waits for the device
+                with suppress(RuntimeError):  # the recording is void, and ending it says so once more
                     graph.capture_end()
-        except RuntimeError as error:  # an operation that waits for the device
-            raise RecordingError(str(error).strip().splitlines()[0]) from error
+                raise RecordingError(str(error).strip().partition("\n")[0]) from error
+            graph.capture_end()
         torch.cuda.current_stream(device).wait_stream(stream)
         return _Recorded(graph, input_ids, lengths, steered, prefixes, hidden, (step, position_ids))
+
+
+@cache
+def _recording_stream(device: torch.device) -> Any:
+    """One for all recordings: libraries keep a workspace for every stream they have seen."""
+    return torch.cuda.Stream(device)
 
 
 def _filled_up(steered: Tensor, size: int) -> Tensor:

@@ -27,8 +27,10 @@ class GrowingText:
             return _decoded(tokenizer, token_ids)
         text = self._text + newest[len(self._overlap) :]
         if len(token_ids) >= self._known + _EVERY and not newest.endswith(_HALF_A_CHARACTER):
-            self._text, self._start, self._known = text, self._known, len(token_ids)
-            self._overlap = _decoded(tokenizer, token_ids[self._start :])
+            overlap = _decoded(tokenizer, token_ids[self._known :])
+            if overlap:  # special tokens alone say nothing of what stands before the next word
+                self._text, self._overlap = text, overlap
+                self._start, self._known = self._known, len(token_ids)
         return text
 
 

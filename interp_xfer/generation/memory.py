@@ -12,6 +12,8 @@ from interp_xfer.models import LoadedModel
 PREFIX_SHARE = 0.25
 # Attention over a prefix is a matrix product of its rows: fewer than this are not worth a prefix of their own.
 _ROWS_PER_PREFIX = 16
+# An accelerator stacks them, and while new ones enter, the stack of before is still there.
+_PREFIX_COPIES = {"cpu": 1, "cuda": 3}
 _SHARE_OF_FREE = 0.5
 # Logits of draft tokens may take this much of what prefixes leave.
 _DRAFT_SHARE = 0.1
@@ -103,7 +105,7 @@ def plan_batch(
     per_token = kv_bytes_per_token(model)
     logits = 4 * model.hf.config.vocab_size
     per_row = width * per_token + logits
-    per_prefix = prefix * per_token
+    per_prefix = prefix * per_token * _PREFIX_COPIES.get(model.device.type, _PREFIX_COPIES["cuda"])
     left = budget - 2 * per_prefix
     if left < per_row:
         needed = 2 * per_prefix + per_row
@@ -115,8 +117,12 @@ def plan_batch(
     prefixes = math.floor(budget * PREFIX_SHARE / max(1, per_prefix) / 2)
     prefixes = max(1, min(prefixes, n_strengths, math.floor(left / per_row) // _ROWS_PER_PREFIX))
     left = budget - 2 * prefixes * per_prefix
-    room = math.floor(min(_DRAFT_SHARE * left, left - per_row) / logits) if drafts else 0
-    extra = max(0, min(room, limits.decode_tokens))
-    rows = math.floor((left - extra * logits) / per_row)
-    rows = max(1, min(rows, n_prompts * n_strengths, limits.rows))
-    return BatchPlan(rows, prefixes, min(rows + extra, max(rows, limits.decode_tokens)))
+    most = min(n_prompts * n_strengths, limits.rows)
+    rows = max(1, min(math.floor(left / per_row), most))
+    tokens = rows
+    if drafts and rows < limits.decode_tokens:
+        room = math.floor(min(_DRAFT_SHARE * left, left - per_row) / logits)
+        extra = max(0, min(room, limits.decode_tokens - rows))
+        rows = max(1, min(math.floor((left - extra * logits) / per_row), most))
+        tokens = rows + extra
+    return BatchPlan(rows, prefixes, tokens)

@@ -97,10 +97,11 @@ class SteeredPasses:
         steered: SteeredPositions | None,
     ) -> Float[Tensor, "batch pos d_model"]:
         """One steered pass through the blocks, to the stream after the final norm."""
-        if self._steerer is not None and steered is not None:
+        if self._steerer is None or steered is None:
+            hidden = run_step(self.model, step, input_ids, position_ids)
+        else:
             self._steerer.begin(steered)
-        hidden = run_step(self.model, step, input_ids, position_ids)
-        if self._steerer is not None:
+            hidden = run_step(self.model, step, input_ids, position_ids)
             self._steerer.finish()
         self.count(input_ids.numel())
         return hidden

@@ -39,10 +39,16 @@ class SharedPrefixes:
         of_rows: the prefix of each row; rows that share one hold the same object.
         before: of an earlier pass, whose stack is used again if it holds these prefixes.
         stack: whether to stack them; default: unless on a CPU.
+        multiple: rows of a prefix in the batched product are filled up to a multiple of this.
     """
 
     def __init__(
-        self, of_rows: Sequence[PrefixKV], before: "SharedPrefixes | None" = None, *, stack: bool | None = None
+        self,
+        of_rows: Sequence[PrefixKV],
+        before: "SharedPrefixes | None" = None,
+        *,
+        stack: bool | None = None,
+        multiple: int = 1,
     ) -> None:
         kept = list({id(prefix): prefix for prefix in of_rows}.values())
         device = kept[0].keys[0].device
@@ -56,7 +62,7 @@ class SharedPrefixes:
         self._kept = kept
         numbers = {id(prefix): number for number, prefix in enumerate(kept)}
         groups = [numbers[id(prefix)] for prefix in of_rows]
-        self._groups = RowGroups.of(groups, len(kept), device, padded=self._stack is not None)
+        self._groups = RowGroups.of(groups, len(kept), device, multiple=0 if self._stack is None else multiple)
 
     @property
     def stack_key(self) -> tuple[int, int]:

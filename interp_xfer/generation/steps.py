@@ -49,9 +49,9 @@ class SlotCache:
             [layer[part] for layer in self._data] * repeats for part in (0, 1)
         )  # fmt: skip
 
-    def clear(self, slot: int) -> None:
-        """Zero one row that may hold NaN, which the row that takes its place would mask but not erase."""
-        self._data[:, :, slot] = 0
+    def clear(self, slot: int, start: int = 0) -> None:
+        """Zero a row from a token on that may be NaN, which later readers would mask but not erase."""
+        self._data[:, :, slot, :, start:] = 0
 
     def move(self, source: int, target: int, length: int) -> None:
         """Copy the first `length` tokens of one row over another."""

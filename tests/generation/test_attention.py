@@ -62,7 +62,7 @@ def test_two_parts_equal_one_softmax(rows_of, prefix, own, spec, size, seed):
     settings_ = AttentionSpec(0.3, window, softcap)
     last = prefix + own - 1
     groups = RowGroups.of(of_row, len(keys), query.device)
-    padded = RowGroups.of(of_row, len(keys), query.device, padded=True)
+    padded = RowGroups.of(of_row, len(keys), query.device, multiple=2)
     first = prefix_attention(query, groups, keys, values, settings_, positions, last)
     stacked = stacked_prefix_attention(
         query, padded, torch.stack(keys), torch.stack(values), settings_, positions, last

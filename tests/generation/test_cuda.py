@@ -39,7 +39,7 @@ def test_stacked_attention_with_the_kernels_of_the_device(dtype, queries):
         normal(3, kv, prefix, d_head),
     )
     own_keys, own_values = normal(rows, kv, own, d_head), normal(rows, kv, own, d_head)
-    groups = RowGroups.of(of_row, 3, query.device, padded=True)
+    groups = RowGroups.of(of_row, 3, query.device, multiple=16)
     positions = torch.full((rows, queries), prefix + own, device="cuda")
     spec = AttentionSpec(0.125)
     assert tiled_attention(query) is not None
@@ -59,9 +59,9 @@ def test_same_tokens_as_generate(architecture, scope):
     model = tiny(architecture, device="cuda")
     steering, prompts = random_steering(model), token_prompts([3, 1, 7, 2, 5], 9)
     expected = reference(model, steering, prompts, STRENGTHS, tokens=scope, max_new_tokens=10)
-    engine = SweepEngine(model, steering, tokens=scope, max_memory=budget(model, 5, 9, 7 + 10))
-    assert engine.path == "shared prefix, recorded decode steps"
+    engine = SweepEngine(model, steering, tokens=scope, max_memory=budget(model, 12, 3 * 9, 7 + 10))
     found = engine.generate(prompts, STRENGTHS, max_new_tokens=10)
+    assert engine.path == "shared prefix, recorded decode steps"
     assert count_ties(model, steering, prompts, STRENGTHS, found, expected, scope) == 0
 
 
@@ -71,13 +71,13 @@ def test_recorded_steps_write_what_launched_ones_write():
     steering = random_steering(model)
     prompts = token_prompts([1 + i % 7 for i in range(90)], 9)
     limits = pass_limits(model.device)._replace(rows=70, decode_tokens=0)
-    texts = {
-        recorded: SweepEngine(model, steering, limits=limits._replace(recorded=recorded)).generate(
-            prompts, STRENGTHS, max_new_tokens=40, is_complete=lambda text: "e" in text
-        )
-        for recorded in (True, False)
-    }
-    assert count_ties(model, steering, prompts, STRENGTHS, texts[True], texts[False]) <= 1
+    texts, paths = [], []
+    for recorded in (True, False):
+        engine = SweepEngine(model, steering, limits=limits._replace(recorded=recorded))
+        texts.append(engine.generate(prompts, STRENGTHS, max_new_tokens=40, is_complete=lambda text: "e" in text))
+        paths.append(engine.path)
+    assert paths == ["shared prefix, recorded decode steps", "shared prefix"]
+    assert count_ties(model, steering, prompts, STRENGTHS, *texts) <= 1
 
 
 def test_a_hook_is_called_at_every_step():
@@ -85,6 +85,6 @@ def test_a_hook_is_called_at_every_step():
     calls = []
     engine = SweepEngine(model)
     with model.bridge.hooks(fwd_hooks=[(model.hook_name(1), lambda residual, hook: calls.append(1))]):
-        assert engine.path == "shared prefix"
+        assert engine.path.startswith("shared prefix, decode steps not recorded (hooks")
         engine.generate(token_prompts([3], 9), [0.0], max_new_tokens=6)
     assert len(calls) == engine.forward_passes

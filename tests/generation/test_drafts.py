@@ -4,7 +4,7 @@ import pytest
 from agreement import budget, count_ties
 from hypothesis import given
 from hypothesis import strategies as st
-from tiny_models import FAST, random_steering, token_prompts
+from tiny_models import FAST, random_steering, tiny, token_prompts
 
 from interp_xfer.generation import SweepEngine
 from interp_xfer.generation.drafts import Draft, DraftBook, anchors_first, draft_room
@@ -83,8 +83,8 @@ def test_wrong_drafts_cost_time_only(models, architecture, monkeypatch):
     assert max(asked) > 3
 
 
-def test_no_room_in_the_budget_no_drafts(models, monkeypatch):
-    """A budget of three rows holds the logits of few more tokens."""
+def test_the_logits_of_drafts_stay_within_the_budget(models):
+    """A budget of three rows holds few more tokens."""
     model = models["llama"]
     largest = []
     logits = model.hf.get_output_embeddings().register_forward_hook(lambda _, args, __: largest.append(len(args[0])))
@@ -94,3 +94,17 @@ def test_no_room_in_the_budget_no_drafts(models, monkeypatch):
     finally:
         logits.remove()
     assert max(largest) <= 3 + 0.1 * 3 * ((7 + NEW) * 384 + 1200) / 1200 + 1
+
+
+def test_a_draft_that_overflows_spoils_nothing(monkeypatch):
+    """Draft tokens whose residual stream is NaN leave the row what it is without drafts."""
+    model = tiny("llama")
+    poison = 7
+    model.hf.get_input_embeddings().weight[poison] = float("nan")
+    steering, prompts, strengths = random_steering(model), token_prompts([3, 1, 4], 9), (0.0, 0.5, 1.0, 1.5)
+    expected = SweepEngine(model, steering, limits=WITHOUT).generate(prompts, strengths, max_new_tokens=NEW)
+    assert all(poison not in g.token_ids and g.stop_reason == "length" for row in expected for g in row)
+    after = Draft.after
+    monkeypatch.setattr(Draft, "after", lambda *given: (*after(*given)[:1], poison)[: given[2]])
+    found = SweepEngine(model, steering, limits=WITH).generate(prompts, strengths, max_new_tokens=NEW)
+    assert count_ties(model, steering, prompts, strengths, found, expected) == 0

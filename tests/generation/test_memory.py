@@ -63,3 +63,27 @@ def test_a_budget_below_one_row_is_refused_with_what_it_needs(models):
 def test_default_budget_is_half_of_what_is_free(monkeypatch):
     monkeypatch.setattr(memory, "free_bytes", lambda device: 1001)
     assert default_budget(torch.device("cpu")) == 500
+
+
+@pytest.mark.parametrize("n_prompts", [1, 3])
+def test_no_more_prefixes_in_a_batch_than_planned(models, n_prompts, monkeypatch):
+    """Few prompts at many strengths, and a budget for two prefixes at a time: rows of a third wait."""
+    from tiny_models import random_steering, token_prompts
+
+    from interp_xfer.generation import SweepEngine
+    from interp_xfer.generation.batch import RunningBatch
+
+    model, n_new, prefix = models["llama"], 8, 100
+    in_use, decode = [], RunningBatch.decode
+
+    def watched(run):
+        in_use.append(len({id(row.prefix) for row in run.active}))
+        decode(run)
+
+    monkeypatch.setattr(RunningBatch, "decode", watched)
+    prompts, strengths = token_prompts([3] * n_prompts, prefix), [k / 5 for k in range(10)]
+    budget = 10 * prefix * PER_TOKEN  # a quarter of it holds one group of strengths, and the next
+    tight = SweepEngine(model, random_steering(model), max_memory=budget, limits=LIMITS)
+    found = tight.generate(prompts, strengths, max_new_tokens=n_new)
+    assert max(in_use) == 2
+    assert SweepEngine(model, random_steering(model)).generate(prompts, strengths, max_new_tokens=n_new) == found
