@@ -112,7 +112,8 @@ class RunningBatch:
         if not new:
             return False
         if self._prefix_length:
-            kept = self._passes.prefixes([(row.prompt.prefix, row.strength) for row in new])
+            wanted = [(row.prompt.prefix, row.strength) for row in new]
+            kept = self._passes.prefixes(wanted, self._plan.kept_bytes)
             for row, prefix in zip(new, kept, strict=True):
                 row.prefix = prefix
         self._shared_prefixes([*self.active, *new])  # the stack of both, if there is one, serves the next steps too
@@ -205,6 +206,8 @@ class RunningBatch:
             start += 1 + len(draft)
         if done:
             self._add(done)
+            for row, _ in done:
+                row.prefix = None  # the caller keeps the row, but not the memory
             self._remove({id(row) for row, _ in done})
 
     def _take(self, row: Row, token: int, is_finite: bool) -> StopReason | None:

@@ -50,7 +50,8 @@ class SweepEngine:
         model: the child.
         steering: vectors made for it; None for the unsteered model (strength 0 only).
         operator, tokens, unit: as in `interp_xfer.steering.steer`.
-        max_memory: bytes for caches and logits; default half of what is free.
+        max_memory: bytes for caches and logits, on top of which come the intermediate results of one pass; default half
+            of what is free.
         limits: how large a forward pass may be; default what was measured for the kind of device.
     """
 

@@ -8,8 +8,8 @@ import torch
 from interp_xfer.errors import ConfigError
 from interp_xfer.models import LoadedModel
 
-# Prefixes kept for later may take this much of the budget.
-PREFIX_SHARE = 0.25
+# Prefixes that are in use at once may take this much of the budget.
+_PREFIX_SHARE = 0.25
 # Attention over a prefix is a matrix product of its rows: fewer than this are not worth a prefix of their own.
 _ROWS_PER_PREFIX = 16
 # An accelerator stacks them, and while new ones enter, the stack of before is still there.
@@ -28,6 +28,8 @@ class BatchPlan(NamedTuple):
     """Strengths that the rows are taken from together."""
     tokens: int
     """Of a decode step, draft tokens included."""
+    kept_bytes: int
+    """Prefixes may take: those in use, and those kept for later."""
 
 
 class PassLimits(NamedTuple):
@@ -105,7 +107,8 @@ def plan_batch(
     per_token = kv_bytes_per_token(model)
     logits = 4 * model.hf.config.vocab_size
     per_row = width * per_token + logits
-    per_prefix = prefix * per_token * _PREFIX_COPIES.get(model.device.type, _PREFIX_COPIES["cuda"])
+    copies = _PREFIX_COPIES.get(model.device.type, _PREFIX_COPIES["cuda"])
+    per_prefix = prefix * per_token * copies
     left = budget - 2 * per_prefix
     if left < per_row:
         needed = 2 * per_prefix + per_row
@@ -114,7 +117,7 @@ def plan_batch(
             f"needs {needed / 2**20:.0f} MiB; raise --max-memory, or use fewer examples or new tokens."
         )
     # While one group of strengths drains and the next enters, the prefixes of both are in use.
-    prefixes = math.floor(budget * PREFIX_SHARE / max(1, per_prefix) / 2)
+    prefixes = math.floor(budget * _PREFIX_SHARE / max(1, per_prefix) / 2)
     prefixes = max(1, min(prefixes, n_strengths, math.floor(left / per_row) // _ROWS_PER_PREFIX))
     left = budget - 2 * prefixes * per_prefix
     most = min(n_prompts * n_strengths, limits.rows)
@@ -125,4 +128,5 @@ def plan_batch(
         extra = max(0, min(room, limits.decode_tokens - rows))
         rows = max(1, min(math.floor((left - extra * logits) / per_row), most))
         tokens = rows + extra
-    return BatchPlan(rows, prefixes, tokens)
+    unused = budget - rows * per_row - (tokens - rows) * logits
+    return BatchPlan(rows, prefixes, tokens, max(2 * prefixes * per_prefix, unused) // copies)

@@ -9,7 +9,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from interp_xfer.choices import TokenScope
-from interp_xfer.generation.memory import PREFIX_SHARE, PassLimits
+from interp_xfer.generation.memory import PassLimits, kv_bytes_per_token
 from interp_xfer.generation.prefixes import PrefixKV
 from interp_xfer.generation.steps import IMPLEMENTATION, PrefixStep, Step, register, run_step
 from interp_xfer.models import LoadedModel
@@ -24,7 +24,7 @@ class SteeredPasses:
         model: the child.
         steerer: its steering hooks; None for the unsteered model.
         tokens: which positions are steered, as in `interp_xfer.steering.steer`.
-        budget: bytes for caches and logits; a share of them keeps prefixes.
+        budget: bytes for caches and logits.
         limits: how large a pass may be.
     """
 
@@ -41,25 +41,28 @@ class SteeredPasses:
         self.not_recordable: str | None = None
         """Why decode steps could not be recorded, once that was tried."""
 
-    def prefixes(self, wanted: Sequence[tuple[tuple[int, ...], float]]) -> list[PrefixKV]:
-        """Keys and values of prefixes of one length at strengths, run at the first call and kept as the budget allows.
+    def prefixes(self, wanted: Sequence[tuple[tuple[int, ...], float]], most_bytes: int) -> list[PrefixKV]:
+        """Keys and values of prefixes of one length at strengths, run at the first call and kept for later ones.
 
         Arguments:
             wanted: (token ids, strength).
+            most_bytes: beyond this, those that were used longest ago are dropped.
         """
         steered = self._steerer is not None and self.tokens != "generated"
         keys = [(ids, strength if steered else 0.0) for ids, strength in wanted]  # else steering leaves prefixes alone
         unique = list(dict.fromkeys(keys))
         missing = [key for key in unique if key not in self._prefixes]
-        at_once = max(1, self.limits.prompt_tokens // max(1, len(keys[0][0])))
+        for key in unique:
+            if key in self._prefixes:
+                self._prefixes.move_to_end(key)
+        length = len(keys[0][0])
+        coming = len(missing) * length * kv_bytes_per_token(self.model)
+        while len(self._prefixes) > len(unique) - len(missing) and self.kept_bytes + coming > most_bytes:
+            self._prefixes.popitem(last=False)
+        at_once = max(1, self.limits.prompt_tokens // length)
         for start in range(0, len(missing), at_once):
             part = missing[start : start + at_once]
             self._prefixes.update(zip(part, self._run_prefixes(part), strict=True))
-        for key in unique:
-            self._prefixes.move_to_end(key)
-        limit = self.budget * PREFIX_SHARE
-        while len(self._prefixes) > max(2, len(unique)) and self.kept_bytes > limit:
-            self._prefixes.popitem(last=False)
         return [self._prefixes[key] for key in keys]
 
     @property

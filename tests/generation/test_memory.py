@@ -1,5 +1,7 @@
 """How many rows fit a budget."""
 
+import gc
+
 import pytest
 import torch
 from hypothesis import given
@@ -49,7 +51,8 @@ def test_what_is_planned_fits(models, budget, prefix, width, n_prompts, n_streng
     assert plan.rows <= plan.tokens and (drafts or plan.tokens == plan.rows)
     # Two groups of strengths are in use while one takes the place of the other.
     of_drafts = (plan.tokens - plan.rows) * 4 * 300
-    assert plan.rows * per_row + of_drafts + 2 * plan.prefixes * prefix * PER_TOKEN <= budget
+    assert plan.kept_bytes >= 2 * plan.prefixes * prefix * PER_TOKEN
+    assert plan.rows * per_row + of_drafts + plan.kept_bytes <= budget
 
 
 def test_a_budget_below_one_row_is_refused_with_what_it_needs(models):
@@ -72,12 +75,15 @@ def test_no_more_prefixes_in_a_batch_than_planned(models, n_prompts, monkeypatch
 
     from interp_xfer.generation import SweepEngine
     from interp_xfer.generation.batch import RunningBatch
+    from interp_xfer.generation.prefixes import PrefixKV
 
     model, n_new, prefix = models["llama"], 8, 100
-    in_use, decode = [], RunningBatch.decode
+    in_use, alive, decode = [], [], RunningBatch.decode
 
     def watched(run):
         in_use.append(len({id(row.prefix) for row in run.active}))
+        gc.collect()
+        alive.append(sum(type(thing) is PrefixKV for thing in gc.get_objects()))
         decode(run)
 
     monkeypatch.setattr(RunningBatch, "decode", watched)
@@ -86,4 +92,6 @@ def test_no_more_prefixes_in_a_batch_than_planned(models, n_prompts, monkeypatch
     tight = SweepEngine(model, random_steering(model), max_memory=budget, limits=LIMITS)
     found = tight.generate(prompts, strengths, max_new_tokens=n_new)
     assert max(in_use) == 2
+    left = budget - len(prompts) * len(strengths) * ((3 + n_new) * PER_TOKEN + 1200)
+    assert max(alive) <= left // (prefix * PER_TOKEN) < len(strengths), "finished rows let go of theirs"
     assert SweepEngine(model, random_steering(model)).generate(prompts, strengths, max_new_tokens=n_new) == found
