@@ -88,7 +88,8 @@ class Steerer:
         self.hook_names = {layer: model.hook_name(layer) for layer in self.layers}
         self._operator = get_operator(operator)
         parameter = next(model.hf.parameters())
-        self._vectors = steering.vectors.to(parameter.device, parameter.dtype)
+        # float32 whatever the model computes in: a rounded strength would be off by the same share at every layer.
+        self._vectors = steering.vectors.to(parameter.device, torch.float32)
         self._scales = torch.tensor(steering.strength_scales(unit))
         self._current: SteeredPositions | None = None
         self._fired: dict[int, int] = {}
@@ -109,7 +110,7 @@ class Steerer:
         # Rows at strength 0 are not touched at all, so they are the unsteered model bit for bit.
         mask = positions & (strengths != 0).to(positions.device)[:, None]
         return SteeredPositions(
-            scaled.to(device, self._vectors.dtype)[:, :, None, None],
+            scaled.to(device)[:, :, None, None],
             None if bool(mask.all()) else mask.unsqueeze(-1).to(device),
         )
 
@@ -143,7 +144,7 @@ class Steerer:
             assert self._current is not None
             coefficients, mask = self._current
             self._fired[layer] = self._fired.get(layer, 0) + 1
-            steered = self._operator(residual, vector, coefficients[layer])
+            steered = self._operator(residual.float(), vector, coefficients[layer]).to(residual.dtype)
             return steered if mask is None else torch.where(mask, steered, residual)
 
         return steer_residual
