@@ -88,8 +88,9 @@ class Steerer:
         self.hook_names = {layer: model.hook_name(layer) for layer in self.layers}
         self._operator = get_operator(operator)
         parameter = next(model.hf.parameters())
-        # float32 whatever the model computes in: a rounded strength would be off by the same share at every layer.
-        self._vectors = steering.vectors.to(parameter.device, torch.float32)
+        # At least float32: in bfloat16 a rounded strength would be off by the same share at every layer.
+        self._dtype = torch.promote_types(parameter.dtype, torch.float32)
+        self._vectors = steering.vectors.to(parameter.device, self._dtype)
         self._scales = torch.tensor(steering.strength_scales(unit))
         self._current: SteeredPositions | None = None
         self._fired: dict[int, int] = {}
@@ -144,7 +145,7 @@ class Steerer:
             assert self._current is not None
             coefficients, mask = self._current
             self._fired[layer] = self._fired.get(layer, 0) + 1
-            steered = self._operator(residual.float(), vector, coefficients[layer]).to(residual.dtype)
+            steered = self._operator(residual.to(self._dtype), vector, coefficients[layer]).to(residual.dtype)
             return steered if mask is None else torch.where(mask, steered, residual)
 
         return steer_residual
