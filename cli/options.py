@@ -32,7 +32,8 @@ OperatorOption = Annotated[OperatorName, typer.Option("--operator", help="How th
 TokensOption = Annotated[TokenScope, typer.Option("--tokens", help="Which positions are steered.")]
 MaxTokensOption = Annotated[int | None, typer.Option("--max-new-tokens", help="Default: the task's own limit.")]
 MaxMemoryOption = Annotated[
-    int | None, typer.Option("--max-memory", help="MiB for caches; default half of what is free.")
+    int | None,
+    typer.Option("--max-memory", help="MiB that generation may add to the model; default half of what is free."),
 ]
 StrengthsOption = Annotated[
     str | None, typer.Option("--strengths", help="Comma-separated grid; default the paper's 19 values, 0.01 to 1.0.")

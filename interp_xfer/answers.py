@@ -39,7 +39,7 @@ class GenerationSettings:
     enable_thinking: bool = False
     """Passed to chat templates that know it (Qwen3)."""
     max_memory: int | None = None
-    """Bytes for caches and logits; None: half of what is free."""
+    """Bytes for all that a sweep adds to the model; None: half of what is free."""
     scoring: Scoring = "generate"
     """`likelihood` ranks options instead of generating; prompts are then plain text, without a system prompt."""
 

@@ -235,7 +235,7 @@ class _Sweep:
             return self._prefix  # steering leaves it alone
         ids = self._rows[0].ids[: self._start]
         batch = row_batch(self._model, [TargetRow((*ids, 0), len(ids) + 1)])
-        step = PrefixStep(len(ids))
+        step = PrefixStep(self._model, len(ids))
         with ExitStack() as stack:
             if steerer is not None:
                 assert self._prefix is not None

@@ -158,7 +158,7 @@ class _Scorer:
         if strength not in self._prefixes:
             self._prefixes.clear()  # strengths come one after another
             row = TargetRow((*ids, 0), len(ids) + 1)
-            step = PrefixStep(len(ids))
+            step = PrefixStep(self.model, len(ids))
             self._hidden(row_batch(self.model, [row]), strength, step)
             self._prefixes[strength] = step.kept[0]
         return self._prefixes[strength]

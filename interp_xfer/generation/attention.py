@@ -19,8 +19,7 @@ from torch import Tensor
 
 from interp_xfer.generation.tiled_attention import tiled_attention
 
-_CPU_SCORES = 2**18
-"""Scores computed at once on a CPU: 1 MiB, which stays in its cache through the passes of a softmax."""
+_CPU_SCORES = 2**18  # 1 MiB, which stays in its cache through the passes of a softmax
 _GPU_SCORES = 2**28
 
 
@@ -74,6 +73,11 @@ class RowGroups:
         return cls(tuple(sizes.tolist()), None, rows.view(n_groups, largest).to(device), place.to(device))
 
 
+def scores_at_once(device: torch.device) -> int:
+    """Scores computed at once on a device."""
+    return _CPU_SCORES if device.type == "cpu" else _GPU_SCORES
+
+
 def partial_attention(
     query: Float[Tensor, "batch kv queries d_head"],
     key: Float[Tensor, "batch kv keys d_head"],
@@ -92,7 +96,7 @@ def partial_attention(
     """
     batch, kv, queries, _ = query.shape
     n_scores = batch * kv * queries * key.shape[2]
-    limit = _CPU_SCORES if query.device.type == "cpu" else _GPU_SCORES
+    limit = scores_at_once(query.device)
     if spec.softcap is None and visible is None and queries > 1 and (flash := tiled_attention(query)):
         output, log_total = flash(query, key, value, spec.scaling)
         log_total = log_total.unsqueeze(-1).float()

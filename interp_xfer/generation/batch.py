@@ -98,7 +98,7 @@ class RunningBatch:
         new: list[Row] = []
         in_use = {(row.prompt.prefix, row.strength) for row in self.active} if self._prefix_length else set()
         width = 0
-        limit = self._passes.limits.prompt_tokens
+        limit = self._plan.prompt_tokens
         while self.waiting and len(new) < free:
             row = self.waiting[-1]
             width = max(width, len(row.prompt.suffix))
@@ -113,7 +113,7 @@ class RunningBatch:
             return False
         if self._prefix_length:
             wanted = [(row.prompt.prefix, row.strength) for row in new]
-            kept = self._passes.prefixes(wanted, self._plan.kept_bytes)
+            kept = self._passes.prefixes(wanted, self._plan.kept_bytes, self._plan.prompt_tokens)
             for row, prefix in zip(new, kept, strict=True):
                 row.prefix = prefix
         self._shared_prefixes([*self.active, *new])  # the stack of both, if there is one, serves the next steps too

@@ -50,8 +50,8 @@ class SweepEngine:
         model: the child.
         steering: vectors made for it; None for the unsteered model (strength 0 only).
         operator, tokens, unit: as in `interp_xfer.steering.steer`.
-        max_memory: bytes for caches and logits, on top of which come the intermediate results of one pass; default half
-            of what is free.
+        max_memory: bytes for all that a sweep adds to the model: caches, logits, the intermediate results of a pass;
+            default half of what is free.
         limits: how large a forward pass may be; default what was measured for the kind of device.
     """
 
@@ -74,7 +74,7 @@ class SweepEngine:
         budget = default_budget(model.device) if max_memory is None else max_memory
         steerer = None if steering is None else Steerer(model, steering, operator, unit)
         self._limits = pass_limits(model.device) if limits is None else limits
-        self._passes = SteeredPasses(model, steerer, tokens, budget, self._limits)
+        self._passes = SteeredPasses(model, steerer, tokens, budget)
 
     @property
     def forward_tokens(self) -> int:
@@ -88,7 +88,7 @@ class SweepEngine:
 
     @property
     def max_memory(self) -> int:
-        """Bytes for caches and logits."""
+        """Bytes for caches, logits and the intermediate results of a pass."""
         return self._passes.budget
 
     @property

@@ -6,6 +6,7 @@ from typing import NamedTuple
 import torch
 
 from interp_xfer.errors import ConfigError
+from interp_xfer.generation.attention import scores_at_once
 from interp_xfer.models import LoadedModel
 
 # Prefixes that are in use at once may take this much of the budget.
@@ -17,6 +18,8 @@ _PREFIX_COPIES = {"cpu": 1, "cuda": 3}
 _SHARE_OF_FREE = 0.5
 # Logits of draft tokens may take this much of what prefixes leave.
 _DRAFT_SHARE = 0.1
+# The intermediate results of one pass may take this much of the budget, unless one prompt alone takes more.
+_PASS_SHARE = 0.125
 
 
 class BatchPlan(NamedTuple):
@@ -28,6 +31,8 @@ class BatchPlan(NamedTuple):
     """Strengths that the rows are taken from together."""
     tokens: int
     """Of a decode step, draft tokens included."""
+    prompt_tokens: int
+    """Padded tokens of a pass over new prompts or prefixes."""
     kept_bytes: int
     """Prefixes may take: those in use, and those kept for later."""
 
@@ -74,10 +79,30 @@ def kv_bytes_per_token(model: LoadedModel) -> int:
     return 2 * model.n_layers * config.num_key_value_heads * head_size(model) * element
 
 
+def logit_bytes(model: LoadedModel) -> int:
+    """Logits of one token, in float32 and before that in the dtype of the model."""
+    element = next(model.hf.parameters()).element_size()
+    return (4 if element == 4 else 4 + element) * model.hf.config.vocab_size
+
+
 def head_size(model: LoadedModel) -> int:
     """Width of an attention head."""
     config = model.hf.config
     return getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
+
+
+def pass_bytes(model: LoadedModel, tokens: int, width: int) -> int:
+    """Intermediate results of a pass over so many tokens, in rows of `width`: the most that are alive at once.
+
+    Those of an MLP (gate, up, and their product); stream, norms, queries, keys and values; in float32 the two parts of
+    attention that are merged, and the steered stream; and the scores of attention within a row.
+    """
+    config = model.hf.config
+    element = next(model.hf.parameters()).element_size()
+    widest = max(config.hidden_size, config.num_attention_heads * head_size(model))
+    per_token = element * (3 * config.intermediate_size + 6 * widest) + 4 * 8 * widest
+    scores = min(tokens * width * config.num_attention_heads, scores_at_once(model.device))
+    return tokens * per_token + (4 + 4 + element) * scores
 
 
 def plan_batch(
@@ -95,7 +120,7 @@ def plan_batch(
 
     Arguments:
         model: whose cache is planned.
-        budget: bytes for caches and logits.
+        budget: bytes for caches, logits and the intermediate results of a pass.
         prefix: tokens of the longest prefix.
         width: own tokens of the longest row, new ones included.
         n_prompts: prompts to run at every strength.
@@ -105,13 +130,18 @@ def plan_batch(
     Raises: ConfigError if not even one row fits beside two prefixes (the one in use and the next).
     """
     per_token = kv_bytes_per_token(model)
-    logits = 4 * model.hf.config.vocab_size
+    logits = logit_bytes(model)
     per_row = width * per_token + logits
     copies = _PREFIX_COPIES.get(model.device.type, _PREFIX_COPIES["cuda"])
     per_prefix = prefix * per_token * copies
-    left = budget - 2 * per_prefix
+    # A pass over one prefix or one prompt cannot be smaller; a larger one is worth some of the memory.
+    longest = max(prefix, width)
+    worth = math.floor(budget * _PASS_SHARE * longest / pass_bytes(model, longest, width))
+    prompt_tokens = max(longest, min(limits.prompt_tokens, worth))
+    working = pass_bytes(model, prompt_tokens, width)
+    left = budget - working - 2 * per_prefix
     if left < per_row:
-        needed = 2 * per_prefix + per_row
+        needed = pass_bytes(model, longest, width) + 2 * per_prefix + per_row
         raise ConfigError(
             f"a memory budget of {budget / 2**20:.0f} MiB does not hold one row of {prefix} + {width} tokens, which "
             f"needs {needed / 2**20:.0f} MiB; raise --max-memory, or use fewer examples or new tokens."
@@ -119,14 +149,15 @@ def plan_batch(
     # While one group of strengths drains and the next enters, the prefixes of both are in use.
     prefixes = math.floor(budget * _PREFIX_SHARE / max(1, per_prefix) / 2)
     prefixes = max(1, min(prefixes, n_strengths, math.floor(left / per_row) // _ROWS_PER_PREFIX))
-    left = budget - 2 * prefixes * per_prefix
-    most = min(n_prompts * n_strengths, limits.rows)
+    left = budget - working - 2 * prefixes * per_prefix
+    most = min(n_prompts * n_strengths, limits.rows, prompt_tokens)
     rows = max(1, min(math.floor(left / per_row), most))
     tokens = rows
-    if drafts and rows < limits.decode_tokens:
+    decode_tokens = min(limits.decode_tokens, prompt_tokens)
+    if drafts and rows < decode_tokens:
         room = math.floor(min(_DRAFT_SHARE * left, left - per_row) / logits)
-        extra = max(0, min(room, limits.decode_tokens - rows))
+        extra = max(0, min(room, decode_tokens - rows))
         rows = max(1, min(math.floor((left - extra * logits) / per_row), most))
         tokens = rows + extra
-    unused = budget - rows * per_row - (tokens - rows) * logits
-    return BatchPlan(rows, prefixes, tokens, max(2 * prefixes * per_prefix, unused) // copies)
+    unused = budget - working - rows * per_row - (tokens - rows) * logits
+    return BatchPlan(rows, prefixes, tokens, prompt_tokens, max(2 * prefixes * per_prefix, unused) // copies)

@@ -9,7 +9,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from interp_xfer.choices import TokenScope
-from interp_xfer.generation.memory import PassLimits, kv_bytes_per_token
+from interp_xfer.generation.memory import kv_bytes_per_token
 from interp_xfer.generation.prefixes import PrefixKV
 from interp_xfer.generation.steps import IMPLEMENTATION, PrefixStep, Step, register, run_step
 from interp_xfer.models import LoadedModel
@@ -24,14 +24,11 @@ class SteeredPasses:
         model: the child.
         steerer: its steering hooks; None for the unsteered model.
         tokens: which positions are steered, as in `interp_xfer.steering.steer`.
-        budget: bytes for caches and logits.
-        limits: how large a pass may be.
+        budget: bytes for caches, logits and the intermediate results of a pass.
     """
 
-    def __init__(
-        self, model: LoadedModel, steerer: Steerer | None, tokens: TokenScope, budget: int, limits: PassLimits
-    ) -> None:
-        self.model, self.budget, self.limits = model, budget, limits
+    def __init__(self, model: LoadedModel, steerer: Steerer | None, tokens: TokenScope, budget: int) -> None:
+        self.model, self.budget = model, budget
         self.tokens: TokenScope = tokens
         self._steerer = steerer
         self._prefixes: OrderedDict[tuple[tuple[int, ...], float], PrefixKV] = OrderedDict()
@@ -41,12 +38,15 @@ class SteeredPasses:
         self.not_recordable: str | None = None
         """Why decode steps could not be recorded, once that was tried."""
 
-    def prefixes(self, wanted: Sequence[tuple[tuple[int, ...], float]], most_bytes: int) -> list[PrefixKV]:
+    def prefixes(
+        self, wanted: Sequence[tuple[tuple[int, ...], float]], most_bytes: int, most_tokens: int
+    ) -> list[PrefixKV]:
         """Keys and values of prefixes of one length at strengths, run at the first call and kept for later ones.
 
         Arguments:
             wanted: (token ids, strength).
             most_bytes: beyond this, those that were used longest ago are dropped.
+            most_tokens: of a pass, unless one prefix is longer.
         """
         steered = self._steerer is not None and self.tokens != "generated"
         keys = [(ids, strength if steered else 0.0) for ids, strength in wanted]  # else steering leaves prefixes alone
@@ -59,7 +59,7 @@ class SteeredPasses:
         coming = len(missing) * length * kv_bytes_per_token(self.model)
         while len(self._prefixes) > len(unique) - len(missing) and self.kept_bytes + coming > most_bytes:
             self._prefixes.popitem(last=False)
-        at_once = max(1, self.limits.prompt_tokens // length)
+        at_once = max(1, most_tokens // length)
         for start in range(0, len(missing), at_once):
             part = missing[start : start + at_once]
             self._prefixes.update(zip(part, self._run_prefixes(part), strict=True))
@@ -72,7 +72,7 @@ class SteeredPasses:
 
     def _run_prefixes(self, keys: Sequence[tuple[tuple[int, ...], float]]) -> list[PrefixKV]:
         length = len(keys[0][0])
-        step = PrefixStep(length, len(keys))
+        step = PrefixStep(self.model, length, len(keys))
         input_ids = torch.tensor([ids for ids, _ in keys], device=self.model.device)
         real = torch.ones(input_ids.shape, dtype=torch.bool)
         self.forward(
@@ -118,7 +118,7 @@ class SteeredPasses:
         """Logits in float32, with the soft cap of the model."""
         logits = self.model.hf.get_output_embeddings()(hidden.unsqueeze(1))[:, 0].float()
         cap = getattr(self.model.hf.config, "final_logit_softcapping", None)
-        return logits if cap is None else torch.tanh(logits / cap) * cap
+        return logits if cap is None else logits.div_(cap).tanh_().mul_(cap)
 
     @contextmanager
     def active(self) -> Iterator[None]:

@@ -111,16 +111,31 @@ class Step:
 
 
 class PrefixStep(Step):
-    """Prefixes of one length alone; `kept` has one entry for each row of the batch."""
+    """Prefixes of one length alone.
 
-    def __init__(self, length: int, rows: int = 1) -> None:
+    Arguments:
+        model: whose layers run, some of the lowest perhaps not.
+        length: of the prefixes.
+        rows: prefixes; `kept` has one entry for each.
+    """
+
+    def __init__(self, model: LoadedModel, length: int, rows: int = 1) -> None:
         self.kept = [PrefixKV(length) for _ in range(rows)]
+        self._n_layers = model.n_layers
+        self._first: int | None = None
+        self._data: list[Tensor] = []
 
     def attend(self, layer: int, query: Tensor, key: Tensor, value: Tensor, spec: AttentionSpec) -> Tensor:
         """Causal attention; keys and values are kept."""
-        for index, kept in enumerate(self.kept):
-            kept.keys.append(key[index].clone())
-            kept.values.append(value[index].clone())
+        if self._first is None:
+            # One tensor for all layers of a prefix: many small ones that stay leave holes in the memory of a pass.
+            self._first = layer
+            self._data = [key.new_empty(self._n_layers - layer, 2, *key.shape[1:]) for _ in self.kept]
+        for index, (kept, data) in enumerate(zip(self.kept, self._data, strict=True)):
+            place = data[layer - self._first]
+            place[0], place[1] = key[index], value[index]
+            kept.keys.append(place[0])
+            kept.values.append(place[1])
         length = query.shape[2]
         if spec.softcap is None and (spec.window is None or length <= spec.window):
             return F.scaled_dot_product_attention(

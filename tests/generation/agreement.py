@@ -7,7 +7,7 @@ import torch
 from tiny_models import cached_logits
 
 from interp_xfer.generation import Generation, TokenPrompt, reference_generate
-from interp_xfer.generation.memory import kv_bytes_per_token
+from interp_xfer.generation.memory import kv_bytes_per_token, pass_bytes
 from interp_xfer.models import LoadedModel
 from interp_xfer.steering import TokenScope, steer
 from interp_xfer.vectors import SteeringVectors
@@ -74,4 +74,5 @@ def count_ties(
 def budget(model: LoadedModel, rows: int, prefix: int, width: int) -> int:
     """Bytes that hold exactly so many rows."""
     per_token = kv_bytes_per_token(model)
-    return 2 * prefix * per_token + rows * (width * per_token + 4 * model.hf.config.vocab_size)
+    of_rows = rows * (width * per_token + 4 * model.hf.config.vocab_size)
+    return 2 * prefix * per_token + of_rows + pass_bytes(model, max(prefix, width), width)

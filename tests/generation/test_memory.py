@@ -9,26 +9,40 @@ from hypothesis import strategies as st
 
 from interp_xfer.errors import ConfigError
 from interp_xfer.generation import memory
-from interp_xfer.generation.memory import PassLimits, default_budget, head_size, kv_bytes_per_token, plan_batch
+from interp_xfer.generation.memory import (
+    PassLimits,
+    default_budget,
+    head_size,
+    kv_bytes_per_token,
+    pass_bytes,
+    plan_batch,
+)
 
 # Tiny Llama: 3 layers, 2 key/value heads of 32 / 4 = 8, float32; 300 logits of 4 bytes.
 PER_TOKEN = 2 * 3 * 2 * 8 * 4
 PER_ROW = 20 * PER_TOKEN + 4 * 300
 
 
+def of_a_pass(tokens: int, width: int) -> int:
+    """MLP of 48, stream of 32, float32; 4 heads, whose scores are in memory three times."""
+    return tokens * (4 * (3 * 48 + 6 * 32) + 4 * 8 * 32) + 12 * min(4 * tokens * width, 2**18)
+
+
 def test_sizes(models):
     assert head_size(models["llama"]) == 8 and head_size(models["gemma3"]) == 16
     assert kv_bytes_per_token(models["llama"]) == PER_TOKEN
     assert kv_bytes_per_token(models["gemma3"]) == 2 * PER_TOKEN
+    assert pass_bytes(models["llama"], 50, 20) == of_a_pass(50, 20)
+    assert pass_bytes(models["llama"], 9999, 20) == of_a_pass(9999, 20)
 
 
 LIMITS = PassLimits(rows=512, prompt_tokens=1024, decode_tokens=256)
 MOST = LIMITS.rows
 
 
-@pytest.mark.parametrize(("fit", "wanted", "planned"), [(5, 40, 5), (40, 5, 5), (1, 1, 1), (999, 999, MOST)])
+@pytest.mark.parametrize(("fit", "wanted", "planned"), [(5, 40, 5), (40, 5, 5), (1, 1, 1), (4999, 999, MOST)])
 def test_rows_fill_the_budget_and_no_more(models, fit, wanted, planned):
-    budget = 2 * 50 * PER_TOKEN + fit * PER_ROW
+    budget = of_a_pass(50, 20) + 2 * 50 * PER_TOKEN + fit * PER_ROW
     assert plan_batch(models["llama"], budget, 50, 20, wanted, 1, LIMITS, drafts=False)[:2] == (planned, 1)
     if fit > 1:
         fewer = plan_batch(models["llama"], budget - 1, 50, 20, wanted, 1, LIMITS, drafts=False)
@@ -44,7 +58,7 @@ def test_what_is_planned_fits(models, budget, prefix, width, n_prompts, n_streng
     try:
         plan = plan_batch(model, budget, prefix, width, n_prompts, n_strengths, LIMITS, drafts=drafts)
     except ConfigError:
-        assert budget < 2 * prefix * PER_TOKEN + per_row
+        assert budget < of_a_pass(max(prefix, width), width) + 2 * prefix * PER_TOKEN + per_row
         return
     assert 1 <= plan.rows <= n_prompts * n_strengths
     assert 1 <= plan.prefixes <= n_strengths
@@ -52,13 +66,15 @@ def test_what_is_planned_fits(models, budget, prefix, width, n_prompts, n_streng
     # Two groups of strengths are in use while one takes the place of the other.
     of_drafts = (plan.tokens - plan.rows) * 4 * 300
     assert plan.kept_bytes >= 2 * plan.prefixes * prefix * PER_TOKEN
-    assert plan.rows * per_row + of_drafts + plan.kept_bytes <= budget
+    working = of_a_pass(max(plan.prompt_tokens, plan.tokens), width)
+    assert plan.rows * per_row + of_drafts + plan.kept_bytes + working <= budget
+    assert max(prefix, width) <= plan.prompt_tokens <= max(prefix, width, LIMITS.prompt_tokens)
 
 
 def test_a_budget_below_one_row_is_refused_with_what_it_needs(models):
     with pytest.raises(ConfigError) as caught:
         plan_batch(models["llama"], 2**20, 2000, 100, 8, 1, LIMITS, drafts=False)
-    needed = (2 * 2000 * PER_TOKEN + 100 * PER_TOKEN + 1200) / 2**20
+    needed = (of_a_pass(2000, 100) + 2 * 2000 * PER_TOKEN + 100 * PER_TOKEN + 1200) / 2**20
     assert "a memory budget of 1 MiB does not hold one row of 2000 + 100 tokens" in str(caught.value)
     assert f"needs {needed:.0f} MiB" in str(caught.value)
 
@@ -88,10 +104,10 @@ def test_no_more_prefixes_in_a_batch_than_planned(models, n_prompts, monkeypatch
 
     monkeypatch.setattr(RunningBatch, "decode", watched)
     prompts, strengths = token_prompts([3] * n_prompts, prefix), [k / 5 for k in range(10)]
-    budget = 10 * prefix * PER_TOKEN  # a quarter of it holds one group of strengths, and the next
+    budget = 15 * prefix * PER_TOKEN  # a quarter of it holds one group of strengths, and the next
     tight = SweepEngine(model, random_steering(model), max_memory=budget, limits=LIMITS)
     found = tight.generate(prompts, strengths, max_new_tokens=n_new)
     assert max(in_use) == 2
-    left = budget - len(prompts) * len(strengths) * ((3 + n_new) * PER_TOKEN + 1200)
+    left = budget - of_a_pass(prefix, 3 + n_new) - len(prompts) * len(strengths) * ((3 + n_new) * PER_TOKEN + 1200)
     assert max(alive) <= left // (prefix * PER_TOKEN) < len(strengths), "finished rows let go of theirs"
     assert SweepEngine(model, random_steering(model)).generate(prompts, strengths, max_new_tokens=n_new) == found
