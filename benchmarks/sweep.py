@@ -199,10 +199,12 @@ def main() -> None:
     if "ours" in arms:
         budget = None if arguments.max_memory is None else arguments.max_memory * 2**20
         engine = SweepEngine(model, steering, max_memory=budget, limits=limits)
-        alone = SweepEngine(model, steering, max_memory=budget, limits=limits)
         SweepEngine(model, steering).generate(prompts[:2], [0.0], max_new_tokens=4)  # warm up
         before = peak_memory(model.device)
-        _, baseline_s = timed(lambda: alone.generate(prompts, [0.0], **options))
+        # An engine of its own, gone afterwards: no prefix is there yet for either, nor stays.
+        _, baseline_s = timed(
+            lambda: SweepEngine(model, steering, max_memory=budget, limits=limits).generate(prompts, [0.0], **options)
+        )
         rows, seconds = timed(lambda: engine.generate(prompts, strengths, **options))
         answers["ours"] = dict(zip(strengths, rows, strict=True))
         new_tokens = sum(len(g.token_ids) for row in rows for g in row)
