@@ -18,8 +18,8 @@ import torch
 from sweep import MODEL, plain_hooks, random_vectors
 
 from interp_xfer import get_task, load_model, load_problems, render_prompt
-from interp_xfer.generation import SweepEngine, TokenPrompt, tokenise_prompt
-from interp_xfer.generation.passes import SteeredPasses
+from interp_xfer.generation import SweepEngine, TokenPrompt, batch, tokenise_prompt
+from interp_xfer.generation.next_tokens import NextTokens, next_logits
 from interp_xfer.models import LoadedModel
 from interp_xfer.vectors import SteeringVectors
 
@@ -31,18 +31,18 @@ Arm = Callable[[LoadedModel, SteeringVectors, Sequence[TokenPrompt], float], tor
 def ours(model: LoadedModel, steering: SteeringVectors, prompts: Sequence[TokenPrompt], strength: float) -> Any:
     """Of `SweepEngine`, as it chooses the first token."""
     engine, seen = SweepEngine(model, steering), []
-    next_logits = SteeredPasses.next_logits
+    choose = batch.greedy_tokens
 
-    def noted(passes: SteeredPasses, hidden: torch.Tensor) -> torch.Tensor:
-        seen.append(next_logits(passes, hidden))
-        return seen[-1]
+    def noted(model: LoadedModel, hidden: torch.Tensor) -> NextTokens:
+        seen.append(next_logits(model, hidden))
+        return choose(model, hidden)
 
-    setattr(SteeredPasses, "next_logits", noted)  # noqa: B010
+    batch.greedy_tokens = noted
     try:
         for prompt in prompts:
             engine.generate([prompt], [strength], max_new_tokens=1)
     finally:
-        setattr(SteeredPasses, "next_logits", next_logits)  # noqa: B010
+        batch.greedy_tokens = choose
     return torch.cat(seen)
 
 

@@ -11,6 +11,7 @@ from interp_xfer.generation.drafts import DraftBook, draft_room
 from interp_xfer.generation.graphs import GROUP_MULTIPLE, DecodeGraphs, RecordingError
 from interp_xfer.generation.growing_text import GrowingText
 from interp_xfer.generation.memory import BatchPlan
+from interp_xfer.generation.next_tokens import greedy_tokens, next_logits
 from interp_xfer.generation.passes import SteeredPasses
 from interp_xfer.generation.prefixes import PrefixKV, SharedPrefixes
 from interp_xfer.generation.records import Generation, IsComplete, RowKey, StopReason, TokenPrompt, end_tokens
@@ -225,11 +226,14 @@ class RunningBatch:
 
     def _next_tokens(self, rows: list[Row], hidden: Tensor) -> tuple[list[int], list[bool]]:
         """(tokens, d_model) -> next token after each, and whether its logits are finite."""
-        logits = self._passes.next_logits(hidden)
-        values, ids = logits.max(dim=-1)  # NaN wins a maximum
-        if self._decoding.sampling is not None:
-            ids = sample_tokens(logits, self._decoding.sampling, [row.stream for row in rows if row.stream is not None])
-        return ids.tolist(), values.isfinite().tolist()
+        sampling = self._decoding.sampling
+        if sampling is None:
+            ids, finite = greedy_tokens(self.model, hidden)
+        else:
+            logits = next_logits(self.model, hidden)
+            ids = sample_tokens(logits, sampling, [row.stream for row in rows if row.stream is not None])
+            finite = logits.amax(dim=-1).isfinite()  # NaN wins a maximum
+        return ids.tolist(), finite.tolist()
 
     def _remove(self, done: set[int]) -> None:
         """Fill the slots of finished rows with rows from the end of the batch."""

@@ -114,12 +114,6 @@ class SteeredPasses:
         self.forward_tokens += tokens
         self.forward_passes += 1
 
-    def next_logits(self, hidden: Float[Tensor, "rows d_model"]) -> Float[Tensor, "rows vocab"]:
-        """Logits in float32, with the soft cap of the model."""
-        logits = self.model.hf.get_output_embeddings()(hidden.unsqueeze(1))[:, 0].float()
-        cap = getattr(self.model.hf.config, "final_logit_softcapping", None)
-        return logits if cap is None else logits.div_(cap).tanh_().mul_(cap)
-
     @contextmanager
     def active(self) -> Iterator[None]:
         """Hooks and attention in place, for the length of a block of code."""

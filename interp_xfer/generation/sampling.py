@@ -11,6 +11,9 @@ from torch import Tensor
 from interp_xfer.errors import ConfigError
 from interp_xfer.generation.records import RowKey
 
+_AT_ONCE = 2**21
+"""Logits whose distribution is in memory at once: in float64 and several times."""
+
 
 @dataclass(frozen=True)
 class Sampling:
@@ -38,13 +41,21 @@ def sample_tokens(
     logits: Float[Tensor, "rows vocab"], sampling: Sampling, streams: Sequence[random.Random]
 ) -> Int[Tensor, " rows"]:
     """One token of each row, by inversion of the cumulative distribution. Rows that are not finite draw token 0."""
+    drawn = torch.tensor([stream.random() for stream in streams], dtype=torch.float64, device=logits.device)
+    at_once = max(1, _AT_ONCE // logits.shape[1])
+    pieces = zip(logits.split(at_once), drawn.split(at_once), strict=True)
+    return torch.cat([_invert(part, sampling, numbers) for part, numbers in pieces])
+
+
+def _invert(
+    logits: Float[Tensor, "rows vocab"], sampling: Sampling, drawn: Float[Tensor, " rows"]
+) -> Int[Tensor, " rows"]:
     probabilities = torch.softmax(logits.nan_to_num(nan=0.0).double() / sampling.temperature, dim=-1)
     if sampling.top_p < 1:
         ordered, index = probabilities.sort(dim=-1, descending=True, stable=True)
         outside = ordered.cumsum(dim=-1) - ordered >= sampling.top_p
         probabilities = probabilities.scatter(1, index, ordered.masked_fill(outside, 0.0))
     cumulative = probabilities.cumsum(dim=-1)
-    drawn = torch.tensor([stream.random() for stream in streams], dtype=torch.float64, device=logits.device)
     # right=True: a token of probability 0 is never drawn.
     ids = torch.searchsorted(cumulative, drawn[:, None] * cumulative[:, -1:], right=True)[:, 0]
     last = (probabilities > 0).double().cumsum(dim=-1).argmax(dim=-1)  # of the tokens that can be drawn

@@ -49,6 +49,14 @@ def test_a_drawn_token_can_be_drawn(logits, top_p, seed):
     assert bool((values[likeliest] > values.max() - 1e-6).all())
 
 
+def test_pieces_of_a_batch_draw_what_the_whole_does(monkeypatch):
+    logits = torch.randn(20, 5, generator=torch.Generator().manual_seed(0))
+    whole = sample_tokens(logits, Sampling(top_p=0.9), [random.Random(i) for i in range(20)])
+    monkeypatch.setattr("interp_xfer.generation.sampling._AT_ONCE", 15)
+    assert torch.equal(sample_tokens(logits, Sampling(top_p=0.9), [random.Random(i) for i in range(20)]), whole)
+    assert len(whole.unique()) > 1
+
+
 def test_rows_that_are_not_finite_do_not_break_the_others():
     logits = torch.stack([LOGITS, torch.full((5,), float("nan"))])
     ids = sample_tokens(logits, Sampling(1e-4), [random.Random(0), random.Random(1)])
