@@ -13,7 +13,8 @@ real stopping. Arms, one after another in one process:
 
 The slow arms run on a stated number of strengths and are scaled to all of them; the output says so. Prints JSON:
 seconds, tokens, ratios, peak memory, how many answers agree with the hooks arm, and the share of the roofline: FLOPs of
-the tokens processed (linear layers alone, and with attention) / measured matrix-product rate / seconds.
+the tokens processed (linear layers alone, and with attention) / measured matrix-product rate / seconds. The rate is
+measured before and after each arm: where it differs between arms, so did the machine, and the ratios are worth less.
 """
 
 import argparse
@@ -179,7 +180,9 @@ def main() -> None:
     n_slow = arguments.slow_strengths
     slow = tuple(strengths[int((i + 0.5) * len(strengths) / n_slow)] for i in range(n_slow))
     options = {"max_new_tokens": arguments.max_new_tokens, "is_complete": task.is_complete}
-    rate = gemm_rate(model, rows=512 if arguments.device == "cpu" else 8192)
+    gemm_rows = 512 if arguments.device == "cpu" else 8192
+    gemm_rate(model, gemm_rows)  # warm up
+    rates = [gemm_rate(model, gemm_rows)]
     limits = pass_limits(model.device)
     if arguments.no_drafts:
         limits = limits._replace(decode_tokens=0)
@@ -191,7 +194,6 @@ def main() -> None:
             "model": model.name, "dtype": model.fingerprint.dtype,
             "device": torch.cuda.get_device_name() if arguments.device == "cuda" else "cpu",
             "prefix_tokens": len(prompts[0].prefix), "threads": torch.get_num_threads(), "limits": limits._asdict(),
-            "gemm_gflops": round(rate / 1e9, 1),
         },
         "arms": {},
     }  # fmt: skip
@@ -206,6 +208,8 @@ def main() -> None:
             lambda: SweepEngine(model, steering, max_memory=budget, limits=limits).generate(prompts, [0.0], **options)
         )
         rows, seconds = timed(lambda: engine.generate(prompts, strengths, **options))
+        rates.append(gemm_rate(model, gemm_rows))
+        rate = (rates[-2] + rates[-1]) / 2
         answers["ours"] = dict(zip(strengths, rows, strict=True))
         new_tokens = sum(len(g.token_ids) for row in rows for g in row)
         linear = flops(model, engine.forward_tokens, new_tokens)
@@ -213,6 +217,7 @@ def main() -> None:
         attention = attention_flops(model, len(prompts[0].prefix), own, len(strengths))
         result["arms"]["ours"] = {
             "seconds": round(seconds, 1),
+            "gemm_gflops": [round(r / 1e9, 1) for r in rates[-2:]],
             "new_tokens": new_tokens,
             "tokens_processed": engine.forward_tokens,
             "roofline_share": round(linear / rate / seconds, 3),
@@ -232,8 +237,10 @@ def main() -> None:
         for strength in slow:
             answers[name][strength] = arm(model, prompts, steering, strength, **options)
         seconds = time.perf_counter() - start
+        rates.append(gemm_rate(model, gemm_rows))
         result["arms"][name] = {
             "seconds_measured": round(seconds, 1),
+            "gemm_gflops": [round(r / 1e9, 1) for r in rates[-2:]],
             "strengths_run": list(slow),
             "seconds_scaled_to_all": round(seconds / len(slow) * len(strengths), 1),
             "new_tokens": sum(len(g.token_ids) for row in answers[name].values() for g in row),

@@ -136,20 +136,22 @@ def plan_batch(
     per_prefix = prefix * per_token * copies
     # A pass over one prefix or one prompt cannot be smaller; a larger one is worth some of the memory.
     longest = max(prefix, width)
-    worth = math.floor(budget * _PASS_SHARE * longest / pass_bytes(model, longest, width))
-    prompt_tokens = max(longest, min(limits.prompt_tokens, worth))
-    working = pass_bytes(model, prompt_tokens, width)
-    left = budget - working - 2 * per_prefix
-    if left < per_row:
-        needed = pass_bytes(model, longest, width) + 2 * per_prefix + per_row
+    smallest = pass_bytes(model, longest, width)
+    spare = budget - 2 * per_prefix - per_row
+    if spare < smallest:
+        needed = smallest + 2 * per_prefix + per_row
         raise ConfigError(
             f"a memory budget of {budget / 2**20:.0f} MiB does not hold one row of {prefix} + {width} tokens, which "
             f"needs {needed / 2**20:.0f} MiB; raise --max-memory, or use fewer examples or new tokens."
         )
+    worth = max(smallest, min(budget * _PASS_SHARE, spare))
+    prompt_tokens = max(longest, min(limits.prompt_tokens, math.floor(longest * worth / smallest)))
+    kept = budget - pass_bytes(model, prompt_tokens, width)
     # While one group of strengths drains and the next enters, the prefixes of both are in use.
-    prefixes = math.floor(budget * _PREFIX_SHARE / max(1, per_prefix) / 2)
-    prefixes = max(1, min(prefixes, n_strengths, math.floor(left / per_row) // _ROWS_PER_PREFIX))
-    left = budget - working - 2 * prefixes * per_prefix
+    prefixes = math.floor(kept * _PREFIX_SHARE / max(1, per_prefix) / 2)
+    most_prefixes = math.floor((kept - 2 * per_prefix) / per_row) // _ROWS_PER_PREFIX
+    prefixes = max(1, min(prefixes, n_strengths, most_prefixes))
+    left = kept - 2 * prefixes * per_prefix
     most = min(n_prompts * n_strengths, limits.rows, prompt_tokens)
     rows = max(1, min(math.floor(left / per_row), most))
     tokens = rows
@@ -159,5 +161,5 @@ def plan_batch(
         extra = max(0, min(room, decode_tokens - rows))
         rows = max(1, min(math.floor((left - extra * logits) / per_row), most))
         tokens = rows + extra
-    unused = budget - working - rows * per_row - (tokens - rows) * logits
+    unused = kept - rows * per_row - (tokens - rows) * logits
     return BatchPlan(rows, prefixes, tokens, prompt_tokens, max(2 * prefixes * per_prefix, unused) // copies)
