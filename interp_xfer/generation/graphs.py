@@ -43,7 +43,7 @@ def graph_problem(model: LoadedModel) -> str | None:
 
 
 def observed(model: LoadedModel) -> bool:
-    """Whether anybody has set a hook on this model; those that TransformerLens wires for itself do not count."""
+    """Whether anybody has set a hook on this model; those that the libraries wire for themselves do not count."""
     if any(point.fwd_hooks for point in model.bridge.hook_dict.values()):
         return True
     hooks = [
@@ -51,7 +51,9 @@ def observed(model: LoadedModel) -> bool:
         for module in {*model.bridge.modules(), *model.hf.modules()}
         for hook in (*module._forward_hooks.values(), *module._forward_pre_hooks.values())
     ]
-    return any(not str(getattr(hook, "__module__", "")).startswith("transformer_lens.") for hook in hooks)
+    return any(
+        not str(getattr(hook, "__module__", "")).startswith(("transformer_lens.", "transformers.")) for hook in hooks
+    )
 
 
 class RecordingError(Exception):

@@ -1,6 +1,7 @@
 """Which models are watched by hooks that a recorded step would not call. The steps themselves: test_cuda.py."""
 
 import pytest
+import torch
 from tiny_models import FAST, random_steering, tiny, token_prompts
 
 from interp_xfer.generation import SweepEngine
@@ -9,8 +10,9 @@ from interp_xfer.generation.graphs import RecordingError, graph_problem, observe
 
 @pytest.mark.parametrize("architecture", FAST)
 def test_a_model_that_has_run_is_not_observed(models, architecture):
-    """TransformerLens wires hooks of its own at the first pass."""
+    """TransformerLens wires hooks of its own at the first pass, transformers once somebody asks for hidden states."""
     model = models[architecture]
+    model.hf(torch.tensor([[5, 6]]), output_hidden_states=True)
     SweepEngine(model, random_steering(model)).generate(token_prompts([2], 3), (0.0, 1.0), max_new_tokens=2)
     assert not observed(model)
     assert graph_problem(model) == "the model is not on a CUDA device"
