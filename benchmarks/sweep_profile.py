@@ -10,7 +10,7 @@ import argparse
 import json
 import sys
 import time
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Callable
 from typing import Any
 
@@ -29,7 +29,7 @@ class Profile:
     """Seconds by kind of pass and part."""
 
     def __init__(self) -> None:
-        self.seconds: Counter[tuple[str, str]] = Counter()
+        self.seconds: defaultdict[tuple[str, str], float] = defaultdict(float)
         self._kind, self._parts, self._since = "none", ["between passes"], time.perf_counter()
 
     def wrap(self, owner: Any, name: str, part: str) -> None:
