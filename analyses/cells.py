@@ -1,8 +1,6 @@
-"""The cells of a run as typed records, with a word for everything that is missing.
+"""The cells of a run with names for people, and a word for everything that is missing.
 
-A cell file is plain JSON. Runs have gaps: no vote, one strength, no valid answer, an older record without a field. Here
-each record becomes a `Cell` once, and what is not there becomes `None` and a line in `Cell.gaps`, so that no analysis
-has to guess.
+Runs have gaps: no vote, one strength, no valid answer. Each is a line in `Cell.gaps`, so that no analysis has to guess.
 
 Accuracies and differences are fractions. Strengths are in the cell's own unit.
 """
@@ -13,60 +11,11 @@ from dataclasses import dataclass, replace
 from statistics import median
 from typing import Any
 
+from interp_xfer.studies.cell_record import ArmRecord, CellRecord, Point
 from interp_xfer.studies.run_store import RunStore
 
 SHIFTING = ("add", "norm_preserving", "piecewise")
 """Operators whose strength is the length of a shift."""
-
-
-@dataclass(frozen=True)
-class Point:
-    """Answers at one strength."""
-
-    strength: float
-    n: int
-    correct: int
-    accuracy: float
-    low: float
-    """Lower end of the 95 % Wilson interval."""
-    high: float
-    invalid: int
-    truncated: int
-    mean_tokens: float
-
-
-@dataclass(frozen=True)
-class Difference:
-    """An arm minus the baseline, paired by question."""
-
-    delta: float
-    low: float
-    high: float
-    broken: int
-    """Right at baseline, wrong in this arm."""
-    fixed: int
-    """Wrong at baseline, right in this arm."""
-    p_value: float
-    """McNemar, exact, two-sided."""
-    n: int
-
-
-@dataclass(frozen=True)
-class Arm:
-    """One way of answering the test questions."""
-
-    name: str
-    """baseline, lambda_star or vote."""
-    strength: float | None
-    n: int
-    correct: int
-    accuracy: float
-    low: float
-    high: float
-    invalid: int
-    truncated: int
-    mean_tokens: float
-    difference: Difference | None
 
 
 @dataclass(frozen=True)
@@ -84,22 +33,27 @@ class Cell:
     """Tells the cell from every other of the run."""
     settings: dict[str, Any]
     """The study."""
-    lambda_star: float | None
+    lambda_star: float
     validation: tuple[Point, ...]
     """Baseline first, then increasing strength."""
     test: tuple[Point, ...]
-    arms: tuple[Arm, ...]
+    arms: tuple[ArmRecord, ...]
     steered_layers: tuple[int, ...]
     residual_norms: tuple[float, ...]
     """Median residual norm after each child layer."""
-    record: dict[str, Any]
+    record: CellRecord
     """The whole file."""
     gaps: tuple[str, ...]
     """What is missing, in words."""
 
-    def arm(self, name: str) -> Arm | None:
+    def arm(self, name: str) -> ArmRecord | None:
         """The arm of that name, if the cell has it."""
         return next((arm for arm in self.arms if arm.name == name), None)
+
+    @property
+    def native(self) -> bool:
+        """Whether the child is steered with its own concept."""
+        return self.record.contents.parent == self.record.contents.child
 
     @property
     def grid(self) -> tuple[float, ...]:
@@ -126,8 +80,8 @@ class Cell:
         return strength * len(scales) * median(scale / norm for scale, norm in zip(scales, norms, strict=True))
 
     def _scales(self) -> list[float]:
-        norms = [self.residual_norms[layer] for layer in self.steered_layers if layer < len(self.residual_norms)]
-        if self.settings.get("operator", "add") not in SHIFTING or not norms or min(norms) <= 0:
+        norms = [self.residual_norms[layer] for layer in self.steered_layers]
+        if self.settings["operator"] not in SHIFTING:
             return []
         return [1.0 if self.unit == "raw" else norm / len(norms) for norm in norms]
 
@@ -174,25 +128,21 @@ def short_name(reference: str) -> str:
     return reference.rstrip("/").rpartition("/")[2].rpartition(":")[2] or reference
 
 
-def _cell(record: dict[str, Any]) -> Cell:
-    study = record.get("study") or {}
-    validation, test = record.get("validation") or {}, record.get("test") or {}
-    arms = [_arm(name, test[name]) for name in ("baseline", "lambda_star", "vote") if test.get(name)]
-    parent_of = (record.get("layer_map") or {}).get("parent_of") or []
+def _cell(record: CellRecord) -> Cell:
     cell = Cell(
-        key=str(record.get("key", "")),
-        parent=str(study.get("parent") or (record.get("parent") or {}).get("reference") or "unknown parent"),
-        child=str(study.get("child") or (record.get("child") or {}).get("reference") or "unknown child"),
-        dataset=str(study.get("dataset", "unknown data set")),
-        unit=str(study.get("unit", "relative")),
+        key=record.key,
+        parent=record.study.parent,
+        child=record.study.child,
+        dataset=record.study.dataset,
+        unit=record.study.unit,
         label="",
-        settings=study,
-        lambda_star=_number(validation.get("lambda_star")),
-        validation=_points(validation.get("strengths")),
-        test=_points(test.get("strengths")),
-        arms=tuple(arms),
-        steered_layers=tuple(layer for layer, parent in enumerate(parent_of) if parent is not None),
-        residual_norms=tuple(float(norm) for norm in record.get("residual_norms") or []),
+        settings=record.study.model_dump(mode="json"),
+        lambda_star=record.validation.lambda_star,
+        validation=tuple(sorted(record.validation.strengths, key=_strength)),
+        test=tuple(sorted(record.test.strengths, key=_strength)),
+        arms=record.test.arms,
+        steered_layers=tuple(c for c, parent in enumerate(record.layer_map["parent_of"]) if parent is not None),
+        residual_norms=record.residual_norms,
         record=record,
         gaps=(),
     )
@@ -201,47 +151,17 @@ def _cell(record: dict[str, Any]) -> Cell:
 
 def _gaps(cell: Cell) -> list[str]:
     gaps = []
-    if cell.record.get("status", "success") != "success":
-        gaps.append(f"the cell ended with status {cell.record['status']}")
-    if not cell.validation:
-        gaps.append("there are no validation results, so how lambda* was chosen cannot be shown")
-    if not cell.test:
-        gaps.append("there are no test results")
-    if cell.arm("vote") is None and cell.test:
+    if cell.arm("vote") is None:
         gaps.append("there is no vote (the study ran without inference-time scaling)")
     if len(cell.grid) == 1:
         gaps.append("only one strength was run, so there is no curve over strength")
-    if cell.test and all(point.invalid == point.n for point in cell.test):
+    if all(point.invalid == point.n for point in cell.test):
         gaps.append("no test answer could be read at any strength: all answers are invalid, every accuracy is 0")
-    if not cell.residual_norms:
-        gaps.append("residual norms are missing, so strengths cannot be converted to shift lengths")
     return gaps
-
-
-def _points(rows: list[dict[str, Any]] | None) -> tuple[Point, ...]:
-    return tuple(sorted((Point(**_counts(row), strength=float(row["strength"])) for row in rows or []), key=_strength))
 
 
 def _strength(point: Point) -> float:
     return point.strength
-
-
-def _arm(name: str, row: dict[str, Any]) -> Arm:
-    found = row.get("difference")
-    difference = None
-    if found:
-        shares = {field: float(found[field]) for field in ("delta", "low", "high", "p_value")}
-        difference = Difference(**shares, broken=int(found["broken"]), fixed=int(found["fixed"]), n=int(found["n"]))
-    return Arm(name=name, strength=_number(row.get("strength")), difference=difference, **_counts(row))
-
-
-def _counts(row: dict[str, Any]) -> dict[str, Any]:
-    counts = {field: int(row[field]) for field in ("n", "correct", "invalid", "truncated")}
-    return counts | {field: float(row[field]) for field in ("accuracy", "low", "high", "mean_tokens")}
-
-
-def _number(value: Any) -> float | None:
-    return None if value is None else float(value)
 
 
 def _with_unique_names(cells: list[Cell]) -> list[Cell]:

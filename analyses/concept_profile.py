@@ -48,7 +48,7 @@ def compute(store: RunStore) -> ConceptProfile:
     missing = []
     seen: dict[str, str] = {}
     for cell in load_cells(store):
-        concept = cell.record.get("concept") or {}
+        concept = cell.record.concept
         explained, cosines = concept.get("explained_variance") or [], concept.get("mean_cosine") or []
         content = json.dumps([cell.parent, explained, cosines])
         if content in seen:

@@ -14,7 +14,7 @@ from statistics import median
 import plotly.graph_objects as go
 
 from analyses import style
-from analyses.cells import Arm, Cell, cell_gaps, load_cells
+from analyses.cells import Cell, cell_gaps, load_cells
 from analyses.drafts import Draft
 from analyses.panels import empty_figure
 from analyses.scaling_panels import draw_cell, draw_cells
@@ -22,6 +22,7 @@ from analyses.scaling_rows import Curve, InferenceScaling, Row, change_text
 from analyses.tables import distinct
 from analyses.vote_curves import vote_curve
 from interp_xfer.errors import ArtifactError
+from interp_xfer.studies.cell_record import ArmRecord
 from interp_xfer.studies.run_store import RunStore
 
 
@@ -90,7 +91,7 @@ def _describe_arm(table: InferenceScaling, arm: str) -> str:
     )
 
 
-def _row(cell: Cell, arm: Arm) -> Row:
+def _row(cell: Cell, arm: ArmRecord) -> Row:
     found = arm.difference
     return Row(
         key=cell.key,

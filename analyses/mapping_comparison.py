@@ -56,12 +56,13 @@ def compute(store: RunStore) -> MappingComparison:
     Raises: ArtifactError if the run has no finished cell, or a record is damaged.
     """
     cells = load_cells(store)
-    missing = [f"{found['name']}: failed, {found['error']['message']}" for found in store.read_failures()]
-    plan = store.read_plan() or {"cells": [], "left_out": []}
-    known = {cell.key for cell in cells} | {found["key"] for found in store.read_failures()}
-    missing += [f"{cell['name']}: not run yet" for cell in plan["cells"] if cell["key"] not in known]
-    missing += [f"{entry['name']}: left out, {entry['reason']}" for entry in plan["left_out"]]
-    transfers = [cell for cell in cells if not _is_native(cell)]
+    failures, plan = store.read_failures(), store.read_plan()
+    missing = [f"{found.name}: failed, {found.message}" for found in failures]
+    if plan is not None:
+        known = {cell.record.asked for cell in cells} | {found.key for found in failures}
+        missing += [f"{cell.name}: not run yet" for cell in plan.cells if cell.key not in known]
+        missing += [f"{left.name}: left out, {left.reason}" for left in plan.left_out]
+    transfers = [cell for cell in cells if not cell.native]
     if not any(len({cell.settings.get(axis) for cell in transfers}) > 1 for axis in AXES):
         reason = f"every cell has the same mapping, and a comparison needs at least two settings: {COMMAND}"
         return MappingComparison((), (reason, *missing))
@@ -74,10 +75,10 @@ def compute(store: RunStore) -> MappingComparison:
                     answered.append(_answers(store, cell))
                 except ArtifactError:
                     missing.append(f"{cell.label}: the single answers are missing, so that it cannot be paired")
-        own = [found for found in answered if not _is_native(found.cell)]
+        own = [found for found in answered if not found.cell.native]
         rows += _compare_levels(dataset, own)
         rows += _compare_baseline(dataset, answered)
-        if not store.read_plan():
+        if plan is None:
             missing += _absent(dataset, [found.cell for found in own])
     return MappingComparison(tuple(rows), tuple(missing))
 
@@ -120,10 +121,6 @@ def _size(row: Row) -> float:
     return abs(row.delta)
 
 
-def _is_native(cell: Cell) -> bool:
-    return cell.settings.get("parent") == cell.settings.get("child")
-
-
 def _answers(store: RunStore, cell: Cell) -> _Answered:
     items = [item for item in store.read_items(cell.key) if item["split"] == "test" and item["arm"] == "sweep"]
     by_strength: dict[float, dict[str, bool]] = defaultdict(dict)
@@ -152,11 +149,11 @@ def _compare_levels(dataset: str, answered: Sequence[_Answered]) -> list[Row]:
 
 
 def _compare_baseline(dataset: str, answered: Sequence[_Answered]) -> list[Row]:
-    pairs = distinct((one.cell.parent, one.cell.child) for one in answered if not _is_native(one.cell))
+    pairs = distinct((one.cell.parent, one.cell.child) for one in answered if not one.cell.native)
     found = []
     for one in sorted(answered, key=lambda one: _place(one.cell)):
         settings = one.cell.settings
-        mapping = "native" if _is_native(one.cell) else ", ".join(str(settings.get(axis)) for axis in AXES[:2])
+        mapping = "native" if one.cell.native else ", ".join(str(settings.get(axis)) for axis in AXES[:2])
         models = f"{one.cell.parent} → {one.cell.child}: " if len(pairs) > 1 else ""
         label = f"{models}{mapping}, {settings.get('unit', 'relative')}"
         found.append((label, one))
@@ -172,7 +169,7 @@ def _compare_baseline(dataset: str, answered: Sequence[_Answered]) -> list[Row]:
 def _place(cell: Cell) -> tuple[object, ...]:
     """Native cells last, the others by their settings."""
     ranks = [level_rank(str(cell.settings.get(axis))) for axis in AXES]
-    return (_is_native(cell), cell.parent, cell.child, *ranks, cell.label)
+    return (cell.native, cell.parent, cell.child, *ranks, cell.label)
 
 
 def _rows(

@@ -22,9 +22,7 @@ from analyses.cells import Cell, load_cells
 from analyses.drafts import Draft
 from analyses.tables import distinct
 from interp_xfer.component_alignment import ComponentAlignment, CosineMatrix, why_not_aligned
-from interp_xfer.errors import ConfigError
 from interp_xfer.score_alignment import VIEWS, MatrixNull, score_null, subspace_null
-from interp_xfer.studies.config import make_study
 from interp_xfer.studies.run_store import RunStore
 from interp_xfer.subspaces import cosine_threshold
 
@@ -116,14 +114,14 @@ def compute(store: RunStore) -> PcAlignment:
     parts: list[tuple[list[Row], list[MeasureRow], ComparisonRow]] = []
     missing = []
     for cell in load_cells(store):
-        transfer = _transfer_key(cell)
-        if transfer in seen:
+        key = cell.record.keys.alignment
+        if key in seen:
             continue
-        found = None if transfer is None else store.read_alignment(transfer)
-        if transfer is None or found is None:
+        found = store.read_alignment(key)
+        if found is None:
             missing.append(f"{cell.label}: no components were compared ({_reason(cell)})")
             continue
-        seen.add(transfer)
+        seen.add(key)
         parts.append(_compare(cell, found))
     return PcAlignment(
         rows=tuple(row for rows, _, _ in parts for row in rows),
@@ -204,10 +202,10 @@ def _compare(cell: Cell, found: ComponentAlignment) -> tuple[list[Row], list[Mea
         for p in range(len(parent))
         for c in range(len(child))
     ]
-    layer_map = cell.record.get("layer_map") or {}
+    layer_map = cell.record.layer_map
     absent = []
     if found.carried is None:
-        absent.append(("carried", f"nothing was fitted ({cell.settings.get('projection', 'unknown')} projection)"))
+        absent.append(("carried", f"nothing was fitted ({cell.record.study.projection} projection)"))
     if found.raw is None:
         widths = f"the parent is {found.parent.d_model} wide and the child {found.child.d_model}"
         absent.append(("raw", f"{widths}, so their coordinates cannot be compared"))
@@ -218,8 +216,8 @@ def _compare(cell: Cell, found: ComponentAlignment) -> tuple[list[Row], list[Mea
         cell.label,
         n_pairs,
         k,
-        layer_map.get("strategy"),
-        tuple(layer_map.get("parent_of") or ()),
+        layer_map["strategy"],
+        tuple(layer_map["parent_of"]),
         tuple(absent),
     )
     return rows, measures, comparison
@@ -256,17 +254,7 @@ def _at(grid: Sequence[Sequence[float]] | None, p: int, c: int) -> float | None:
     return None if grid is None or grid[p][c] != grid[p][c] else float(grid[p][c])
 
 
-def _transfer_key(cell: Cell) -> str | None:
-    try:
-        return make_study(cell.settings).transfer_key
-    except ConfigError:  # settings of another version
-        return None
-
-
 def _reason(cell: Cell) -> str:
-    settings = cell.settings
-    if {"n_pairs", "n_aligned", "n_calibration"} <= set(settings):
-        n_pairs = min(int(settings["n_pairs"]), int(settings["n_aligned"]))
-        if reason := why_not_aligned(n_pairs, int(settings["n_calibration"])):
-            return reason
-    return "only single runs of this version do; run the study into a new directory"
+    study = cell.record.study
+    n_pairs = min(study.n_pairs, study.n_aligned)
+    return why_not_aligned(n_pairs, study.n_calibration) or "only single runs do; run the study into a new directory"

@@ -1,6 +1,5 @@
 """Where the numbers of a run come from: models, settings, versions, seconds, prompt, command."""
 
-import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -50,7 +49,7 @@ def provenance(cells: Sequence[Cell], command: str) -> Provenance:
     return Provenance(
         models=_models(cells),
         settings=_settings(cells),
-        versions=_joined(cells, "versions"),
+        versions=_versions(cells),
         seconds=_seconds(cells),
         keys=tuple((cell.label, cell.key) for cell in cells),
         prompts=_prompts(cells),
@@ -62,23 +61,16 @@ def _models(cells: Sequence[Cell]) -> tuple[Model, ...]:
     out: dict[str, Model] = {}
     for cell in cells:
         for role in ("parent", "child"):
-            values: dict[str, Any] = cell.record.get(role) or {"reference": cell.settings.get(role, "unknown")}
-            reference = str(values.get("reference", "unknown"))
+            found: Fingerprint = getattr(cell.record, role)
+            values, reference = found.to_dict(), found.reference
             bundled = BUNDLED.get(reference.removeprefix("bundled:")) if reference.startswith("bundled:") else None
-            fields = tuple((name, str(values[name])) for name in _SHOWN_FIELDS if values.get(name) is not None)
-            fields = (*_digest(values), *fields)
+            fields = tuple((name, str(values[name])) for name in _SHOWN_FIELDS if values[name] is not None)
+            fields = (("fingerprint", found.digest), *fields)
             known = repr((role, reference, fields))
             out[known] = Model(
                 role, reference, fields, bundled.licence if bundled else None, bundled.licence_url if bundled else None
             )
     return tuple(out.values())
-
-
-def _digest(values: dict[str, Any]) -> tuple[tuple[str, str], ...]:
-    """The fingerprint of a model, where the record holds all of it."""
-    if any(field.name not in values for field in dataclasses.fields(Fingerprint)):
-        return ()
-    return (("fingerprint", Fingerprint.from_dict(values).digest),)
 
 
 def _settings(cells: Sequence[Cell]) -> tuple[tuple[str, str], ...]:
@@ -91,19 +83,17 @@ def _settings(cells: Sequence[Cell]) -> tuple[tuple[str, str], ...]:
     return tuple(out)
 
 
-def _joined(cells: Sequence[Cell], field: str) -> tuple[tuple[str, str], ...]:
-    names = {name: None for cell in cells for name in cell.record.get(field) or {}}
+def _versions(cells: Sequence[Cell]) -> tuple[tuple[str, str], ...]:
+    names = distinct(name for cell in cells for name in cell.record.versions)
     return tuple(
-        (name, ", ".join(distinct(str((cell.record.get(field) or {}).get(name, "missing")) for cell in cells)))
-        for name in names
+        (name, ", ".join(distinct(cell.record.versions.get(name, "missing") for cell in cells))) for name in names
     )
 
 
 def _seconds(cells: Sequence[Cell]) -> tuple[tuple[str, str], ...]:
-    names = {name: None for cell in cells for name in cell.record.get("wall_s") or {}}
     out = []
-    for name in names:
-        values = [float(found[name]) for cell in cells if name in (found := cell.record.get("wall_s") or {})]
+    for name in distinct(name for cell in cells for name in cell.record.wall_s):
+        values = [cell.record.wall_s[name] for cell in cells if name in cell.record.wall_s]
         text = f"{sum(values):.1f}" + (f" over {len(values)} cells" if len(values) > 1 else "")
         out.append((name.replace("_", " "), text))
     return tuple(out)
@@ -112,8 +102,7 @@ def _seconds(cells: Sequence[Cell]) -> tuple[tuple[str, str], ...]:
 def _prompts(cells: Sequence[Cell]) -> tuple[tuple[str, str], ...]:
     out: dict[tuple[str, str], tuple[str, str]] = {}
     for cell in cells:
-        if cell.record.get("first_prompt"):
-            out.setdefault((cell.child, cell.dataset), (f"{cell.child}, {cell.dataset}", cell.record["first_prompt"]))
+        out.setdefault((cell.child, cell.dataset), (f"{cell.child}, {cell.dataset}", cell.record.first_prompt))
     return tuple(out.values())[:_SHOWN_PROMPTS]
 
 

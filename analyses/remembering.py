@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+from interp_xfer.studies.cell_record import CellRecord
 from interp_xfer.studies.run_store import RunStore
 
 _ANSWERS_KEPT = 200_000  # some 200 MB; what does not fit is read again
@@ -13,10 +14,10 @@ class RememberingStore(RunStore):
 
     def __init__(self, root: Path | str) -> None:
         super().__init__(root)
-        self._cells: list[dict[str, Any]] | None = None
+        self._cells: list[CellRecord] | None = None
         self._items: dict[str, list[dict[str, Any]]] = {}
 
-    def read_cells(self) -> list[dict[str, Any]]:
+    def read_cells(self) -> list[CellRecord]:
         """All finished cells, read once."""
         if self._cells is None:
             self._cells = super().read_cells()

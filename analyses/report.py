@@ -197,7 +197,7 @@ def _command(store: RunStore) -> str:
 
 
 def _failures(store: RunStore) -> list[str]:
-    return [f"{found['name']}: the cell failed, {found['error']['message']}" for found in store.read_failures()]
+    return [f"{found.name}: the cell failed, {found.message}" for found in store.read_failures()]
 
 
 def _limits(cells: Sequence[Cell]) -> list[str]:

@@ -11,12 +11,13 @@ from dataclasses import dataclass
 import plotly.graph_objects as go
 
 from analyses import style
-from analyses.cells import Arm, Cell, cell_gaps, load_cells
+from analyses.cells import Cell, cell_gaps, load_cells
 from analyses.drafts import Draft
 from analyses.panels import Panel, arrange, axes, axis_name, category_labels, empty_figure, label_lines
 from analyses.published import Published, published
 from analyses.scaling_panels import error_bars, in_points
 from analyses.tables import distinct
+from interp_xfer.studies.cell_record import ArmRecord
 from interp_xfer.studies.run_store import RunStore
 
 ALPHA = 0.05
@@ -160,7 +161,7 @@ def _row(cell: Cell) -> Row:
     )
 
 
-def _arm(arm: Arm | None) -> ArmResult | None:
+def _arm(arm: ArmRecord | None) -> ArmResult | None:
     if arm is None:
         return None
     found = arm.difference

@@ -11,9 +11,10 @@ from statistics import median
 from scipy.stats import binomtest
 
 from analyses import style
-from analyses.cells import Arm, Cell, Difference
+from analyses.cells import Cell
 from analyses.results_table import ALPHA
 from interp_xfer.sample_size import minimum_detectable_effect
+from interp_xfer.studies.cell_record import ArmRecord, Difference
 
 NO_EFFECT = "no detectable effect"
 _ASSUMED_DISCORDANCE = 0.1
@@ -137,11 +138,11 @@ def _number(cells: Sequence[Cell], field: str) -> str:
     return f"{count} {words[field][count != 1]}"
 
 
-def _accuracy(arm: Arm) -> str:
+def _accuracy(arm: ArmRecord) -> str:
     return f"{style.percent(arm.accuracy)} {style.percent_interval(arm.low, arm.high)}"
 
 
-def _change(arm: Arm) -> str:
+def _change(arm: ArmRecord) -> str:
     found = arm.difference
     if found is None:
         return "not compared with the baseline"
@@ -152,7 +153,7 @@ def _change(arm: Arm) -> str:
     )
 
 
-def _strength(arm: Arm) -> str:
+def _strength(arm: ArmRecord) -> str:
     return "unknown" if arm.strength is None else f"{arm.strength:g}"
 
 
@@ -167,12 +168,12 @@ def _chosen(cell: Cell) -> str:
 
 
 def _best_of_grid(cell: Cell) -> list[str]:
-    best = (cell.record.get("test") or {}).get("best_of_grid")
-    if not best:
+    best = cell.record.test.best_of_grid
+    if best is None:
         return []
-    if best.get("strength") is None:
+    if best.strength is None:
         return ["No answer to a test question changed its correctness at any strength."]
     return [
-        f"Looking at every strength on the test questions, the best is {best['strength']:g}, with "
-        f"{style.p_text(float(best['p_adjusted']))} after adjusting for the search (max-T, one-sided)."
+        f"Looking at every strength on the test questions, the best is {best.strength:g}, with "
+        f"{style.p_text(best.p_adjusted)} after adjusting for the search (max-T, one-sided)."
     ]

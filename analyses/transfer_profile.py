@@ -165,9 +165,7 @@ def _note(row: Row) -> str:
 
 def _rows(cell: Cell) -> list[Row]:
     record = cell.record
-    parent_of = (record.get("layer_map") or {}).get("parent_of") or []
-    fits = (record.get("projection") or {}).get("fits") or {}
-    flipped = record.get("flipped") or []
+    fits = record.projection.get("fits") or {}
     return [
         Row(
             transfer=cell.label,
@@ -176,10 +174,10 @@ def _rows(cell: Cell) -> list[Row]:
             layer=layer,
             parent_layer=parent,
             r2=_r2(fits.get(str(layer))),
-            flipped=bool(flipped[layer]) if layer < len(flipped) else None,
-            residual_norm=cell.residual_norms[layer] if layer < len(cell.residual_norms) else None,
+            flipped=record.flipped[layer],
+            residual_norm=record.residual_norms[layer],
         )
-        for layer, parent in enumerate(parent_of)
+        for layer, parent in enumerate(record.layer_map["parent_of"])
     ]
 
 
@@ -189,13 +187,10 @@ def _r2(fit: dict | None) -> float | None:
 
 
 def _gaps(cell: Cell, rows: list[Row]) -> list[str]:
-    if not rows:
-        return ["the cell holds no layer map"]
     unsteered = [row.layer for row in rows if row.parent_layer is None]
     gaps = []
     if unsteered:
         gaps.append(f"child layers {', '.join(map(str, unsteered))} have no parent layer and are not steered")
     if all(row.r2 is None for row in rows):
-        kind = (cell.record.get("projection") or {}).get("kind", "unknown")
-        gaps.append(f"there is no out-of-fold R² (projection: {kind})")
+        gaps.append(f"there is no out-of-fold R² (projection: {cell.record.study.projection})")
     return gaps

@@ -54,14 +54,14 @@ def compare(
     target = out or Path("runs") / (study.stem if study else "comparison")
     store = RunStore(target)
     if dry_run:
-        states = ("finished" if store.cell(cell.study).exists() else "to run" for cell in plan.cells)
-        rows = [(cell.key, cell.name, state) for cell, state in zip(plan.cells, states, strict=True)]
+        finished = {record.asked for record in store.read_cells()} if (target / "cells").exists() else set()
+        rows = [(cell.key, cell.name, "finished" if cell.key in finished else "to run") for cell in plan.cells]
         rows += [("-", left.name, f"left out: {left.reason}") for left in plan.left_out]
         print_rows(f"{target}: {len(plan.cells)} cells", ("cell", "what", "state"), rows)
         return
     for left in plan.left_out:
         typer.echo(f"left out: {left.name}: {left.reason}")
-    store.write_plan(comparison.settings(), plan.to_dict())
+    store.write_plan(comparison.shown_settings(), plan.record())
     outcomes = run_plan(plan, store, shown_step, _say)
     failed = [outcome for outcome in outcomes if outcome.status == "failed"]
     if len(failed) < len(outcomes):
@@ -86,11 +86,11 @@ def _say(outcome: Any) -> None:
     if outcome.status == "failed":
         typer.echo(f"{where}: FAILED, {outcome.error}")
         return
-    test = outcome.record["test"]
-    change = test["lambda_star"]["difference"]
+    test = outcome.record.test
+    change = test.lambda_star.difference
     typer.echo(
-        f"{where}: baseline {points(test['baseline']['accuracy'])} %, lambda* {test['lambda_star']['strength']:g} "
-        f"{100 * change['delta']:+.1f} points [{100 * change['low']:+.1f}, {100 * change['high']:+.1f}]"
+        f"{where}: baseline {points(test.baseline.accuracy)} %, lambda* {test.lambda_star.strength:g} "
+        f"{100 * change.delta:+.1f} points [{100 * change.low:+.1f}, {100 * change.high:+.1f}]"
         f"{' (was there)' if outcome.status == 'there' else ''}"
     )
 

@@ -2,12 +2,15 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.table import Table
 
 from interp_xfer.progress import Progress, progress_bar
+
+if TYPE_CHECKING:  # so that the command line starts without torch
+    from interp_xfer.studies.cell_record import CellRecord
 
 console = Console()
 
@@ -24,33 +27,28 @@ def points(fraction: float) -> str:
     return f"{100 * fraction:.1f}"
 
 
-def print_cell(record: dict[str, Any]) -> None:
+def print_cell(record: "CellRecord") -> None:
     """The three arms of a cell, with intervals and paired differences."""
-    study, test = record["study"], record["test"]
-    sizes = f"{test['n']} test and {record['validation']['n']} validation questions"
+    study, test = record.study, record.test
+    sizes = f"{test.n} test and {record.validation.n} validation questions"
     table = Table(
-        title=f"{study['parent']} -> {study['child']}, {study['dataset']}, {sizes}",
+        title=f"{study.parent} -> {study.child}, {study.dataset}, {sizes}",
         box=None,
         padding=(0, 2, 0, 0),
         pad_edge=False,
     )
     for name in ("arm", "lambda", "accuracy % [95 %]", "change [95 %]", "p", "invalid", "tokens"):
         table.add_column(name, justify="left" if name == "arm" else "right", no_wrap=True)
-    for name, label in (("baseline", "baseline"), ("lambda_star", "lambda*"), ("vote", "vote")):
-        arm = test.get(name)
-        if arm is None:
-            continue
-        change = arm["difference"]
+    for arm in test.arms:
+        change = arm.difference
         table.add_row(
-            label,
-            "-" if arm["strength"] is None else f"{arm['strength']:g}",
-            f"{points(arm['accuracy'])} [{points(arm['low'])}, {points(arm['high'])}]",
-            ""
-            if change is None
-            else f"{100 * change['delta']:+.1f} [{100 * change['low']:+.1f}, {100 * change['high']:+.1f}]",
-            "" if change is None else f"{change['p_value']:.3g}",
-            str(arm["invalid"]),
-            f"{arm['mean_tokens']:.1f}",
+            arm.name.replace("lambda_star", "lambda*"),
+            "-" if arm.strength is None else f"{arm.strength:g}",
+            f"{points(arm.accuracy)} [{points(arm.low)}, {points(arm.high)}]",
+            "" if change is None else f"{100 * change.delta:+.1f} [{100 * change.low:+.1f}, {100 * change.high:+.1f}]",
+            "" if change is None else f"{change.p_value:.3g}",
+            str(arm.invalid),
+            f"{arm.mean_tokens:.1f}",
         )
     console.print(table)
 

@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from cli.display import print_rows, shown_step
-from cli.options import parse_strengths
+from cli.options import parse_settings, parse_strengths
 from cli.studies import RunArgument
 
 
@@ -26,6 +26,9 @@ def sensitivity(
     sweep: Annotated[bool, typer.Option(help="Also steer layers and windows, teacher forced.")] = True,
     generation: Annotated[bool, typer.Option(help="Also answer some questions with three windows steered.")] = True,
     generated: Annotated[int | None, typer.Option(help="Questions answered by generation; default 16.")] = None,
+    places: Annotated[
+        list[str] | None, typer.Option("--set", help="child=PATH: where a file or folder of the run lies here.")
+    ] = None,
 ) -> None:
     """Which child layers respond: gradient of log p(gold), a sweep over layers, a check by generation."""
     from analyses.export_images import export_analysis
@@ -43,7 +46,7 @@ def sensitivity(
         n_generated=generated,
     )
     store = RunStore(run)
-    found = measure_run(store, settings, cell, shown_step)
+    found = measure_run(store, settings, cell, shown_step, parse_settings(places or []))
     keys = {record.key for record in found}
     table = compute(store)
     for row in (row for row in table.measured if row.key in keys):

@@ -55,7 +55,7 @@ def run(
     target = out or Path("runs") / study.stem
     if dry_run:
         rows = [(key, str(value)) for key, value in resolved.model_dump(mode="json").items()]
-        print_rows(f"{target}, cell {resolved.cell_key}", ("setting", "value"), rows)
+        print_rows(f"{target}", ("setting", "value"), rows)
         return
     _run(resolved, target)
 
@@ -95,4 +95,4 @@ def _run(study: object, out: Path) -> None:
     record = run_study(study, store, shown_step)
     page = write_report(store)
     print_cell(record)
-    typer.echo(f"results {store.cell(study)}\nreport  {page}")
+    typer.echo(f"results {store.cell(record.key)}\nreport  {page}")

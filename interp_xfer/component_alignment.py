@@ -129,6 +129,7 @@ def measure_alignment(
     child: LoadedModel,
     concept: ConceptVectors,
     pairs: Sequence[ContrastPair],
+    n_child: int,
     held_out: Sequence[ContrastPair],
     corpus: PairedCorpus | None = None,
     alphas: Sequence[float] | None = None,
@@ -141,11 +142,12 @@ def measure_alignment(
         parent: where the concept was found.
         child: the other model.
         concept: of the parent.
-        pairs: of the concept; the child's components are found from them.
+        pairs: all of the concept; the parent's components are found from them.
+        n_child: how many of them, from the first, the child's are found from.
         held_out: other pairs of the same kind.
         corpus: ordinary texts; None: nothing is carried.
         alphas: ridge strength per parent layer; None: `DEFAULT_ALPHA` for all.
-        known: activations that are there already; `parent_differences` may be of more pairs.
+        known: activations that are there already.
         progress: called with the number of texts done, `n_texts` in all.
     Raises: LeakError where held-out pairs or texts share a question with the concept's pairs; ShapeError on fewer than
         two pairs or four held-out ones; any error of the stages.
@@ -158,11 +160,12 @@ def measure_alignment(
     differences = known.parent_differences
     if differences is None:
         differences = contrast_members(parent, pairs, progress).differences
-    child_differences = contrast_members(child, pairs, progress).differences
+    own_pairs = pairs[:n_child]
+    child_differences = contrast_members(child, own_pairs, progress).differences
     found = {name: concept.settings[name] for name in ("method", "normalize_differences", "seed")}
     centering = concept.settings["centering"] or "symmetric"
-    own = concept_from_differences(child_differences, pairs, child.fingerprint, centering=centering, **found)
-    k = n_components(len(pairs), len(held_out))
+    own = concept_from_differences(child_differences, own_pairs, child.fingerprint, centering=centering, **found)
+    k = n_components(n_child, len(held_out))
     sides = ((concept, differences), (own, child_differences))
     parent_components, child_components = (
         further_components(side.vectors, rows, k - 1, centering, found["normalize_differences"], found["seed"])
@@ -192,7 +195,7 @@ def measure_alignment(
         settings={
             **concept.settings,
             "n_pairs_parent": concept.settings["n_pairs"],
-            "n_pairs_child": len(pairs),
+            "n_pairs_child": n_child,
             "n_held_out": len(held_out),
             "alphas": alphas if corpus is not None else None,
             "corpus": None if corpus is None else corpus.describe(),
@@ -227,9 +230,10 @@ def why_not_aligned(n_pairs: int, n_held_out: int) -> str | None:
     return None
 
 
-def n_texts(n_pairs: int, n_held_out: int, corpus: PairedCorpus | None, known: AlreadyRead) -> int:
+def n_texts(n_pairs: int, n_child: int, n_held_out: int, corpus: PairedCorpus | None, known: AlreadyRead) -> int:
     """How many texts `measure_alignment` reads in all."""
-    pairs = n_pairs * (1 + (known.parent_differences is None)) + n_held_out * (1 + (known.child_held_out is None))
+    pairs = n_child + n_pairs * (known.parent_differences is None)
+    pairs += n_held_out * (1 + (known.child_held_out is None))
     return 2 * pairs + (0 if corpus is None else corpus.n_texts * n_readings(corpus))
 
 

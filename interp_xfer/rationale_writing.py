@@ -26,6 +26,7 @@ from interp_xfer.tasks import (
     rationale_prompt,
     render_prompt,
 )
+from interp_xfer.tasks.splits import take
 
 # Finished texts are written to the file at least this often.
 PROBLEMS_PER_WRITE = 64
@@ -108,7 +109,7 @@ def load_training(
         offset: how many to pass over.
         rationales: written by `interp-xfer rationales`, by any one model.
     Returns: at least one problem.
-    Raises: DataError if there is no problem, or no rationale for any.
+    Raises: DataError if there are fewer problems than that, or no rationale for any.
     """
     task = get_task(task)
     if rationales is None:
@@ -117,10 +118,7 @@ def load_training(
     reasoned = RationaleStore(rationales, task, None).apply(everything)
     known = {problem.id for problem in reasoned}
     ordered = [*reasoned, *(problem for problem in everything if problem.id not in known)]
-    chosen = ordered[offset:] if limit is None else ordered[offset : offset + limit]
-    if not chosen:
-        raise ConfigError(f"{task.name} train has {len(ordered)} problems; offset {offset} leaves none.")
-    return chosen
+    return take(ordered, offset, limit, f"{task.name} train")
 
 
 def _asking(task: Task, n_shots: int) -> Task:

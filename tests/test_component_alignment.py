@@ -49,7 +49,12 @@ def first_scores(found):
 def test_a_model_and_its_copy(models, pairs, held_out):
     """Diagonal 1: scores, coordinates and principal angles; nothing is carried without texts."""
     found = measure_alignment(
-        models["llama"], tiny("llama", reference="tiny/copy"), extract_concept(models["llama"], pairs), pairs, held_out
+        models["llama"],
+        tiny("llama", reference="tiny/copy"),
+        extract_concept(models["llama"], pairs),
+        pairs,
+        len(pairs),
+        held_out,
     )
     ones = torch.ones(N_LAYERS).double()
     torch.testing.assert_close(score_correlation(*first_scores(found)).diagonal(), ones, atol=1e-5, rtol=0)
@@ -65,8 +70,10 @@ def test_a_rotated_copy(pairs, held_out, texts, tmp_path):
     concept = extract_concept(parent, pairs)
     corpus = PairedCorpus(parent, child, texts)
     done: list[int] = []
-    found = measure_alignment(parent, child, concept, pairs, held_out, corpus, [1e-6] * N_LAYERS, progress=done.append)
-    assert sum(done) == n_texts(N_PAIRS, N_HELD_OUT, corpus, AlreadyRead())
+    found = measure_alignment(
+        parent, child, concept, pairs, N_PAIRS, held_out, corpus, [1e-6] * N_LAYERS, progress=done.append
+    )
+    assert sum(done) == n_texts(N_PAIRS, N_PAIRS, N_HELD_OUT, corpus, AlreadyRead())
     null = score_null(*first_scores(found), n_permutations=99)
     assert null.observed.diagonal().min() > 0.999 and null.beyond.diagonal().all()
     assert found.carried.cosines.diagonal().min() > 0.99
@@ -84,11 +91,11 @@ def test_what_was_read_before_is_not_read_again(models, pairs, held_out, texts):
     parent = models["llama"]
     child = tiny("gemma3", 1, make_tokenizer(chat=False, corpus=OTHER_CORPUS), hidden_size=24)
     concept, corpus = extract_concept(parent, pairs), PairedCorpus(parent, child, texts, keep_bytes=2**30)
-    expected = measure_alignment(parent, child, concept, pairs[:10], held_out, corpus)
+    expected = measure_alignment(parent, child, concept, pairs, 10, held_out, corpus)
     known = AlreadyRead(contrast_differences(parent, pairs), contrast_members(child, held_out))
     done: list[int] = []
-    found = measure_alignment(parent, child, concept, pairs[:10], held_out, corpus, known=known, progress=done.append)
-    assert sum(done) == n_texts(10, N_HELD_OUT, corpus, known)
+    found = measure_alignment(parent, child, concept, pairs, 10, held_out, corpus, known=known, progress=done.append)
+    assert sum(done) == n_texts(N_PAIRS, 10, N_HELD_OUT, corpus, known)
     assert found.raw is None and found.carried.cosines.shape == (N_LAYERS, N_LAYERS)
     for ours, theirs in zip(first_scores(found), first_scores(expected), strict=True):
         torch.testing.assert_close(ours, theirs)
@@ -100,10 +107,10 @@ def test_leaks_are_refused(models, pairs, held_out, problems):
     model = models["llama"]
     concept = extract_concept(model, pairs)
     with pytest.raises(LeakError, match="1 of 13 held-out items .* are also in the concept's pairs"):
-        measure_alignment(model, model, concept, pairs, [*held_out, pairs[0]])
+        measure_alignment(model, model, concept, pairs, 4, [*held_out, pairs[0]])
     corpus = PairedCorpus(model, model, projection_texts(get_task("sums"), problems[:3]))
     with pytest.raises(LeakError, match="of the projection corpus are also contrast pairs"):
-        measure_alignment(model, model, concept, pairs, held_out, corpus)
+        measure_alignment(model, model, concept, pairs, 4, held_out, corpus)
 
 
 def test_how_many():

@@ -2,7 +2,8 @@
 
 from interp_xfer.models.bundled import BUNDLED
 from interp_xfer.models.fingerprint import Fingerprint, require_same_model
-from interp_xfer.models.loading import LoadedModel, load_model, wrap_model
+from interp_xfer.models.identity import model_identity
+from interp_xfer.models.loading import LoadedModel, default_dtype, load_model, wrap_model
 from interp_xfer.models.references import ModelReference, parse_reference
 
 __all__ = [
@@ -10,7 +11,9 @@ __all__ = [
     "Fingerprint",
     "LoadedModel",
     "ModelReference",
+    "default_dtype",
     "load_model",
+    "model_identity",
     "parse_reference",
     "require_same_model",
     "wrap_model",

@@ -137,8 +137,8 @@ def load_model(
     Raises: ModelError if the model cannot be found, fetched, verified or bridged.
     """
     parsed = parse_reference(reference)
-    device = device or ("cuda" if torch.cuda.is_available() else "cpu")
-    dtype = dtype or ("bfloat16" if device.startswith("cuda") else "float32")
+    device = device or _default_device()
+    dtype = dtype or default_dtype(device)
     if dtype not in ("float32", "bfloat16", "float16"):
         raise ConfigError(f"dtype {dtype!r} is not one of float32, bfloat16, float16.")
     source, revision = _source(parsed)
@@ -149,6 +149,15 @@ def load_model(
     return wrap_model(
         hf_model.to(device), tokenizer, reference=str(parsed), revision=revision, weight_processing=weight_processing
     )
+
+
+def default_dtype(device: str | None = None) -> DTypeName:
+    """What `load_model` takes where none is given: float32 on CPU (most have no bfloat16 units), bfloat16 on CUDA."""
+    return "bfloat16" if (device or _default_device()).startswith("cuda") else "float32"
+
+
+def _default_device() -> str:
+    return "cuda" if torch.cuda.is_available() else "cpu"
 
 
 def wrap_model(

@@ -6,15 +6,37 @@ two cells can not differ in their baseline.
 """
 
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
 
 from interp_xfer.answers import Answer, AnswerTable, answer_problems, make_engine
-from interp_xfer.artifacts import complete, read_json, write_json
+from interp_xfer.artifacts import write_json
 from interp_xfer.errors import ArtifactError
 from interp_xfer.models import Fingerprint, LoadedModel
 from interp_xfer.progress import Progress, no_progress
+from interp_xfer.studies.cell_record import Record
 from interp_xfer.studies.config import Study
-from interp_xfer.studies.run_store import RunStore
-from interp_xfer.tasks import Problem, Task
+from interp_xfer.studies.identity import Key
+from interp_xfer.studies.run_store import RunStore, read_record
+from interp_xfer.studies.study_data import StudyData
+from interp_xfer.tasks import Problem
+
+
+class AnsweredSplit(Record):
+    """Unsteered answers to the questions of one split."""
+
+    first_prompt: str
+    answers: tuple[Answer, ...]
+
+
+class BaselineRecord(Record):
+    """The content of `baselines/<key>.json`."""
+
+    kind: Literal["baseline"] = "baseline"
+    key: Key
+    child: Fingerprint
+    validation: AnsweredSplit
+    test: AnsweredSplit
 
 
 @dataclass(frozen=True)
@@ -28,10 +50,9 @@ class Baseline:
 
 def make_baseline(
     study: Study,
+    key: str,
     child: LoadedModel,
-    task: Task,
-    validation: tuple[Problem, ...],
-    test: tuple[Problem, ...],
+    data: StudyData,
     store: RunStore,
     progress: Progress = no_progress,
 ) -> Baseline:
@@ -39,43 +60,51 @@ def make_baseline(
 
     Arguments:
         study: says how questions are asked.
+        key: of the baseline.
         child: the model to ask.
-        task: of the questions, with the study's prompt and examples.
-        validation: questions that choose a strength.
-        test: questions that are looked at once.
+        data: the questions, with the study's prompt and examples.
         store: where they are kept.
         progress: called with the number of answers just finished.
     Raises: as `answer_problems`.
     """
     engine = make_engine(child, None, study.generation)
-    tables = [
-        answer_problems(engine, problems, (0.0,), study.generation, task=task, progress=progress)
-        for problems in (validation, test)
-    ]
-    splits = {
-        split: {"first_prompt": table.first_prompt, "answers": [answer.to_dict() for answer in table.answers[0]]}
-        for split, table in zip(("validation", "test"), tables, strict=True)
-    }
-    write_json(store.baseline(study), {"child": child.fingerprint.to_dict(), **splits})
-    return Baseline(child.fingerprint, *tables)
+    validation, test = (
+        answer_problems(engine, problems, (0.0,), study.generation, task=data.task, progress=progress)
+        for problems in (data.validation, data.test)
+    )
+    record = BaselineRecord(key=key, child=child.fingerprint, validation=_split(validation), test=_split(test))
+    write_json(store.baseline(key), record.model_dump(mode="json"))
+    return Baseline(child.fingerprint, validation, test)
 
 
-def read_baseline(
-    study: Study, validation: tuple[Problem, ...], test: tuple[Problem, ...], store: RunStore
-) -> Baseline | None:
+def read_baseline(key: str, data: StudyData, store: RunStore) -> Baseline | None:
     """What `make_baseline` kept, or None.
 
     Raises: ArtifactError if it is damaged, or answers other questions.
     """
-    path = store.baseline(study)
+    path = store.baseline(key)
     if not path.exists():
         return None
-    record = read_json(path)
-    tables = []
-    with complete(path):
-        for split, problems in (("validation", validation), ("test", test)):
-            answers = tuple(Answer.from_dict(values) for values in record[split]["answers"])
-            if [answer.problem_id for answer in answers] != [problem.id for problem in problems]:
-                raise ArtifactError(f"{path} answers other {split} questions than the study asks; delete it.")
-            tables.append(AnswerTable((0.0,), problems, (answers,), record[split]["first_prompt"]))
-        return Baseline(Fingerprint.from_dict(record["child"]), *tables)
+    record = read_record(path, BaselineRecord)
+    if record.key != key:
+        raise ArtifactError(f"{path} holds the record of {record.key!r}. Delete it and make it again.")
+    tables = [
+        _table(path, name, split, problems)
+        for name, split, problems in (
+            ("validation", record.validation, data.validation),
+            ("test", record.test, data.test),
+        )
+    ]
+    return Baseline(record.child, *tables)
+
+
+def _split(table: AnswerTable) -> AnsweredSplit:
+    return AnsweredSplit(first_prompt=table.first_prompt, answers=table.answers[0])
+
+
+def _table(path: Path, name: str, split: AnsweredSplit, problems: tuple[Problem, ...]) -> AnswerTable:
+    if [answer.problem_id for answer in split.answers] != [problem.id for problem in problems]:
+        raise ArtifactError(f"{path} answers other {name} questions than the study asks; delete it.")
+    if any(answer.strength != 0 for answer in split.answers):
+        raise ArtifactError(f"{path} holds {name} answers that are not unsteered; delete it.")
+    return AnswerTable((0.0,), problems, (split.answers,), split.first_prompt)

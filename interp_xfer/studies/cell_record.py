@@ -1,58 +1,272 @@
-"""What is kept of a finished cell: one JSON object, and a line for every answer."""
+"""What a run keeps about its cells: one record of a finished cell, a line for every answer, the plan, failures.
+
+A record is read back as the type that wrote it, and says itself which study and which contents it belongs to: its key
+is computed again when it is read.
+"""
 
 import platform
 from collections.abc import Iterator
 from importlib import metadata
-from typing import Any
+from math import isclose
+from typing import Annotated, Any, Literal
 
 import torch
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
 from interp_xfer.answers import Answer, AnswerTable
-from interp_xfer.evaluation import Evaluation
+from interp_xfer.evaluation import Arm, Evaluation
 from interp_xfer.lambda_search import SearchResult
+from interp_xfer.layer_maps import LayerMap
+from interp_xfer.models import Fingerprint
 from interp_xfer.statistics import max_t_sign_flip
 from interp_xfer.studies.config import Study
+from interp_xfer.studies.identity import Contents, Key, Keys, shareable, study_keys
 from interp_xfer.tasks import Problem
 from interp_xfer.vectors import SteeringVectors
+
+Count = Annotated[int, Field(ge=0)]
+Fraction = Annotated[float, Field(ge=0, le=1)]
+
+
+class Record(BaseModel):
+    """A frozen record without surplus fields, NaN or infinity."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class Summary(Record):
+    """Answers to n questions."""
+
+    n: Annotated[int, Field(ge=1)]
+    correct: Count
+    accuracy: Fraction
+    low: Fraction
+    """Lower end of the 95 % Wilson interval."""
+    high: Fraction
+    invalid: Count
+    """Answers in which no answer was found."""
+    truncated: Count
+    """Answers that hit the token limit."""
+    mean_tokens: Annotated[float, Field(ge=0)]
+
+    @model_validator(mode="after")
+    def _consistent(self) -> "Summary":
+        if max(self.correct, self.invalid, self.truncated) > self.n or self.correct + self.invalid > self.n:
+            raise ValueError(f"{self.correct} right, {self.invalid} invalid and {self.truncated} cut off of {self.n}")
+        if not isclose(self.accuracy, self.correct / self.n) or not self.low <= self.accuracy <= self.high:
+            raise ValueError(f"accuracy {self.accuracy} in [{self.low}, {self.high}] of {self.correct} in {self.n}")
+        return self
+
+
+class Point(Summary):
+    """Answers at one strength."""
+
+    strength: float
+
+
+class Difference(Record):
+    """An arm minus the baseline, paired by question."""
+
+    delta: Annotated[float, Field(ge=-1, le=1)]
+    standard_error: Annotated[float, Field(ge=0)]
+    low: Annotated[float, Field(ge=-1, le=1)]
+    high: Annotated[float, Field(ge=-1, le=1)]
+    broken: Count
+    """Right at baseline, wrong in this arm."""
+    fixed: Count
+    """Wrong at baseline, right in this arm."""
+    p_value: Fraction
+    n: Annotated[int, Field(ge=1)]
+
+    @model_validator(mode="after")
+    def _consistent(self) -> "Difference":
+        if self.broken + self.fixed > self.n or not isclose(
+            self.delta, (self.fixed - self.broken) / self.n, abs_tol=1e-9
+        ):
+            raise ValueError(f"a difference of {self.delta} from {self.fixed} gained, {self.broken} lost of {self.n}")
+        return self
+
+
+class ArmRecord(Summary):
+    """One way of answering the test questions."""
+
+    name: Literal["baseline", "lambda_star", "vote"]
+    strength: float | None
+    """None for the vote."""
+    difference: Difference | None
+    """None for the baseline."""
+
+
+class BestOfGrid(Record):
+    """The best strength of the grid on the test questions, adjusted for having looked at all of them."""
+
+    strength: float | None
+    p_adjusted: Fraction
+    note: str
+
+
+class ValidationPart(Record):
+    """The search."""
+
+    n: Annotated[int, Field(ge=1)]
+    lambda_star: float
+    tie_rule: Literal["smallest strength"] = "smallest strength"
+    strengths: tuple[Point, ...]
+
+
+class TestPart(Record):
+    """The one look at the test questions."""
+
+    n: Annotated[int, Field(ge=1)]
+    baseline: ArmRecord
+    lambda_star: ArmRecord
+    vote: ArmRecord | None
+    """None without inference-time scaling."""
+    strengths: tuple[Point, ...]
+    best_of_grid: BestOfGrid | None
+
+    @property
+    def arms(self) -> tuple[ArmRecord, ...]:
+        """Baseline first."""
+        return (self.baseline, self.lambda_star, *(() if self.vote is None else (self.vote,)))
+
+
+class CellRecord(Record):
+    """Everything about a finished cell that is not a single answer."""
+
+    kind: Literal["cell"] = "cell"
+    key: Key
+    keys: Keys
+    """Of the files it was made from, and its own."""
+    asked: Key
+    """Of the settings as they were written; what a plan and a failure call it."""
+    status: Literal["success"] = "success"
+    study: Study
+    """Files and folders by their names alone."""
+    contents: Contents
+    parent: Fingerprint
+    child: Fingerprint
+    concept: dict[str, Any]
+    """Description of the concept."""
+    projection: dict[str, Any]
+    """Description of the projection and its fits."""
+    layer_map: dict[str, Any]
+    flipped: tuple[bool, ...]
+    residual_norms: tuple[Annotated[float, Field(gt=0)], ...]
+    validation: ValidationPart
+    test: TestPart
+    first_prompt: str
+    generation_path: str
+    items_sha256: Annotated[str, StringConstraints(pattern=r"^([0-9a-f]{64})?$")] = ""
+    """Of the file of single answers."""
+    wall_s: dict[str, Annotated[float, Field(ge=0)]]
+    versions: dict[str, str]
+
+    @model_validator(mode="after")
+    def _its_own_key(self) -> "CellRecord":
+        if self.keys != study_keys(self.study, self.contents) or self.key != self.keys.cell:
+            raise ValueError(f"key {self.key} is not that of the study and contents in it")
+        return self
+
+    @model_validator(mode="after")
+    def _consistent(self) -> "CellRecord":
+        layers, grid, test = LayerMap.from_dict(self.layer_map), self.study.strengths, self.test
+        depths = (layers.n_child_layers, len(self.flipped), len(self.residual_norms))
+        if set(depths) != {self.child.n_layers} or layers.n_parent_layers != self.parent.n_layers:
+            raise ValueError(f"layer map, signs and norms of {depths} layers for a child of {self.child.n_layers}")
+        if [row.strength for row in self.validation.strengths] != [0.0, *grid]:
+            raise ValueError("the validation strengths are not 0 and the grid of the study")
+        if self.validation.lambda_star not in grid or test.lambda_star.strength != self.validation.lambda_star:
+            raise ValueError("lambda* is not the strength that the search chose")
+        if test.baseline.strength != 0 or (test.vote is None) == self.study.with_its:
+            raise ValueError("the arms are not those of the study")
+        sizes = {part.n for part in (test, *test.arms, *test.strengths)}
+        if len(sizes) != 1 or {row.n for row in self.validation.strengths} != {self.validation.n}:
+            raise ValueError("arms and strengths answer different numbers of questions")
+        return self
+
+
+class FailureRecord(Record):
+    """Why a study has no cell."""
+
+    kind: Literal["failure"] = "failure"
+    key: Key
+    """Of its settings."""
+    status: Literal["failed"] = "failed"
+    name: str
+    error_type: str
+    message: str
+    traceback: str
+    """Where it came from; files by their names alone."""
+    internal: bool
+    """A fault of the program, not of what it was given."""
+
+
+class PlanCell(Record):
+    """One cell of a plan."""
+
+    key: Key
+    """Of its settings."""
+    name: str
+    native: bool
+
+
+class PlanLeftOut(Record):
+    """A combination that is not run."""
+
+    name: str
+    reason: str
+
+
+class PlanRecord(Record):
+    """The cells of a comparison."""
+
+    kind: Literal["plan"] = "plan"
+    cells: tuple[PlanCell, ...]
+    left_out: tuple[PlanLeftOut, ...]
 
 
 def cell_record(
     study: Study,
+    contents: Contents,
     steering: SteeringVectors,
     search: SearchResult,
     result: Evaluation,
     path: str,
     seconds: dict[str, float],
-) -> dict[str, Any]:
-    """Everything about a cell that is not a single answer, as plain JSON."""
-    return {
-        "key": study.cell_key,
-        "status": "success",
-        "study": study.model_dump(mode="json"),
-        "parent": steering.parent.to_dict(),
-        "child": steering.child.to_dict(),
-        "concept": steering.concept,
-        "projection": steering.projection,
-        "layer_map": steering.layer_map.to_dict(),
-        "flipped": list(steering.flipped),
-        "residual_norms": steering.residual_norms.tolist(),
-        "validation": {
-            "n": len(search.table.problems),
-            "lambda_star": search.best,
-            "tie_rule": "smallest strength",
-            "strengths": _strength_rows(search.table),
-        },
-        "test": {
-            "n": len(result.table.problems),
-            **{arm.name: arm.to_dict() for arm in result.arms},
-            "strengths": _strength_rows(result.table),
-            "best_of_grid": best_of_grid(result.table, study.strengths) if study.with_its else None,
-        },
-        "first_prompt": result.table.first_prompt,
-        "generation_path": path,
-        "wall_s": seconds,
-        "versions": versions(),
-    }
+) -> CellRecord:
+    """The record of a cell that was just finished."""
+    shown, keys = shareable(study, contents), study_keys(study, contents)
+    baseline, best, *votes = (_arm(arm) for arm in result.arms)
+    return CellRecord(
+        key=keys.cell,
+        keys=keys,
+        asked=study.settings_key,
+        study=shown,
+        contents=contents,
+        parent=steering.parent,
+        child=steering.child,
+        concept=steering.concept,
+        projection=steering.projection,
+        layer_map=steering.layer_map.to_dict(),
+        flipped=steering.flipped,
+        residual_norms=tuple(steering.residual_norms.tolist()),
+        validation=ValidationPart(
+            n=len(search.table.problems), lambda_star=search.best, strengths=_points(search.table)
+        ),
+        test=TestPart(
+            n=len(result.table.problems),
+            baseline=baseline,
+            lambda_star=best,
+            vote=votes[0] if votes else None,
+            strengths=_points(result.table),
+            best_of_grid=best_of_grid(result.table, study.strengths) if study.with_its else None,
+        ),
+        first_prompt=result.table.first_prompt,
+        generation_path=path,
+        wall_s=seconds,
+        versions=versions(),
+    )
 
 
 def item_records(search: SearchResult, result: Evaluation) -> Iterator[dict[str, Any]]:
@@ -72,20 +286,27 @@ def _item(split: str, arm: str, problem: Problem, answer: Answer) -> dict[str, A
     return {"split": split, "arm": arm, "question": problem.question, "reference": problem.answer, **answer.to_dict()}
 
 
-def _strength_rows(table: AnswerTable) -> list[dict[str, Any]]:
-    return [{"strength": strength, **table.summary(strength).to_dict()} for strength in table.strengths]
+def _points(table: AnswerTable) -> tuple[Point, ...]:
+    return tuple(Point(strength=strength, **table.summary(strength).to_dict()) for strength in table.strengths)
 
 
-def best_of_grid(table: AnswerTable, grid: tuple[float, ...]) -> dict[str, Any]:
+def _arm(arm: Arm) -> ArmRecord:
+    difference = None if arm.difference is None else Difference(**arm.difference._asdict())
+    return ArmRecord.model_validate(
+        {"name": arm.name, "strength": arm.strength, "difference": difference, **arm.summary.to_dict()}
+    )
+
+
+def best_of_grid(table: AnswerTable, grid: tuple[float, ...]) -> BestOfGrid:
     """The best strength of the grid on the test questions, adjusted for having looked at all of them."""
     baseline = table.correct(0.0).double()
     differences = torch.stack([table.correct(strength).double() - baseline for strength in grid], dim=1)
     if not bool((differences != 0).any()):
-        return {"strength": None, "p_adjusted": 1.0, "note": "no answer changed at any strength"}
+        return BestOfGrid(strength=None, p_adjusted=1.0, note="no answer changed at any strength")
     if len(differences) < 2:
-        return {"strength": None, "p_adjusted": 1.0, "note": "one question cannot be tested"}
+        return BestOfGrid(strength=None, p_adjusted=1.0, note="one question cannot be tested")
     found = max_t_sign_flip(differences)
-    return {"strength": grid[found.best], "p_adjusted": found.p_value, "note": "max-T over the grid, one-sided"}
+    return BestOfGrid(strength=grid[found.best], p_adjusted=found.p_value, note="max-T over the grid, one-sided")
 
 
 def versions() -> dict[str, str]:

@@ -16,7 +16,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from interp_xfer.choices import LayerMapName, ProjectionKind, StrengthUnit
 from interp_xfer.errors import ConfigError
 from interp_xfer.model_maps import MEASURED
+from interp_xfer.studies.cell_record import PlanCell, PlanLeftOut, PlanRecord
 from interp_xfer.studies.config import Study, make_study
+from interp_xfer.studies.identity import shown_files, shown_model
 
 AXES: dict[str, str] = {"layer_maps": "layer_map", "projections": "projection", "units": "unit"}
 """List of a comparison -> setting of a study."""
@@ -54,6 +56,12 @@ class Comparison(BaseModel):
         """What `make_comparison` takes to make this comparison again."""
         return {**self.model_dump(mode="json", exclude={"shared"}), **self.shared}
 
+    def shown_settings(self) -> dict[str, Any]:
+        """The same as they may be shown to anybody: files and folders by their names alone."""
+        values = shown_files(self.settings())
+        values |= {name: [shown_model(reference) for reference in values[name]] for name in ("parents", "children")}
+        return {**values, "datasets": [shown_files(entry) for entry in values["datasets"]]}
+
     def study(self, number: int = 0, **changes: Any) -> Study:
         """The study of one data set, with some settings changed."""
         first = {"parent": self.parents[0], "child": self.children[0]}
@@ -72,8 +80,8 @@ class PlannedCell:
 
     @property
     def key(self) -> str:
-        """Stable identifier: the key of the study."""
-        return self.study.cell_key
+        """Stable identifier: the key of the settings."""
+        return self.study.settings_key
 
 
 @dataclass(frozen=True)
@@ -91,10 +99,12 @@ class Plan:
     cells: tuple[PlannedCell, ...]
     left_out: tuple[LeftOut, ...]
 
-    def to_dict(self) -> dict[str, Any]:
-        """Plain JSON."""
-        cells = [{"key": cell.key, "name": cell.name, "native": cell.native} for cell in self.cells]
-        return {"cells": cells, "left_out": [{"name": x.name, "reason": x.reason} for x in self.left_out]}
+    def record(self) -> PlanRecord:
+        """What a run keeps of it."""
+        return PlanRecord(
+            cells=tuple(PlanCell(key=cell.key, name=cell.name, native=cell.native) for cell in self.cells),
+            left_out=tuple(PlanLeftOut(name=left.name, reason=left.reason) for left in self.left_out),
+        )
 
 
 def make_comparison(values: Mapping[str, Any], source: str = "the settings") -> Comparison:
@@ -152,7 +162,7 @@ def plan_comparison(comparison: Comparison, widths: Mapping[str, int] | None = N
         name = cell_name(study)
         reason = why_impossible(study, comparison.units[0], known)
         if reason is None:
-            cells.setdefault(study.cell_key, PlannedCell(study, name))
+            cells.setdefault(study.settings_key, PlannedCell(study, name))
         else:
             left_out.setdefault(name, LeftOut(name, reason))
     if not cells:
@@ -212,7 +222,7 @@ def _with_native(cells: Mapping[str, PlannedCell], comparison: Comparison) -> It
         own = cell.study.model_copy(
             update={"parent": cell.study.child, "layer_map": "proportional", "projection": "identity"}
         )
-        if comparison.native and own.cell_key not in placed:
-            placed.add(own.cell_key)
+        if comparison.native and own.settings_key not in placed:
+            placed.add(own.settings_key)
             waiting.append(PlannedCell(own, cell_name(own), native=True))
     yield from waiting

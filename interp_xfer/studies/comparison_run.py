@@ -9,22 +9,24 @@ its error in `failures/`, the others go on, and the next call tries it again.
 """
 
 import json
+import traceback
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal, NamedTuple
 
-from interp_xfer.artifacts import read_json
-from interp_xfer.errors import ModelError
+from interp_xfer.errors import InterpXferError, ModelError
 from interp_xfer.models import BUNDLED
 from interp_xfer.progress import Progress
 from interp_xfer.studies.baselines import Baseline, make_baseline, read_baseline
+from interp_xfer.studies.cell_record import CellRecord, FailureRecord
 from interp_xfer.studies.comparison import AXES, Plan, PlannedCell
-from interp_xfer.studies.config import Study
-from interp_xfer.studies.pipeline import Step, StudyData, StudyModels, load_data, run_cell, silent_step
+from interp_xfer.studies.identity import Contents, Keys, read_contents, study_keys
+from interp_xfer.studies.pipeline import Step, StudyModels, run_cell, silent_step
 from interp_xfer.studies.run_store import RunStore
+from interp_xfer.studies.study_data import StudyData, load_data
 from interp_xfer.studies.transfers import make_transfers
 
 
@@ -37,7 +39,7 @@ class Outcome:
     """From 1, in the order of the plan."""
     total: int
     status: Literal["there", "made", "failed"]
-    record: dict[str, Any] | None
+    record: CellRecord | None
     error: str | None
 
 
@@ -76,6 +78,17 @@ def known_widths(references: Sequence[str]) -> dict[str, int]:
     return out
 
 
+class _Resolved(NamedTuple):
+    """A cell of the plan and what it is made from."""
+
+    cell: PlannedCell
+    contents: Contents
+
+    @property
+    def keys(self) -> Keys:
+        return study_keys(self.cell.study, self.contents)
+
+
 class _Runner:
     """The state of one run: which cells have an outcome, which models are loaded."""
 
@@ -87,80 +100,101 @@ class _Runner:
 
     def run(self) -> tuple[Outcome, ...]:
         for _, cells in groupby(self._plan.cells, key=_pair):
-            waiting = []
-            for cell in cells:
-                if self._store.cell(cell.study).exists():
-                    self._finish(cell, "there", read_json(self._store.cell(cell.study)))
-                else:
-                    waiting.append(cell)
-            if waiting:
-                self._run_pair(waiting)
+            self._run_pair(list(cells))
         return tuple(self._outcomes[cell.key] for cell in self._plan.cells)
 
     def _run_pair(self, cells: Sequence[PlannedCell]) -> None:
         """All cells of one parent and child."""
         first = cells[0].study
-        models = self._models = self._models or StudyModels(first, self._step)
-        models.keep(first.parent, first.child)
-        ready: list[tuple[list[PlannedCell], StudyData]] = []
+        ready: list[tuple[list[_Resolved], StudyData]] = []
         for _, group in groupby(cells, key=_shared_settings):
             of_data = list(group)
             try:
                 data = load_data(of_data[0].study)
-                failed = make_transfers([cell.study for cell in of_data], data, models, self._store, self._step)
+                resolved = [_Resolved(cell, read_contents(cell.study, data)) for cell in of_data]
             except Exception as error:
                 self._fail(of_data, error)
                 continue
-            for cell in of_data:
-                if cell.study.transfer_key in failed:
-                    self._fail([cell], failed[cell.study.transfer_key])
-            ready.append(([cell for cell in of_data if cell.key not in self._outcomes], data))
-        models.keep(first.child)
+            waiting = []
+            for one in resolved:
+                if self._store.cell(one.keys.cell).exists():
+                    self._finish(one.cell, "there", self._store.read_cell(one.keys.cell))
+                else:
+                    waiting.append(one)
+            if not waiting:
+                continue
+            models = self._models = self._models or StudyModels(first, self._step)
+            models.keep(first.parent, first.child)
+            try:
+                studies = [(one.cell.study, one.keys) for one in waiting]
+                failed = make_transfers(studies, data, models, self._store, self._step)
+            except Exception as error:
+                self._fail([one.cell for one in waiting], error)
+                continue
+            for one in waiting:
+                if one.keys.transfer in failed:
+                    self._fail([one.cell], failed[one.keys.transfer])
+            ready.append(([one for one in waiting if one.cell.key not in self._outcomes], data))
+        if self._models is not None:
+            self._models.keep(first.child)
         for of_data, data in ready:
-            self._run_data(of_data, data, models)
+            self._run_data(of_data, data)
 
-    def _run_data(self, cells: Sequence[PlannedCell], data: StudyData, models: StudyModels) -> None:
+    def _run_data(self, resolved: Sequence[_Resolved], data: StudyData) -> None:
         """All cells of one parent, child and data set, whose vectors are there."""
-        if not cells:
+        if not resolved:
             return
+        assert self._models is not None
         try:
-            baseline = self._baseline(cells[0].study, data, models)
+            baseline = self._baseline(resolved[0], data, self._models)
         except Exception as error:
-            self._fail(cells, error)
+            self._fail([one.cell for one in resolved], error)
             return
-        for cell in cells:
+        for cell, contents in resolved:
             step = _named(self._step, f"cell {self._numbers[cell.key]} of {len(self._plan.cells)}")
             try:
-                record = run_cell(cell.study, data, models, self._store, step, baseline)
+                record = run_cell(cell.study, contents, data, self._models, self._store, step, baseline)
             except Exception as error:
                 self._fail([cell], error)
                 continue
             self._finish(cell, "made", record)
 
-    def _baseline(self, study: Study, data: StudyData, models: StudyModels) -> Baseline:
-        known = read_baseline(study, data.validation, data.test, self._store)
+    def _baseline(self, one: _Resolved, data: StudyData, models: StudyModels) -> Baseline:
+        known = read_baseline(one.keys.baseline, data, self._store)
         if known is not None:
             return known
+        study = one.cell.study
         child = models.get(study.child)
         total = len(data.validation) + len(data.test)
         with self._step("answering unsteered", total, "answers") as progress:
-            return make_baseline(study, child, data.task, data.validation, data.test, self._store, progress)
+            return make_baseline(study, one.keys.baseline, child, data, self._store, progress)
 
     def _fail(self, cells: Sequence[PlannedCell], error: Exception) -> None:
         for cell in cells:
-            self._store.write_failure(cell.study, error, cell.name)
+            self._store.write_failure(_failure(cell, error))
             self._finish(cell, "failed", None, f"{type(error).__name__}: {error}")
 
     def _finish(
         self,
         cell: PlannedCell,
         status: Literal["there", "made", "failed"],
-        record: dict[str, Any] | None,
+        record: CellRecord | None,
         error: str | None = None,
     ) -> None:
         number, total = self._numbers[cell.key], len(self._plan.cells)
         self._outcomes[cell.key] = outcome = Outcome(cell, number, total, status, record, error)
         self._on_cell(outcome)
+
+
+def _failure(cell: PlannedCell, error: Exception) -> FailureRecord:
+    return FailureRecord(
+        key=cell.key,
+        name=cell.name,
+        error_type=type(error).__name__,
+        message=str(error),
+        traceback="".join(traceback.format_exception(error)),
+        internal=not isinstance(error, InterpXferError),
+    )
 
 
 def _pair(cell: PlannedCell) -> tuple[str, str]:
@@ -169,7 +203,7 @@ def _pair(cell: PlannedCell) -> tuple[str, str]:
 
 def _shared_settings(cell: PlannedCell) -> str:
     """Equal for cells that differ in their mapping alone."""
-    return cell.study.key(*(name for name in Study.model_fields if name not in AXES.values()))
+    return json.dumps(cell.study.model_dump(mode="json", exclude=set(AXES.values())), sort_keys=True)
 
 
 def _named(step: Step, name: str) -> Step:

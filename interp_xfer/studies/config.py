@@ -90,31 +90,13 @@ class Study(BaseModel):
     with_its: bool = True
     """Also vote over the grid on the test questions."""
 
-    def key(self, *fields: str) -> str:
-        """Twelve hex digits over the named settings, or over all of them."""
-        values = self.model_dump(mode="json")
-        chosen = {name: values[name] for name in fields} if fields else values
-        return hashlib.sha256(json.dumps(chosen, sort_keys=True).encode()).hexdigest()[:12]
-
     @property
-    def concept_key(self) -> str:
-        """Key of the concept artifact: what Algorithm 1 depends on."""
-        return self.key(*_CONCEPT)
+    def settings_key(self) -> str:
+        """Twelve hex digits over all settings as they were written: which studies of a plan are the same one.
 
-    @property
-    def transfer_key(self) -> str:
-        """Key of the steering vectors."""
-        return self.key(*_CONCEPT, *_TRANSFER)
-
-    @property
-    def baseline_key(self) -> str:
-        """Key of the child's unsteered answers."""
-        return self.key(*_BASELINE)
-
-    @property
-    def cell_key(self) -> str:
-        """Key of the results."""
-        return self.key()
+        What a run keeps on disk goes by contents instead (`studies.identity`).
+        """
+        return hashlib.sha256(json.dumps(self.model_dump(mode="json"), sort_keys=True).encode()).hexdigest()[:12]
 
     @property
     def generation(self) -> GenerationSettings:
@@ -128,17 +110,6 @@ class Study(BaseModel):
             enable_thinking=self.enable_thinking,
             scoring=self.scoring,
         )
-
-
-_CONCEPT = (
-    "parent", "dataset", "data_dir", "dtype", "weight_processing", "seed", "pairs", "rationales", "n_pairs", "method",
-    "centering", "normalize_differences", "few_shot",  # examples are taken out of the training problems
-)  # fmt: skip
-_TRANSFER = ("child", "layer_map", "projection", "n_fit_texts", "n_calibration", "n_aligned")
-_BASELINE = (
-    "child", "dataset", "data_dir", "dtype", "weight_processing", "seed", "n_validation", "n_test", "n_shots",
-    "max_new_tokens", "system_prompt", "few_shot", "enable_thinking", "scoring",
-)  # fmt: skip
 
 
 def load_study(path: Path | str, overrides: dict[str, Any] | None = None) -> Study:

@@ -5,9 +5,8 @@ four disjoint slices: concept pairs, calibration pairs, texts for the projection
 questions are not touched, so that layers may be chosen by what comes out. `layer_measurements` says what is measured.
 """
 
-import hashlib
-import json
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +14,10 @@ from pydantic import Field, ValidationError
 
 from interp_xfer.artifacts import save_artifact
 from interp_xfer.choices import DTypeName, WeightProcessing
-from interp_xfer.errors import ConfigError, DataError
-from interp_xfer.models import LoadedModel, load_model
+from interp_xfer.errors import ConfigError
+from interp_xfer.models import LoadedModel, default_dtype, load_model, model_identity
 from interp_xfer.studies.cell_record import versions
+from interp_xfer.studies.identity import items_digest, key_of, shown_files, shown_models
 from interp_xfer.studies.layer_measurements import LayerSlices, MeasureSettings, measure_layers
 from interp_xfer.studies.pipeline import Step, silent_step
 from interp_xfer.tasks import check_disjoint, contrast_pairs, get_task, load_problems, projection_texts
@@ -48,11 +48,6 @@ class LayerStudy(MeasureSettings):
     n_held_out: int = Field(default=256, ge=2)
     """Pairs that AUROC is measured on."""
 
-    @property
-    def key(self) -> str:
-        """Twelve hex digits over all settings."""
-        return hashlib.sha256(json.dumps(self.model_dump(mode="json"), sort_keys=True).encode()).hexdigest()[:12]
-
 
 def make_layer_study(values: dict[str, Any]) -> LayerStudy:
     """A validated study.
@@ -76,11 +71,13 @@ def run_layer_study(study: LayerStudy, out: Path, step: Step = silent_step) -> P
     Returns: the directory of the artifact.
     Raises: any InterpXferError of the stages.
     """
-    target = Path(out) / "layers" / study.key
+    slices = load_slices(study)
+    contents = layer_contents(study, slices)
+    key = layer_key(study, contents)
+    target = Path(out) / "layers" / key
     if (target / "layers.json").exists():
         return target
     start = time.monotonic()
-    slices = load_slices(study)
     models: list[LoadedModel] = []
     for reference in (study.parent, study.child):
         with step(f"loading {reference}", 1, "model") as progress:
@@ -90,8 +87,9 @@ def run_layer_study(study: LayerStudy, out: Path, step: Step = silent_step) -> P
     parent, child = models
     measured = measure_layers(parent, child, slices, settings, step)
     record = {
-        "key": study.key,
-        "study": study.model_dump(mode="json"),
+        "key": key,
+        "study": _shown(study, contents),
+        "contents": contents,
         "parent": parent.fingerprint.to_dict(),
         "child": child.fingerprint.to_dict(),
         **measured.record,
@@ -99,6 +97,28 @@ def run_layer_study(study: LayerStudy, out: Path, step: Step = silent_step) -> P
         "versions": versions(),
     }
     return save_artifact(target, "layers", record, measured.tensors)
+
+
+def layer_contents(study: LayerStudy, slices: LayerSlices) -> dict[str, str]:
+    """Digests of what a layer study is made from, as `identity.Contents` for a study."""
+    return {
+        "parent": model_identity(study.parent),
+        "child": model_identity(study.child),
+        "dtype": study.dtype or default_dtype(),
+        **{name: items_digest(getattr(slices, name)) for name in ("concept", "calibration", "texts", "held_out")},
+    }
+
+
+def layer_key(study: LayerStudy, contents: Mapping[str, str]) -> str:
+    """Twelve hex digits over contents and the settings of measuring."""
+    settings = study.model_dump(mode="json", include={*MeasureSettings.model_fields, "weight_processing"})
+    return key_of({"kind": "layers", "settings": settings, "contents": dict(contents)})
+
+
+def _shown(study: LayerStudy, contents: Mapping[str, str]) -> dict[str, Any]:
+    """The settings as they may be shown to anybody."""
+    names = shown_models(study.parent, study.child, contents)
+    return {**shown_files(study.model_dump(mode="json")), **names}
 
 
 def load_slices(study: LayerStudy) -> LayerSlices:
@@ -109,11 +129,6 @@ def load_slices(study: LayerStudy) -> LayerSlices:
     task = get_task(study.dataset)
     sizes = (study.n_pairs, study.n_calibration, study.n_fit_texts, study.n_held_out)
     problems = load_problems(task, "train", sum(sizes), study.data_dir, study.seed)
-    if len(problems) < sum(sizes):
-        raise DataError(
-            f"the study needs {sum(sizes)} {task.name} train problems ({', '.join(map(str, sizes))} for concept, "
-            f"calibration, texts and held-out pairs), but there are {len(problems)}; ask for fewer."
-        )
     parts = []
     for size in sizes:
         parts.append(problems[:size])

@@ -8,20 +8,18 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass, replace
-from typing import Any, Protocol, runtime_checkable
+from pathlib import Path
+from typing import Protocol, runtime_checkable
 
 from torch import Tensor
 
 from interp_xfer.answers import make_engine
 from interp_xfer.component_alignment import AlreadyRead, measure_alignment, n_texts, why_not_aligned
 from interp_xfer.concepts import ConceptVectors, concept_from_differences, contrast_differences
-from interp_xfer.errors import ConfigError
 from interp_xfer.evaluation import evaluate
 from interp_xfer.generation import FinishedAnswers
 from interp_xfer.lambda_search import search_lambda
 from interp_xfer.layer_maps import LayerMap
-from interp_xfer.likelihood import require_choices
 from interp_xfer.model_maps import (
     MEASURED,
     UNFITTED,
@@ -35,24 +33,12 @@ from interp_xfer.models import LoadedModel, load_model, require_same_model
 from interp_xfer.paired_corpus import PairedCorpus
 from interp_xfer.progress import Progress, no_progress
 from interp_xfer.prompt_hashes import PromptHashes
-from interp_xfer.rationale_writing import load_training
 from interp_xfer.studies.baselines import Baseline
-from interp_xfer.studies.cell_record import cell_record, item_records
+from interp_xfer.studies.cell_record import CellRecord, cell_record, item_records
 from interp_xfer.studies.config import Study
+from interp_xfer.studies.identity import Contents, Keys, read_contents, shareable, study_keys
 from interp_xfer.studies.run_store import RunStore
-from interp_xfer.tasks import (
-    ContrastPair,
-    FitText,
-    Problem,
-    Task,
-    check_disjoint,
-    contrast_pairs,
-    get_task,
-    load_few_shot,
-    load_problems,
-    load_system_prompt,
-    projection_texts,
-)
+from interp_xfer.studies.study_data import StudyData, load_data
 from interp_xfer.transfer import calibrate, transfer_concept
 from interp_xfer.vectors import SteeringVectors
 
@@ -72,61 +58,6 @@ class Step(Protocol):
 def silent_step(description: str, total: int, unit: str = "") -> Iterator[Progress]:
     """Shows nothing."""
     yield no_progress
-
-
-@dataclass(frozen=True)
-class StudyData:
-    """The problems of every stage, disjoint by id and by text."""
-
-    task: Task
-    pairs: tuple[ContrastPair, ...]
-    calibration: tuple[ContrastPair, ...]
-    fit_texts: tuple[FitText, ...]
-    validation: tuple[Problem, ...]
-    test: tuple[Problem, ...]
-
-
-def load_data(study: Study) -> StudyData:
-    """The problems of a study: pairs, calibration and fit texts are consecutive slices of train.
-
-    Raises: DataError if a split is too small; LeakError if two stages share a problem; ConfigError for more examples
-        than there are.
-    """
-    task = get_task(study.dataset)
-    if study.system_prompt is not None:
-        task = replace(task, system_prompt=load_system_prompt(study.system_prompt))
-    if study.few_shot is not None:
-        task = replace(task, few_shot=load_few_shot(task, study.few_shot))
-    if study.n_shots > len(task.few_shot):
-        raise ConfigError(f"n_shots={study.n_shots}, but {task.name} has {len(task.few_shot)} few-shot examples.")
-
-    def load(split: str, limit: int | None) -> list[Problem]:
-        return load_problems(task, split, limit, study.data_dir, study.seed)
-
-    sizes = (study.n_pairs, study.n_calibration, study.n_fit_texts)
-    train = load_training(task, sum(sizes), study.data_dir, study.seed, rationales=study.rationales)
-    first, second = sizes[0], sizes[0] + sizes[1]
-    data = StudyData(
-        task=task,
-        pairs=tuple(contrast_pairs(train[:first], study.pairs, study.seed, task)),
-        calibration=tuple(contrast_pairs(train[first:second] or train[:first], study.pairs, study.seed, task)),
-        fit_texts=tuple(projection_texts(task, train[second:])),
-        validation=tuple(load("validation", study.n_validation)),
-        test=tuple(load("test", study.n_test)),
-    )
-    if study.scoring == "likelihood":
-        require_choices([*data.validation, *data.test])
-    check_disjoint(
-        {
-            "contrast": data.pairs,
-            "calibration": data.calibration,
-            "projection": data.fit_texts,
-            "validation": data.validation,
-            "test": data.test,
-            "few-shot": task.few_shot,
-        }
-    )
-    return data
 
 
 class StudyModels:
@@ -157,7 +88,7 @@ class StudyModels:
             self.forget(reference)
 
 
-def run_study(study: Study, store: RunStore, step: Step = silent_step) -> dict[str, Any]:
+def run_study(study: Study, store: RunStore, step: Step = silent_step) -> CellRecord:
     """The record of the study's cell; made if it is not there yet.
 
     Arguments:
@@ -167,26 +98,29 @@ def run_study(study: Study, store: RunStore, step: Step = silent_step) -> dict[s
     Returns: the content of `cells/<key>.json`.
     Raises: any InterpXferError of the stages; what was finished before stays and is reused next time.
     """
-    from interp_xfer.artifacts import read_json
-
-    store.write_study(study)
-    if store.cell(study).exists():
-        return read_json(store.cell(study))
-    return run_cell(study, load_data(study), StudyModels(study, step), store, step)
+    data = load_data(study)
+    contents = read_contents(study, data)
+    store.write_study(shareable(study, contents))
+    key = study_keys(study, contents).cell
+    if store.cell(key).exists():
+        return store.read_cell(key)
+    return run_cell(study, contents, data, StudyModels(study, step), store, step)
 
 
 def run_cell(
     study: Study,
+    contents: Contents,
     data: StudyData,
     models: StudyModels,
     store: RunStore,
     step: Step = silent_step,
     baseline: Baseline | None = None,
-) -> dict[str, Any]:
+) -> CellRecord:
     """The record of a cell, made with what several cells share.
 
     Arguments:
         study: what to run.
+        contents: of `read_contents`.
         data: of `load_data`.
         models: those that are loaded already are used.
         store: where artifacts and records go; finished ones are reused.
@@ -196,8 +130,9 @@ def run_cell(
     Raises: any InterpXferError of the stages.
     """
     start = time.monotonic()
-    steering = make_steering(study, data, models, store, step)
-    if study.parent != study.child:
+    keys = study_keys(study, contents)
+    steering = make_steering(study, keys, data, models, store, step)
+    if contents.parent != contents.child:
         models.forget(study.parent)
     seconds = {"extract_and_transfer": round(time.monotonic() - start, 1)}
     child = models.get(study.child)
@@ -206,7 +141,7 @@ def run_cell(
         require_same_model(baseline.child, child.fingerprint, "the unsteered answers")
     settings = study.generation
     engine = make_engine(child, steering, settings)
-    keep = FinishedAnswers(store.unfinished(study))
+    keep = FinishedAnswers(store.unfinished(keys.cell))
     mark = time.monotonic()
     n_arms = len(study.strengths) + 1
     with step("searching lambda", n_arms * len(data.validation), "answers") as progress:
@@ -223,27 +158,28 @@ def run_cell(
             task=data.task, engine=engine, known=baseline and baseline.test, keep=keep, progress=progress,
         )  # fmt: skip
     seconds["evaluate"] = round(time.monotonic() - mark, 1)
-    record = cell_record(study, steering, search, result, engine.path, seconds)
-    store.write_cell(study, record, item_records(search, result))
+    record = cell_record(study, contents, steering, search, result, engine.path, seconds)
+    record = store.write_cell(record, item_records(search, result))
     keep.forget()
     return record
 
 
 def make_steering(
-    study: Study, data: StudyData, models: StudyModels, store: RunStore, step: Step = silent_step
+    study: Study, keys: Keys, data: StudyData, models: StudyModels, store: RunStore, step: Step = silent_step
 ) -> SteeringVectors:
-    """The steering vectors of a study: Algorithm 1 in the parent, then the transfer; read where they are there."""
-    if store.transfer(study).exists():
-        return SteeringVectors.load(store.transfer(study))
+    """The steering vectors of a study: Algorithm 1 in the parent, then the transfer; read where they are there.
+
+    Every stage reads the artifact of the one before, also where that was made a moment ago: what is interrupted and
+    goes on gives what would have come out at once.
+    """
+    if store.transfer(keys.transfer).exists():
+        return SteeringVectors.load(store.transfer(keys.transfer))
     parent = models.get(study.parent)
     differences: Tensor | None = None
-    if store.concept(study).exists():
-        concept = ConceptVectors.load(store.concept(study))
-        require_same_model(concept.model, parent.fingerprint, "the concept")
-    else:
+    if not store.concept(keys.concept).exists():
         with step("extracting the concept", 2 * len(data.pairs), "texts") as progress:
             differences = contrast_differences(parent, data.pairs, progress)
-            concept = concept_from_differences(
+            made = concept_from_differences(
                 differences,
                 data.pairs,
                 parent.fingerprint,
@@ -252,7 +188,9 @@ def make_steering(
                 normalize_differences=study.normalize_differences,
                 seed=study.seed,
             )
-        concept.save(store.concept(study))
+        made.save(store.concept(keys.concept))
+    concept = ConceptVectors.load(store.concept(keys.concept))
+    require_same_model(concept.model, parent.fingerprint, "the concept")
     child = models.get(study.child)
     mapping = study_layer_map(study, parent, child, data, step)
     corpus: PairedCorpus | None = None
@@ -268,14 +206,15 @@ def make_steering(
         calibration = calibrate(child, data.calibration, progress=progress)
     part = corpus and corpus.first_part()
     known = AlreadyRead(differences, calibration.members)
-    align_components(study, data, parent, child, concept, projection, part, known, store, step)
+    place = store.alignment(keys.alignment)
+    align_components(study, place, data, parent, child, concept, projection, part, known, step)
     steering = transfer_concept(concept, mapping, projection, calibration)
-    steering.save(store.transfer(study))
-    return steering
+    return SteeringVectors.load(steering.save(store.transfer(keys.transfer)))
 
 
 def align_components(
     study: Study,
+    place: Path,
     data: StudyData,
     parent: LoadedModel,
     child: LoadedModel,
@@ -283,18 +222,18 @@ def align_components(
     projection: ProjectionSet,
     corpus: PairedCorpus | None,
     known: AlreadyRead,
-    store: RunStore,
     step: Step = silent_step,
 ) -> None:
     """Compare the components of both models, and keep what comes out; nothing where there are too few pairs."""
-    pairs, held_out = data.pairs[: study.n_aligned], data.calibration
+    pairs, n_child, held_out = data.pairs, min(study.n_aligned, len(data.pairs)), data.calibration
     shared = concept.prompts.values & PromptHashes.of(held_out).values
-    if shared or why_not_aligned(len(pairs), len(held_out)):
+    if shared or why_not_aligned(n_child, len(held_out)):
         return
     alphas = usual_alphas(projection, parent.n_layers)
-    with step("comparing components", n_texts(len(pairs), len(held_out), corpus, known), "texts") as progress:
-        found = measure_alignment(parent, child, concept, pairs, held_out, corpus, alphas, known, progress)
-    found.save(store.alignment(study))
+    total = n_texts(len(pairs), n_child, len(held_out), corpus, known)
+    with step("comparing components", total, "texts") as progress:
+        found = measure_alignment(parent, child, concept, pairs, n_child, held_out, corpus, alphas, known, progress)
+    found.save(place)
 
 
 def usual_alphas(projection: ProjectionSet, n_parent_layers: int) -> list[float] | None:

@@ -5,68 +5,88 @@
     plan.json                its cells, and what was left out with the reason
     concepts/<key>/          concept.json  concept.safetensors
     transfers/<key>/         transfer.json transfer.safetensors
-    alignments/<key>/        alignment.json alignment.safetensors; the key is that of the transfer
+    alignments/<key>/        alignment.json alignment.safetensors
     baselines/<key>.json     unsteered answers of a child, where several cells share them
     cells/<key>.json         one immutable record per cell
     items/<key>.jsonl        one line per (split, question, strength)
     unfinished/<key>.jsonl   answers of a cell that is being made; gone when it has its record
     sensitivities/<key>.json which child layers respond (`sensitivity_record`); the key is that of the cell
-    failures/<key>.json      why a cell has no record; gone when it has one
+    failures/<key>.json      why a study has no cell; gone when it has one; the key is that of its settings
     figures/  report.html
 
-A key is a hash of the settings a file depends on, so a file that is there need not be made again.
+A key is a hash of the contents and settings a file depends on (`identity`), so a file that is there need not be made
+again. No file of a run says where on a machine anything lies.
 """
 
+import hashlib
 import json
-from collections.abc import Iterable
+import re
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import yaml
+from pydantic import BaseModel, ValidationError
 
 from interp_xfer.artifacts import read_json, write_json, write_text
 from interp_xfer.component_alignment import ComponentAlignment
 from interp_xfer.errors import ArtifactError
+from interp_xfer.studies.cell_record import CellRecord, FailureRecord, PlanRecord
 from interp_xfer.studies.config import Study
+
+_KEY = re.compile(r"[0-9a-f]{12}")
+M = TypeVar("M", bound=BaseModel)
+R = TypeVar("R", CellRecord, FailureRecord)
 
 
 class RunStore:
-    """Paths and records of one run."""
+    """Paths and records of one run; keys are those of `studies.identity`."""
 
     def __init__(self, root: Path | str) -> None:
         self.root = Path(root)
 
-    def concept(self, study: Study) -> Path:
+    def concept(self, key: str) -> Path:
         """Directory of the concept artifact."""
-        return self.root / "concepts" / study.concept_key
+        return self._place("concepts", key)
 
-    def transfer(self, study: Study) -> Path:
+    def transfer(self, key: str) -> Path:
         """Directory of the steering vectors."""
-        return self.root / "transfers" / study.transfer_key
+        return self._place("transfers", key)
 
-    def alignment(self, study: Study) -> Path:
+    def alignment(self, key: str) -> Path:
         """Directory of the comparison of parent and child components."""
-        return self.root / "alignments" / study.transfer_key
+        return self._place("alignments", key)
 
-    def cell(self, study: Study) -> Path:
+    def cell(self, key: str) -> Path:
         """File of the results."""
-        return self.root / "cells" / f"{study.cell_key}.json"
+        return self._place("cells", key, ".json")
 
-    def items(self, study: Study) -> Path:
-        """File of the single answers."""
-        return self.root / "items" / f"{study.cell_key}.jsonl"
+    def items(self, key: str) -> Path:
+        """File of the single answers; the key is that of the cell."""
+        return self._place("items", key, ".jsonl")
 
-    def unfinished(self, study: Study) -> Path:
-        """File of the answers of a cell that is being made."""
-        return self.root / "unfinished" / f"{study.cell_key}.jsonl"
+    def unfinished(self, key: str) -> Path:
+        """File of the answers of a cell that is being made; the key is that of the cell."""
+        return self._place("unfinished", key, ".jsonl")
 
-    def baseline(self, study: Study) -> Path:
+    def baseline(self, key: str) -> Path:
         """File of the child's unsteered answers."""
-        return self.root / "baselines" / f"{study.baseline_key}.json"
+        return self._place("baselines", key, ".json")
 
-    def failure(self, study: Study) -> Path:
-        """File that says why a cell has no record."""
-        return self.root / "failures" / f"{study.cell_key}.json"
+    def failure(self, key: str) -> Path:
+        """File that says why a study has no cell; the key is that of its settings."""
+        return self._place("failures", key, ".json")
+
+    def sensitivity(self, key: str) -> Path:
+        """File of a layer-sensitivity measurement; the key is that of the cell."""
+        return self._place("sensitivities", key, ".json")
+
+    def _place(self, folder: str, key: str, ending: str = "") -> Path:
+        """A place inside the run, whatever a file says its key is."""
+        if not _KEY.fullmatch(key):
+            raise ArtifactError(f"{key!r} is no key of {self.root}; keys are twelve hex digits.")
+        return self.root / folder / f"{key}{ending}"
 
     @property
     def report(self) -> Path:
@@ -74,50 +94,59 @@ class RunStore:
         return self.root / "report.html"
 
     def write_study(self, study: Study) -> None:
-        """Keep the resolved study."""
+        """Keep the resolved study, as it may be shown to anybody."""
         values = study.model_dump(mode="json")
         write_text(self.root / "study.yaml", yaml.safe_dump(values, sort_keys=False, allow_unicode=True))
 
-    def write_plan(self, settings: dict[str, Any], plan: dict[str, Any]) -> None:
+    def write_plan(self, settings: dict[str, Any], plan: PlanRecord) -> None:
         """Keep a resolved comparison and its plan."""
         write_text(
             self.root / "comparison.yaml", yaml.safe_dump(settings, sort_keys=False, allow_unicode=True, width=120)
         )
-        write_json(self.root / "plan.json", plan)
+        write_json(self.root / "plan.json", plan.model_dump(mode="json"))
 
-    def read_plan(self) -> dict[str, Any] | None:
+    def read_plan(self) -> PlanRecord | None:
         """What `write_plan` kept of the plan; None for a run that is no comparison.
 
         Raises: ArtifactError if it is damaged.
         """
         path = self.root / "plan.json"
-        return read_json(path) if path.exists() else None
+        return read_record(path, PlanRecord) if path.exists() else None
 
-    def write_cell(self, study: Study, record: dict[str, Any], items: Iterable[dict[str, Any]]) -> Path:
-        """Keep the answers, then the record: a cell that is there has its answers."""
+    def write_cell(self, record: CellRecord, items: Iterable[dict[str, Any]]) -> CellRecord:
+        """Keep the answers, then the record: a cell that is there has its answers. A failure of it is removed.
+
+        Arguments:
+            record: of the cell, without the digest of its answers.
+            items: the answers.
+        Returns: the record as it was written.
+        """
         lines = "".join(json.dumps(item, ensure_ascii=False, allow_nan=False) + "\n" for item in items)
-        write_text(self.items(study), lines)
-        path = write_json(self.cell(study), record)
-        self.failure(study).unlink(missing_ok=True)
-        return path
+        record = record.model_copy(update={"items_sha256": hashlib.sha256(lines.encode()).hexdigest()})
+        write_text(self.items(record.key), lines)
+        write_json(self.cell(record.key), record.model_dump(mode="json"))
+        self.failure(record.asked).unlink(missing_ok=True)
+        return record
 
-    def write_failure(self, study: Study, error: BaseException, name: str) -> Path:
+    def write_failure(self, failure: FailureRecord) -> Path:
         """Keep why a cell could not be made; `write_cell` removes it."""
-        details = {"type": type(error).__name__, "message": str(error)}
-        values = study.model_dump(mode="json")
-        return write_json(
-            self.failure(study),
-            {"key": study.cell_key, "status": "failed", "name": name, "error": details, "study": values},
-        )
+        return write_json(self.failure(failure.key), failure.model_dump(mode="json"))
 
-    def read_failures(self) -> list[dict[str, Any]]:
+    def read_failures(self) -> list[FailureRecord]:
         """All cells that could not be made and have not been since, in the order of their names.
 
         Raises: ArtifactError if a record is damaged.
         """
-        return [read_json(file) for file in sorted((self.root / "failures").glob("*.json"))]
+        return [self._read("failures", file, FailureRecord) for file in sorted((self.root / "failures").glob("*.json"))]
 
-    def read_cells(self) -> list[dict[str, Any]]:
+    def read_cell(self, key: str) -> CellRecord:
+        """One finished cell.
+
+        Raises: ArtifactError if it is not there or damaged.
+        """
+        return self._read("cells", self.cell(key), CellRecord)
+
+    def read_cells(self) -> list[CellRecord]:
         """All finished cells, in the order of their names.
 
         Raises: ArtifactError if there is none, or one is damaged.
@@ -125,31 +154,69 @@ class RunStore:
         files = sorted((self.root / "cells").glob("*.json"))
         if not files:
             raise ArtifactError(f"{self.root} has no finished cell; run the study first: interp-xfer run STUDY.yaml.")
-        return [read_json(file) for file in files]
+        return [self._read("cells", file, CellRecord) for file in files]
 
     def read_alignment(self, key: str) -> ComponentAlignment | None:
-        """The comparison of components that belongs to a `transfer_key`; None where none was made.
+        """The comparison of components of that key; None where none was made.
 
         Raises: ArtifactError if it is damaged.
         """
-        path = self.root / "alignments" / key
+        path = self.alignment(key)
         return ComponentAlignment.load(path) if path.exists() else None
 
     def read_items(self, key: str) -> list[dict[str, Any]]:
-        """The single answers of a cell.
+        """The single answers of a cell, as many and as right as its record says.
 
-        Raises: ArtifactError with file and line if one does not parse.
+        Raises: ArtifactError if they are missing, or are not those the cell was written with.
         """
-        path = self.root / "items" / f"{key}.jsonl"
+        record = self.read_cell(key)
+        path = self.items(key)
         try:
-            # Not splitlines: a text may hold U+2028, which JSON leaves as it is and which is no end of a record.
-            lines = path.read_text(encoding="utf-8").removesuffix("\n").split("\n")
+            content = path.read_bytes()
         except FileNotFoundError:
             raise ArtifactError(f"{path} is missing; delete the cell and run the study again.") from None
-        out = []
-        for number, line in enumerate(lines, 1):
-            try:
-                out.append(json.loads(line))
-            except json.JSONDecodeError as error:
-                raise ArtifactError(f"{path}, line {number}: {error.msg}. Delete the cell and run it again.") from None
-        return out
+        except OSError as error:
+            raise ArtifactError(f"{path} cannot be read: {error.strerror or error}.") from None
+        if hashlib.sha256(content).hexdigest() != record.items_sha256:
+            raise ArtifactError(f"{path} does not hold the answers of its cell; delete the cell and run it again.")
+        # Not splitlines: a text may hold U+2028, which JSON leaves as it is and which is no end of a record.
+        items = [json.loads(line) for line in content.decode("utf-8").removesuffix("\n").split("\n")]
+        _require_counts(path, items, record)
+        return items
+
+    def _read(self, folder: str, file: Path, model: type[R]) -> R:
+        """A record that lies under its own key."""
+        record = read_record(file, model)
+        if file != self._place(folder, file.stem, ".json") or record.key != file.stem:
+            raise ArtifactError(f"{file} holds the record of {record.key!r}. Delete it and make it again.")
+        return record
+
+
+def read_record(path: Path, model: type[M]) -> M:
+    """A record of one type.
+
+    Raises: ArtifactError if it is missing, damaged or of another type.
+    """
+    try:
+        return model.model_validate(read_json(path))
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(map(str, first["loc"])) or "the record"
+        raise ArtifactError(f"{path} is damaged ({place}: {first['msg']}). Delete it and make it again.") from None
+
+
+def _require_counts(path: Path, items: Sequence[dict[str, Any]], record: CellRecord) -> None:
+    right: Counter[tuple[str, float]] = Counter()
+    asked: Counter[tuple[str, float]] = Counter()
+    for item in items:
+        if item["arm"] == "sweep":
+            asked[item["split"], item["strength"]] += 1
+            right[item["split"], item["strength"]] += item["correct"]
+    for split, part in (("validation", record.validation), ("test", record.test)):
+        for row in part.strengths:
+            found = (asked[split, row.strength], right[split, row.strength])
+            if found != (row.n, row.correct):
+                raise ArtifactError(
+                    f"{path} holds {found[1]} right of {found[0]} {split} answers at strength {row.strength:g}, but "
+                    f"its cell says {row.correct} of {row.n}. Delete the cell and run it again."
+                )

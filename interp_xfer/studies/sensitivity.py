@@ -12,8 +12,8 @@ A slope is per unit of strength of that layer steered alone, so it is the slope 
 """
 
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import torch
 from jaxtyping import Float
@@ -23,15 +23,16 @@ from torch import Tensor
 from interp_xfer.answers import AnswerTable, answer_problems, make_engine
 from interp_xfer.concepts import concept_from_differences, contrast_members
 from interp_xfer.control_vectors import ControlSources, make_control
-from interp_xfer.errors import ArtifactError, ConfigError
+from interp_xfer.errors import ArtifactError, ConfigError, DataError, ModelError
 from interp_xfer.gold_answers import gold_rows
 from interp_xfer.layer_sensitivity import answer_gradients, directional_derivatives
 from interp_xfer.layer_sweep import LayerSweep, Window, single_layers, sweep_windows, tiled_windows, windowed
 from interp_xfer.models import LoadedModel, require_same_model
 from interp_xfer.sensitivity_nulls import covariance_deviation, isotropic_deviation
-from interp_xfer.studies.cell_record import versions
-from interp_xfer.studies.config import Study, make_study
-from interp_xfer.studies.pipeline import Step, StudyData, StudyModels, load_data, silent_step
+from interp_xfer.studies.cell_record import CellRecord, versions
+from interp_xfer.studies.config import Study
+from interp_xfer.studies.identity import FILE_SETTINGS, Keys, read_contents
+from interp_xfer.studies.pipeline import Step, StudyModels, silent_step
 from interp_xfer.studies.run_store import RunStore
 from interp_xfer.studies.sensitivity_record import (
     COVARIANCE,
@@ -43,9 +44,9 @@ from interp_xfer.studies.sensitivity_record import (
     SensitivitySettings,
     Sweep,
     read_sensitivity,
-    sensitivity_path,
     write_sensitivity,
 )
+from interp_xfer.studies.study_data import StudyData, load_data
 from interp_xfer.teacher_forcing import TargetRow
 from interp_xfer.transfer import Calibration, calibrate, native_steering
 from interp_xfer.vectors import SteeringVectors
@@ -75,7 +76,11 @@ def make_settings(**values: object) -> SensitivitySettings:
 
 
 def measure_run(
-    store: RunStore, settings: SensitivitySettings, cell: str | None = None, step: Step = silent_step
+    store: RunStore,
+    settings: SensitivitySettings,
+    cell: str | None = None,
+    step: Step = silent_step,
+    places: Mapping[str, str] | None = None,
 ) -> tuple[Sensitivity, ...]:
     """Layer sensitivity of all finished cells of a run, or of one; what is there is read.
 
@@ -84,49 +89,85 @@ def measure_run(
         settings: how it is measured.
         cell: key of a cell; None: all.
         step: shows the progress of long steps.
+        places: as in `same_study`.
     Returns: one measurement a cell, in the order of the cells.
     Raises: ConfigError for an unknown cell, or one whose operator is not `add`, before anything runs; ArtifactError
         where a measurement with other settings is there.
     """
-    studies = [make_study(record["study"], f"cell {record['key']}") for record in store.read_cells()]
+    records = store.read_cells()
     if cell is not None:
-        keys = [study.cell_key for study in studies]
-        studies = [study for study in studies if study.cell_key == cell]
-        if not studies:
+        keys = [record.key for record in records]
+        records = [record for record in records if record.key == cell]
+        if not records:
             raise ConfigError(f"there is no cell {cell!r} in {store.root}; choose from {', '.join(keys)}.")
-    for study in studies:
-        if study.operator != "add":
+    for record in records:
+        if record.study.operator != "add":
             raise ConfigError(
-                f"cell {study.cell_key} steers with the operator {study.operator!r}; the gradient is that of `add`. "
+                f"cell {record.key} steers with the operator {record.study.operator!r}; the gradient is that of `add`. "
                 f"Choose another cell with --cell KEY, or run the study with operator=add."
             )
     out: list[Sensitivity] = []
     models: StudyModels | None = None
     loaded: tuple[str, ...] = ()
-    for study in studies:
-        found = read_sensitivity(store, study.cell_key)
+    for record in records:
+        found = read_sensitivity(store, record.key)
         if found is None:
-            wanted = (study.child, str(study.dtype), study.weight_processing)
+            study, data = same_study(record, places or {})
+            wanted = (study.child, record.contents.dtype, study.weight_processing)
             if models is None or wanted != loaded:
                 models, loaded = StudyModels(study, step), wanted  # the one before is freed
-            found = measure_cell(study, settings, models, store, step)
+            found = measure_cell(study, record.keys, data, settings, models, store, step)
             write_sensitivity(store, found)
         elif found.settings != settings:
-            path = sensitivity_path(store, study.cell_key)
+            path = store.sensitivity(record.key)
             raise ArtifactError(f"{path} was measured with other settings; {_changes(found.settings, settings)}.")
         out.append(found)
     return tuple(out)
 
 
+def same_study(record: CellRecord, places: Mapping[str, str]) -> tuple[Study, StudyData]:
+    """The study of a finished cell with its data, read again: only where everything is as it was.
+
+    Arguments:
+        record: of the cell; it names files and folders, but not where they lie.
+        places: setting -> where its file or folder lies here; without one the name is looked up from the working
+            directory.
+    Raises: ConfigError for what is not a file setting, or where a content is another one now; any error of reading.
+    """
+    allowed = ("parent", "child", *FILE_SETTINGS)
+    if wrong := [name for name in places if name not in allowed]:
+        raise ConfigError(f"{', '.join(wrong)} cannot be set for a finished cell; only {', '.join(allowed)} can.")
+    study = record.study.model_copy(update=dict(places))
+    hint = f"Say where they lie here: --set {'=PATH, --set '.join(allowed[:3])}=PATH, ..."
+    try:
+        data = load_data(study)
+        contents = read_contents(study, data)
+    except (DataError, ModelError) as error:
+        raise ConfigError(f"what cell {record.key} was made from cannot be read: {error} {hint}") from None
+    there, now = record.contents.model_dump(), contents.model_dump()
+    if changed := [name for name in there if there[name] != now[name]]:
+        raise ConfigError(
+            f"{', '.join(changed)} of cell {record.key} {'is' if len(changed) == 1 else 'are'} not what the cell was "
+            f"made from. {hint}"
+        )
+    return study, data
+
+
 def measure_cell(
-    study: Study, settings: SensitivitySettings, models: StudyModels, store: RunStore, step: Step = silent_step
+    study: Study,
+    keys: Keys,
+    data: StudyData,
+    settings: SensitivitySettings,
+    models: StudyModels,
+    store: RunStore,
+    step: Step = silent_step,
 ) -> Sensitivity:
     """Steps 1 to 4 of the module docstring for one cell; nothing is written."""
     start = time.monotonic()
     # More validation questions than the study searched on are as disjoint from everything else as those.
-    data = load_data(study.model_copy(update={"n_validation": settings.n_questions}))
-    problems = data.validation
-    steering = SteeringVectors.load(store.transfer(study))
+    problems = load_data(study.model_copy(update={"n_validation": settings.n_questions})).validation
+    data = replace(data, validation=problems)
+    steering = SteeringVectors.load(store.transfer(keys.transfer))
     steering.prompts.require_disjoint(problems, "material of the steering vectors", "validation")
     child = models.get(study.child)
     require_same_model(steering.child, child.fingerprint, "the steering vectors")
@@ -152,10 +193,9 @@ def measure_cell(
     left_out += [] if swept else ["there is no sweep (--no-sweep)"]
     left_out += [] if arms else ["nothing was generated (--no-generation)"]
     return Sensitivity(
-        key=study.cell_key,
+        key=keys.cell,
         settings=settings,
-        study=study.model_dump(mode="json"),
-        child=child.fingerprint.to_dict(),
+        child=child.fingerprint,
         unit=study.unit,
         tokens=study.tokens,
         problem_ids=tuple(problem.id for problem in problems),

@@ -5,14 +5,14 @@ Slopes and changes are in nats of log p(gold answer), strengths in the unit of t
 """
 
 from pathlib import Path
-from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from interp_xfer.artifacts import read_json, write_json
+from interp_xfer.artifacts import write_json
 from interp_xfer.choices import StrengthUnit, TokenScope
 from interp_xfer.errors import ArtifactError
-from interp_xfer.studies.run_store import RunStore
+from interp_xfer.models import Fingerprint
+from interp_xfer.studies.run_store import RunStore, read_record
 
 Values = tuple[float, ...]
 
@@ -78,9 +78,7 @@ class Sensitivity(_Record):
     key: str
     """Of the cell."""
     settings: SensitivitySettings
-    study: dict[str, Any]
-    child: dict[str, Any]
-    """Fingerprint."""
+    child: Fingerprint
     unit: StrengthUnit
     tokens: TokenScope
     problem_ids: tuple[str, ...]
@@ -107,27 +105,20 @@ class Sensitivity(_Record):
     versions: dict[str, str]
 
 
-def sensitivity_path(store: RunStore, key: str) -> Path:
-    """File of the measurement of a cell."""
-    return store.root / "sensitivities" / f"{key}.json"
-
-
 def write_sensitivity(store: RunStore, record: Sensitivity) -> Path:
     """Keep a measurement."""
-    return write_json(sensitivity_path(store, record.key), record.model_dump(mode="json"))
+    return write_json(store.sensitivity(record.key), record.model_dump(mode="json"))
 
 
 def read_sensitivity(store: RunStore, key: str) -> Sensitivity | None:
     """The measurement of a cell; None where none was made.
 
-    Raises: ArtifactError if it is damaged.
+    Raises: ArtifactError if it is damaged, or that of another cell.
     """
-    path = sensitivity_path(store, key)
+    path = store.sensitivity(key)
     if not path.exists():
         return None
-    try:
-        return Sensitivity.model_validate(read_json(path))
-    except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(map(str, first["loc"]))
-        raise ArtifactError(f"{path} is damaged ({place}: {first['msg']}). Delete it and measure again.") from None
+    record = read_record(path, Sensitivity)
+    if record.key != key:
+        raise ArtifactError(f"{path} holds the measurement of cell {record.key}. Delete it and measure again.")
+    return record

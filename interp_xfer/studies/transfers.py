@@ -11,6 +11,7 @@ cells that need it and no other.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import NamedTuple
 
 from torch import Tensor
@@ -33,8 +34,10 @@ from interp_xfer.models import LoadedModel, require_same_model
 from interp_xfer.paired_corpus import LayerPair, PairedCorpus
 from interp_xfer.prompt_hashes import PromptHashes
 from interp_xfer.studies.config import Study
-from interp_xfer.studies.pipeline import Step, StudyData, StudyModels, silent_step
+from interp_xfer.studies.identity import Keys
+from interp_xfer.studies.pipeline import Step, StudyModels, silent_step
 from interp_xfer.studies.run_store import RunStore
+from interp_xfer.studies.study_data import StudyData
 from interp_xfer.transfer import FittedOn, calibrate, steering_from_directions
 
 _KEEP_BYTES = 2 * 2**30  # rows of small models are kept, so that a second reading runs no model
@@ -60,26 +63,32 @@ class _Mapped:
 
 
 def make_transfers(
-    studies: Sequence[Study], data: StudyData, models: StudyModels, store: RunStore, step: Step = silent_step
+    studies: Sequence[tuple[Study, Keys]],
+    data: StudyData,
+    models: StudyModels,
+    store: RunStore,
+    step: Step = silent_step,
 ) -> dict[str, InterpXferError]:
     """Make the steering vectors of every study that has none yet.
 
     Arguments:
-        studies: of one parent, child and data; they may differ in layer map, projection and what comes after.
+        studies: of one parent, child and data, with their keys; they may differ in layer map, projection and what
+            comes after.
         data: theirs.
         models: loads parent and child where something has to be made.
         store: where the concept is read or kept, and the vectors are kept.
         step: shows the progress of long steps.
-    Returns: `transfer_key` -> why these vectors could not be made.
+    Returns: key of a transfer -> why these vectors could not be made.
     Raises: any InterpXferError of what all of them share: concept and calibration.
     """
-    todo = {study.transfer_key: study for study in studies if not store.transfer(study).exists()}
+    todo = {keys.transfer: study for study, keys in studies if not store.transfer(keys.transfer).exists()}
     if not todo:
         return {}
     first = next(iter(todo.values()))
+    [concept_key] = {keys.concept for _, keys in studies}
     parent, child = models.get(first.parent), models.get(first.child)
     names = list(dict.fromkeys(study.layer_map for study in todo.values()))
-    concept, maps = read_pairs(first, names, data, parent, child, store, step)
+    concept, maps = read_pairs(first, store.concept(concept_key), names, data, parent, child, step)
     wanted: dict[str, set[LayerPair]] = {}
     for study in todo.values():
         mapping = maps[study.layer_map]
@@ -110,32 +119,32 @@ def make_transfers(
         except InterpXferError as error:
             failed[key] = error
             continue
-        steering.save(store.transfer(study))
+        steering.save(store.transfer(key))
     return failed
 
 
 def read_pairs(
     study: Study,
+    place: Path,
     layer_maps: Sequence[str],
     data: StudyData,
     parent: LoadedModel,
     child: LoadedModel,
-    store: RunStore,
     step: Step = silent_step,
 ) -> ConceptAndMaps:
     """The concept, from the run or from the parent, and the layer maps; the pairs are read at most once a model.
 
     Arguments:
         study: its settings of the concept.
+        place: directory where the concept is read or kept.
         layer_maps: names.
         data: its contrast pairs.
         parent: the model with the concept.
         child: the model to steer.
-        store: where the concept is read or kept.
         step: shows progress.
     Raises: FingerprintError for a concept of another parent; as `extract_concept`.
     """
-    known = store.concept(study).exists()
+    known = place.exists()
     measured = [name for name in layer_maps if name in MEASURED]
     x = y = None
     if measured or not known:
@@ -144,12 +153,9 @@ def read_pairs(
     if measured:
         with step("reading the contrast pairs in the child", 2 * len(data.pairs), "texts") as progress:
             y = contrast_differences(child, data.pairs, progress)
-    if known:
-        concept = ConceptVectors.load(store.concept(study))
-        require_same_model(concept.model, parent.fingerprint, "the concept")
-    else:
+    if not known:
         assert x is not None
-        concept = concept_from_differences(
+        made = concept_from_differences(
             x,
             data.pairs,
             parent.fingerprint,
@@ -158,7 +164,9 @@ def read_pairs(
             normalize_differences=study.normalize_differences,
             seed=study.seed,
         )
-        concept.save(store.concept(study))
+        made.save(place)
+    concept = ConceptVectors.load(place)
+    require_same_model(concept.model, parent.fingerprint, "the concept")
     maps: dict[str, LayerMap | InterpXferError] = {}
     for name in layer_maps:
         try:

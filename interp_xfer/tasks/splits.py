@@ -9,7 +9,6 @@ Method (house rule):
 4. Within a split, a repeated question is kept once.
 """
 
-import contextlib
 import hashlib
 import os
 
@@ -36,14 +35,14 @@ def load_problems(
     Arguments:
         task: name or task.
         split: "train", "validation" or "test".
-        limit: how many; None for all (generated tasks: `Task.split_sizes`).
+        limit: how many, all of which must be there; None for all (generated tasks: `Task.split_sizes`).
         data_dir: folder with `<task>/<split>.jsonl`; None reads the variable INTERP_XFER_DATA, else the hub.
         seed: which tenth of train is validation; for generated tasks, which problems.
         offset: how many to pass over.
         on_bad_rows: "raise", or "report" to warn and use the others.
-    Returns: at least one problem.
-    Raises: DataError if the split is empty, smaller than `offset`, or has bad rows; ConfigError for a split or number
-        that does not exist.
+    Returns: at least one problem, `limit` of them where it is given.
+    Raises: DataError if the split is empty, smaller than `offset` and `limit` ask, or has bad rows, or if a later split
+        that must share no question with it cannot be read; ConfigError for a split or number that does not exist.
     """
     task = get_task(task)
     if split not in SPLITS:
@@ -53,13 +52,23 @@ def load_problems(
     if task.generate is not None:
         problems = task.generate(split, seed, offset, task.split_sizes[split] if limit is None else limit)
     else:
-        everything = _split(task, split, data_dir, seed, on_bad_rows)
-        problems = everything[offset:] if limit is None else everything[offset : offset + limit]
-        if not problems and everything:
-            raise DataError(f"{task.name} {split} has {len(everything)} problems; offset {offset} leaves none.")
-    if not problems:
-        raise DataError(f"the {split} split of {task.name} is empty; choose another split or data_dir.")
+        problems = _split(task, split, data_dir, seed, on_bad_rows)
+        if not problems:
+            raise DataError(f"the {split} split of {task.name} is empty; choose another split or data_dir.")
+        problems = take(problems, offset, limit, f"{task.name} {split}")
     return problems
+
+
+def take(problems: list[Problem], offset: int, limit: int | None, name: str) -> list[Problem]:
+    """`limit` problems after the first `offset`, or all that follow.
+
+    Raises: DataError if there are fewer.
+    """
+    there = len(problems) - offset
+    if there < (1 if limit is None else limit):
+        asked = "none" if limit is None else f"{max(there, 0)} of the {limit} that are asked for"
+        raise DataError(f"{name} has {len(problems)} problems; offset {offset} leaves {asked}. Ask for fewer.")
+    return problems[offset:] if limit is None else problems[offset : offset + limit]
 
 
 def _split(
@@ -73,9 +82,7 @@ def _split(
     texts = [normalise_text(problem.text) for problem in problems]
     taken = {normalise_text(example.text) for example in task.few_shot}
     for later in published[published.index(read) + 1 :]:
-        # Bad rows of another split, or a split that is not there, are the concern of whoever loads it.
-        with contextlib.suppress(DataError):
-            taken.update(normalise_text(problem.text) for problem in read_rows(task, later, data_dir).problems)
+        taken.update(normalise_text(problem.text) for problem in _later(task, split, later, data_dir, on_bad_rows))
     kept = []
     for problem, text in zip(problems, texts, strict=True):
         if text in taken or not problem.answer:
@@ -85,6 +92,18 @@ def _split(
         taken.add(text)
         kept.append(problem)
     return kept
+
+
+def _later(
+    task: Task, split: Split, later: Split, data_dir: str | os.PathLike[str] | None, on_bad_rows: OnBadRows
+) -> list[Problem]:
+    """All problems of a split that `split` must share no question with."""
+    try:
+        return checked(read_rows(task, later, data_dir), on_bad_rows)
+    except DataError as error:
+        raise DataError(
+            f"{task.name} {split} cannot be told apart from {later}, whose questions must not be in it: {error}"
+        ) from None
 
 
 def _is_validation(text: str, seed: int) -> bool:

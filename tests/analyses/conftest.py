@@ -31,18 +31,3 @@ def small_grid(tmp_path_factory):
 
 def pytest_configure(config):
     config.addinivalue_line("markers", "browser: draws a report in headless Chromium")
-
-
-@pytest.fixture
-def change_cell():
-    """Rewrites the only cell of a run: `change_cell(store, lambda cell: cell.pop("concept"))`."""
-    import json
-
-    def change(store, edit):
-        (path,) = (store.root / "cells").glob("*.json")
-        cell = json.loads(path.read_text(encoding="utf-8"))
-        edit(cell)
-        path.write_text(json.dumps(cell), encoding="utf-8")
-        return store
-
-    return change

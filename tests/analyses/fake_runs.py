@@ -3,6 +3,7 @@
 Imported inside fixtures and tests only, so that the runtime type checks are in place first.
 """
 
+import hashlib
 import zlib
 from pathlib import Path
 
@@ -16,8 +17,9 @@ from interp_xfer.layer_maps import proportional
 from interp_xfer.models import Fingerprint
 from interp_xfer.prompt_hashes import PromptHashes
 from interp_xfer.statistics import paired_difference
-from interp_xfer.studies.cell_record import cell_record, item_records
+from interp_xfer.studies.cell_record import CellRecord, cell_record, item_records
 from interp_xfer.studies.config import Study
+from interp_xfer.studies.identity import Contents
 from interp_xfer.studies.run_store import RunStore
 from interp_xfer.tasks import Problem
 from interp_xfer.vectors import SteeringVectors
@@ -38,8 +40,30 @@ def fingerprint(reference: str, n_layers: int) -> Fingerprint:
     )
 
 
+def contents(study: Study) -> Contents:
+    """Digests of names: other names, other contents."""
+
+    def digest(*values: object) -> str:
+        return hashlib.sha256(repr(values).encode()).hexdigest()[:16]
+
+    data = (study.dataset, study.data_dir, study.seed)
+    return Contents(
+        parent=digest(study.parent),
+        child=digest(study.child),
+        dtype=study.dtype or "float32",
+        pairs=digest(data, study.pairs, study.n_pairs, study.rationales),
+        calibration=digest(data, study.n_calibration),
+        fit_texts=digest(data, study.n_fit_texts),
+        validation=digest(data, study.n_validation),
+        test=digest(data, study.n_test),
+        asking=digest(study.n_shots, study.max_new_tokens, study.system_prompt, study.few_shot),
+    )
+
+
 def steering_vectors(study: Study, rng: np.random.Generator, n_parent=6, n_child=10, strategy=proportional):
-    concept_rng = np.random.default_rng(zlib.crc32(study.concept_key.encode()))  # cells share the concept
+    concept_rng = np.random.default_rng(
+        zlib.crc32(f"{study.parent} {study.dataset}".encode())
+    )  # cells share the concept
     layer_map = strategy(n_parent, n_child)
     vectors = torch.zeros(n_child, 8)
     vectors[:, 0] = torch.tensor([float(parent is not None) for parent in layer_map.parent_of])
@@ -133,7 +157,7 @@ def alignment(study: Study, parent: Fingerprint, child: Fingerprint, rng: np.ran
     )  # fmt: skip
 
 
-def write_cell(store: RunStore, study: Study, seed=0, *, effect=0.0, invalid=0.05, hostile=False, **maps) -> None:
+def write_cell(store: RunStore, study: Study, seed=0, *, effect=0.0, invalid=0.05, hostile=False, **maps) -> CellRecord:
     rng = np.random.default_rng(seed)
     grid = study.strengths
     options = {"effect": effect, "invalid": invalid, "hostile": hostile}
@@ -143,11 +167,13 @@ def write_cell(store: RunStore, study: Study, seed=0, *, effect=0.0, invalid=0.0
     test = answer_table("test", study.n_test or 32, strengths, rng, **options)
     result = evaluation(test, search.best, grid, study.with_its)
     seconds = {"extract_and_transfer": 12.5, "search": 30.1, "evaluate": 40.2}
-    record = cell_record(study, steering_vectors(study, rng, **maps), search, result, "batched", seconds)
-    ends = (Fingerprint.from_dict(record[side]) for side in ("parent", "child"))
-    alignment(study, *ends, np.random.default_rng(seed)).save(store.alignment(study))
+    record = cell_record(
+        study, contents(study), steering_vectors(study, rng, **maps), search, result, "batched", seconds
+    )
+    found = alignment(study, record.parent, record.child, np.random.default_rng(seed))
+    found.save(store.alignment(record.keys.alignment))
     store.write_study(study)
-    store.write_cell(study, record, item_records(search, result))
+    return store.write_cell(record, item_records(search, result))
 
 
 def demo_run(root: Path, **options) -> RunStore:

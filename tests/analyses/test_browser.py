@@ -118,7 +118,7 @@ def test_demo_report(look, demo):
 
 def test_slider_shows_the_answers_of_its_strength(look, demo):
     seen, _ = look(demo)
-    (cell,) = demo.read_cells()
+    (cell,) = (found.model_dump(mode="json") for found in demo.read_cells())
     items = [item for item in demo.read_items(cell["key"]) if item["split"] == "test" and item["arm"] == "sweep"]
     star = cell["validation"]["lambda_star"]
     for name, strength in (("before", star), ("atBaseline", 0.0), ("atLargest", 1.0)):

@@ -4,7 +4,7 @@
 def test_counts_equal_the_paired_differences(demo):
     from analyses.flips import compute, figure
 
-    (cell,) = demo.read_cells()
+    (cell,) = (found.model_dump(mode="json") for found in demo.read_cells())
     table = compute(demo)
     for row in table.rows:
         found = cell["test"][row.arm]["difference"]
@@ -18,7 +18,7 @@ def test_counts_equal_the_paired_differences(demo):
 def test_texts_are_those_of_the_answers(demo):
     from analyses.flips import compute
 
-    (cell,) = demo.read_cells()
+    (cell,) = (found.model_dump(mode="json") for found in demo.read_cells())
     items = {(item["arm"], item["strength"], item["problem_id"]): item for item in demo.read_items(cell["key"])}
     table = compute(demo)
     assert len(table.flips) == sum(row.gained + row.lost for row in table.rows) > 0

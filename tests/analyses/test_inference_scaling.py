@@ -21,7 +21,7 @@ def items(answers, truth, strengths):
 def test_bars_and_differences_equal_the_cell(demo):
     from analyses.inference_scaling import compute, figure
 
-    (cell,) = demo.read_cells()
+    (cell,) = (found.model_dump(mode="json") for found in demo.read_cells())
     table = compute(demo)
     assert [row.arm for row in table.rows] == ["baseline", "lambda_star", "vote"]
     for row in table.rows:
@@ -45,7 +45,9 @@ def test_vote_over_all_strengths_is_the_vote_arm(demo):
 
     table = compute(demo)
     points = table.curves[0].points
-    strengths = [row for row in demo.read_cells()[0]["test"]["strengths"] if row["strength"] != 0]
+    strengths = [
+        row for row in demo.read_cells()[0].model_dump(mode="json")["test"]["strengths"] if row["strength"] != 0
+    ]
     assert [point.k for point in points] == list(range(1, 20))
     assert points[-1].accuracy == pytest.approx(table.rows[-1].accuracy)
     assert points[0].accuracy == pytest.approx(np.mean([row["accuracy"] for row in strengths]))

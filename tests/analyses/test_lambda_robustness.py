@@ -13,7 +13,7 @@ def panel(trace):
 def test_rows_equal_the_single_answers(demo):
     from analyses.lambda_robustness import compute
 
-    (cell,) = demo.read_cells()
+    (cell,) = (found.model_dump(mode="json") for found in demo.read_cells())
     items = demo.read_items(cell["key"])
     rows = compute(demo).rows
     assert len(rows) == 2 * 20
@@ -59,7 +59,7 @@ def test_figure_shows_the_rows(demo):
 
 
 def table_star(store):
-    return store.read_cells()[0]["validation"]["lambda_star"]
+    return store.read_cells()[0].validation.lambda_star
 
 
 @pytest.mark.parametrize("unit", ["relative", "raw"])

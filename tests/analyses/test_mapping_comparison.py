@@ -69,7 +69,7 @@ def test_differences_are_those_of_the_cell_files(grid):
 def test_cells_against_their_baseline_are_those_of_the_records(grid):
     from analyses.mapping_comparison import compute
 
-    records = {cell["key"]: cell["test"]["lambda_star"]["difference"] for cell in grid.read_cells()}
+    records = {cell.key: cell.test.lambda_star.difference for cell in grid.read_cells()}
     rows = [row for row in compute(grid).rows if row.axis == "cell"]
     assert {row.key for row in rows} == set(records)
     assert [row.label for row in rows if row.dataset == "sums"] == [
@@ -78,9 +78,9 @@ def test_cells_against_their_baseline_are_those_of_the_records(grid):
     ]  # fmt: skip
     for row in rows:
         known = records[row.key]
-        assert (row.gained, row.lost, row.n) == (known["fixed"], known["broken"], known["n"])
+        assert (row.gained, row.lost, row.n) == (known.fixed, known.broken, known.n)
         for name in ("delta", "low", "high", "p_value"):
-            assert getattr(row, name) == pytest.approx(known[name]), name
+            assert getattr(row, name) == pytest.approx(getattr(known, name)), name
 
 
 def test_one_setting_says_what_to_run(demo):
@@ -95,7 +95,7 @@ def test_one_setting_says_what_to_run(demo):
 def test_what_is_missing_is_said(tmp_path):
     from analyses.mapping_comparison import compute
     from analyses.report import write_report
-    from interp_xfer.errors import ShapeError
+    from interp_xfer.studies.cell_record import FailureRecord, PlanCell, PlanLeftOut, PlanRecord
 
     cells = [{"layer_map": "greedy"}, {"layer_map": "cka"}, {"layer_map": "greedy", "projection": "procrustes"}]
     store = write(tmp_path, cells)
@@ -105,15 +105,22 @@ def test_what_is_missing_is_said(tmp_path):
     from fake_runs import make_study
 
     lost = make_study(layer_map="cka", projection="procrustes")
-    store.write_failure(lost, ShapeError("too few rows"), "sums, cka, procrustes")
-    (store.root / "plan.json").write_text(
-        json.dumps(
-            {
-                "cells": [{"key": lost.cell_key, "name": "x"}, {"key": "0", "name": "another"}],
-                "left_out": [{"name": "identity", "reason": "widths differ"}],
-            }
+    store.write_failure(
+        FailureRecord(
+            key=lost.settings_key,
+            name="sums, cka, procrustes",
+            error_type="ShapeError",
+            message="too few rows",
+            traceback="",
+            internal=False,
         )
     )
+    cells = [(lost.settings_key, "x"), ("0" * 12, "another"), (store.read_cells()[0].asked, "there")]
+    plan = PlanRecord(
+        cells=tuple(PlanCell(key=key, name=name, native=False) for key, name in cells),
+        left_out=(PlanLeftOut(name="identity", reason="widths differ"),),
+    )
+    store.write_plan({}, plan)
     missing = compute(store).missing
     assert missing == (
         "sums, cka, procrustes: failed, too few rows", "another: not run yet", "identity: left out, widths differ",

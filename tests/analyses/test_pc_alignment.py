@@ -38,7 +38,7 @@ def test_values_are_those_of_the_artifact(demo):
     assert measures["all-members"].n_beyond < 15 and measures["all-members"].search_threshold > 0.8
     assert measures["differences"].entry_analytic == pytest.approx(0.576, abs=1e-3)  # r of 12 pairs at 5 %
     assert measures["within-class"].entry_analytic is None
-    assert table.comparisons[0].parent_of == tuple(demo.read_cells()[0]["layer_map"]["parent_of"])
+    assert table.comparisons[0].parent_of == tuple(demo.read_cells()[0].layer_map["parent_of"])
     text = describe(table)
     assert "12 held-out pairs: correlation of score differences" in text and "of 60 pairs of layers beyond it" in text
 
@@ -75,19 +75,26 @@ def test_layers_without_spread_and_few_pairs(demo):
     assert reason == "4 held-out pairs are too few for spans of 3 components"
 
 
-def test_a_run_without_comparison_says_why(demo, change_cell):
+def test_a_run_without_comparison_says_why(demo):
     import shutil
 
+    from fake_runs import make_study, write_cell
+
     from analyses.pc_alignment import compute, describe, figure
+    from interp_xfer.studies.run_store import RunStore
 
     shutil.rmtree(demo.root / "alignments")
     (gap,) = compute(demo).missing
     assert gap.endswith("run the study into a new directory)")
     assert figure(compute(demo)).layout.annotations[0].text.startswith("No components to compare")
-    change_cell(demo, lambda cell: cell["study"].update(n_aligned=0))
-    assert "the child reads 0 of the contrast pairs, and at least 2 are needed (n_aligned)" in describe(compute(demo))
-    change_cell(demo, lambda cell: cell["study"].update(n_aligned=9, n_calibration=3))
-    assert "there are 3 calibration pairs, and at least 4 are needed" in compute(demo).missing[0]
+    for changes, reason in (
+        ({"n_aligned": 0}, "the child reads 0 of the contrast pairs, and at least 2 are needed (n_aligned)"),
+        ({"n_aligned": 9, "n_calibration": 3}, "there are 3 calibration pairs, and at least 4 are needed"),
+    ):
+        store = RunStore(demo.root.parent / str(changes["n_aligned"]))
+        write_cell(store, make_study(**changes))
+        shutil.rmtree(store.root / "alignments")
+        assert reason in compute(store).missing[0] and reason in describe(compute(store))
 
 
 def test_one_cell_without_comparison_among_many(small_grid, tmp_path):

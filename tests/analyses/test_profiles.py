@@ -4,7 +4,7 @@
 def test_concept_values_are_those_of_the_cell(demo):
     from analyses.concept_profile import compute, figure
 
-    (cell,) = demo.read_cells()
+    (cell,) = (found.model_dump(mode="json") for found in demo.read_cells())
     table = compute(demo)
     assert [row.explained_variance for row in table.rows] == cell["concept"]["explained_variance"]
     assert [row.mean_cosine for row in table.rows] == cell["concept"]["mean_cosine"]
@@ -25,7 +25,7 @@ def test_cells_share_a_concept(small_grid):
 def test_transfer_values_are_those_of_the_cell(demo):
     from analyses.transfer_profile import compute, figure
 
-    (cell,) = demo.read_cells()
+    (cell,) = (found.model_dump(mode="json") for found in demo.read_cells())
     table = compute(demo)
     assert [row.parent_layer for row in table.rows] == cell["layer_map"]["parent_of"]
     assert [row.flipped for row in table.rows] == cell["flipped"]

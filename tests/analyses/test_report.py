@@ -106,7 +106,7 @@ def test_numbers_of_the_figures_are_those_of_the_analyses(page, demo_files):
 def test_summary_says_the_numbers_of_the_cell(page, demo_files):
     from interp_xfer.studies.run_store import RunStore
 
-    (cell,) = RunStore(demo_files).read_cells()
+    (cell,) = (found.model_dump(mode="json") for found in RunStore(demo_files).read_cells())
     test = cell["test"]
     text = page.text
     assert f"answers {test['baseline']['correct']} of {test['baseline']['n']} test questions of sums" in text
@@ -182,11 +182,8 @@ def test_hostile_names_are_shown_as_text(tmp_path):
 def test_long_texts_are_cut_and_it_is_said(demo):
     from analyses.report import write_report
 
-    (path,) = (demo.root / "items").iterdir()
-    lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
-    for line in lines:
-        line["text"] = "x" * 5000
-    path.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
+    (cell,) = demo.read_cells()
+    demo.write_cell(cell, [{**item, "text": "x" * 5000} for item in demo.read_items(cell.key)])
     page = Page(write_report(demo).read_text(encoding="utf-8"))
     assert "(3500 more characters)" in page.text
     assert "Texts are cut after 1500 characters." in page.text

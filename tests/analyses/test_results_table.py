@@ -43,7 +43,7 @@ def test_a_pair_outside_the_paper_has_no_numbers(demo):
 
 
 def test_rows_equal_the_cells(grid_table, small_grid):
-    cells = {cell["key"]: cell for cell in small_grid.read_cells()}
+    cells = {cell.key: cell.model_dump(mode="json") for cell in small_grid.read_cells()}
     assert len(grid_table.rows) == 8
     for row in grid_table.rows:
         test = cells[row.key]["test"]
@@ -58,11 +58,17 @@ def test_rows_equal_the_cells(grid_table, small_grid):
     [(0.1, 0.049, True, False), (0.1, 0.051, False, False), (-0.1, 0.01, False, True), (0.0, 1.0, False, False)],
 )
 def test_bold_only_where_the_paired_test_says_so(delta, p_value, better, worse):
-    from analyses.cells import Arm, Difference
     from analyses.results_table import _arm
+    from interp_xfer.studies.cell_record import ArmRecord, Difference
 
-    difference = Difference(delta, delta - 0.05, delta + 0.05, 1, 2, p_value, 50)
-    found = _arm(Arm("vote", None, 50, 25, 0.5, 0.4, 0.6, 0, 0, 10.0, difference))
+    difference = Difference.model_construct(
+        delta=delta, low=delta - 0.05, high=delta + 0.05, p_value=p_value, n=50, broken=1, fixed=2
+    )
+    arm = ArmRecord(
+        name="vote", strength=None, n=50, correct=25, accuracy=0.5, low=0.4, high=0.6, invalid=0, truncated=0,
+        mean_tokens=10.0, difference=None,
+    )  # fmt: skip
+    found = _arm(arm.model_copy(update={"difference": difference}))
     assert (found.better, found.worse) == (better, worse)
 
 

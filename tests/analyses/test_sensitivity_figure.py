@@ -37,8 +37,8 @@ def add_record(store, seed=0, **changes):
                 GeneratedArm(window=window, strength=strength, correct=correct, invalid=1, mean_tokens=9.0),
             )  # fmt: skip
     values = {
-        "key": cell["key"], "settings": SensitivitySettings(n_questions=QUESTIONS, strengths=STRENGTHS, window=5),
-        "study": cell["study"], "child": cell["child"], "unit": "relative", "tokens": "all",
+        "key": cell.key, "settings": SensitivitySettings(n_questions=QUESTIONS, strengths=STRENGTHS, window=5),
+        "child": cell.child, "unit": "relative", "tokens": "all",
         "problem_ids": tuple(f"validation-{i}" for i in range(QUESTIONS)), "n_answer_tokens": (7,) * QUESTIONS,
         "log_p": tuple((-rng.gamma(9, size=QUESTIONS)).tolist()), "layers": tuple(range(LAYERS)),
         "scales": tuple(np.linspace(40, 800, LAYERS).tolist()),

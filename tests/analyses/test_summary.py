@@ -4,9 +4,9 @@ import pytest
 
 
 def difference(delta, low, high, p_value, broken=5, fixed=5, n=100):
-    from analyses.cells import Difference
+    from interp_xfer.studies.cell_record import Difference
 
-    return Difference(delta, low, high, broken, fixed, p_value, n)
+    return Difference.model_construct(delta=delta, low=low, high=high, broken=broken, fixed=fixed, p_value=p_value, n=n)
 
 
 @pytest.mark.parametrize(
@@ -48,7 +48,7 @@ def test_many_cells_are_counted(small_grid):
     from analyses.summary import summary
 
     cells = load_cells(small_grid)
-    deltas = [cell["test"]["lambda_star"]["difference"]["delta"] for cell in small_grid.read_cells()]
+    deltas = [cell.test.lambda_star.difference.delta for cell in small_grid.read_cells()]
     text = " ".join(summary(cells))
     above, below = sum(d > 0 for d in deltas), sum(d < 0 for d in deltas)
     assert "8 cells: 2 parents, 2 children, 2 data sets." in text

@@ -1,6 +1,5 @@
 """Cells of a plan on two tiny models: shared work once, equal to single runs, resumed, one failure among others."""
 
-import json
 from collections import Counter
 
 import pytest
@@ -94,8 +93,7 @@ def test_shared_work_is_done_once(finished):
     searched = 14 * 2 * len(STRENGTHS)
     assert found["steered"] == searched + 14 * 3
     assert len(list((store.root / "transfers").iterdir())) == 7 and len(list((store.root / "baselines").iterdir())) == 1
-    baselines = {json.dumps(o.record["test"]["baseline"]) for o in outcomes}
-    assert len(baselines) == 1
+    assert len({o.record.test.baseline for o in outcomes}) == 1
 
 
 def test_a_second_run_does_nothing(finished, counts):
@@ -117,14 +115,14 @@ def test_a_cell_equals_the_same_study_run_alone(finished, tmp_path, mapping):
     alone = RunStore(tmp_path / "alone")
     expected = run_study(cell.study, alone)
     found = next(o.record for o in outcomes if o.cell is cell)
-    ours, theirs = (SteeringVectors.load(s.transfer(cell.study)) for s in (store, alone))
+    ours, theirs = (SteeringVectors.load(s.transfer(expected.keys.transfer)) for s in (store, alone))
     torch.testing.assert_close(ours.vectors, theirs.vectors)
     assert (ours.layer_map, ours.flipped) == (theirs.layer_map, theirs.flipped)
     assert ours.projection["corpus"] == theirs.projection["corpus"]
     for layer, fit in theirs.projection["fits"].items():
         assert ours.projection["fits"][layer] == pytest.approx(fit)
     for name in ("key", "study", "validation", "test", "first_prompt"):
-        assert found[name] == expected[name], name
+        assert getattr(found, name) == getattr(expected, name), name
 
 
 def test_a_failing_cell_leaves_its_error_and_the_others_finish(settings, tmp_path, monkeypatch, counts):
@@ -145,9 +143,9 @@ def test_a_failing_cell_leaves_its_error_and_the_others_finish(settings, tmp_pat
     assert [o.status for o in outcomes] == ["made", "failed"]
     assert outcomes[1].error == "ShapeError: layer 3 is constant"
     (failure,) = store.read_failures()
-    assert failure["status"] == "failed" and failure["key"] == plan.cells[1].key
-    assert failure["error"] == {"type": "ShapeError", "message": "layer 3 is constant"}
-    assert failure["name"] == plan.cells[1].name
+    assert (failure.status, failure.key, failure.name) == ("failed", plan.cells[1].key, plan.cells[1].name)
+    assert (failure.error_type, failure.message, failure.internal) == ("ShapeError", "layer 3 is constant", False)
+    assert "in broken" in failure.traceback
     # The next call tries it again, and only it; the unsteered answers are read.
     counts.clear()
     assert [o.status for o in run(plan, store)] == ["there", "made"]

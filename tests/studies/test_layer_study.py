@@ -29,6 +29,7 @@ def loaded(monkeypatch, models):
         return {"tiny/a": parent, "tiny/b": child}[reference]
 
     monkeypatch.setattr(layer_study, "load_model", load)
+    monkeypatch.setattr(layer_study, "model_identity", lambda reference: {"tiny/a": "a", "tiny/b": "b"}[reference] * 16)
     return calls
 
 

@@ -1,6 +1,7 @@
 """A whole study on two tiny models of different family, width and tokenizer, from disk to cell; resume, interrupt."""
 
 import json
+import shutil
 from collections import Counter, defaultdict
 from contextlib import contextmanager
 
@@ -8,11 +9,13 @@ import pytest
 from tiny_models import hf_model
 
 from interp_xfer.concepts import ConceptVectors
-from interp_xfer.errors import ArtifactError, ConfigError, DataError, FingerprintError
+from interp_xfer.errors import ArtifactError, ConfigError, DataError
 from interp_xfer.studies import pipeline
 from interp_xfer.studies.config import Study
-from interp_xfer.studies.pipeline import load_data, run_study
+from interp_xfer.studies.identity import read_contents, study_keys
+from interp_xfer.studies.pipeline import run_study
 from interp_xfer.studies.run_store import RunStore
+from interp_xfer.studies.study_data import load_data
 from interp_xfer.vectors import SteeringVectors
 
 STRENGTHS = (0.5, 2.0)
@@ -47,6 +50,10 @@ def store(tmp_path):
     return RunStore(tmp_path / "run")
 
 
+def keys(study):
+    return study_keys(study, read_contents(study, load_data(study)))
+
+
 def files(store):
     found = [path for path in store.root.rglob("*") if path.is_file()]
     return Counter(path.relative_to(store.root).parts[0] for path in found)
@@ -62,7 +69,7 @@ def test_from_problems_to_a_cell_and_back(study, store, loads):
         assert sum(done) == total, description
         steps[description.split()[0]] += 1
 
-    record = run_study(study, store, step)
+    record = run_study(study, store, step).model_dump(mode="json")
     assert loads == ["parent", "child"]
     assert steps == {
         "loading": 2,
@@ -74,22 +81,24 @@ def test_from_problems_to_a_cell_and_back(study, store, loads):
         "evaluating": 1,
     }
     assert files(store) == {"study.yaml": 1, "concepts": 2, "transfers": 2, "alignments": 2, "cells": 1, "items": 1}
-    assert json.loads(store.cell(study).read_text()) == record == store.read_cells()[0]
+    assert (
+        json.loads(store.cell(keys(study).cell).read_text()) == record == store.read_cells()[0].model_dump(mode="json")
+    )
     for key in (
         "key", "status", "study", "parent", "child", "concept", "projection", "layer_map", "flipped", "residual_norms",
         "validation", "test", "first_prompt", "generation_path", "wall_s", "versions",
     ):  # fmt: skip
         assert record[key] is not None, key
-    assert record["status"] == "success" and record["key"] == study.cell_key
+    assert record["status"] == "success" and record["key"] == keys(study).cell
     assert record["parent"]["d_model"] == 32 and record["child"]["d_model"] == 24
     assert record["generation_path"] == "shared prefix"
     assert set(record["wall_s"]) == {"extract_and_transfer", "search", "evaluate"}
     assert record["versions"]["transformer-lens"].startswith("4.")
-    check_against_items(record, store.read_items(study.cell_key))
+    check_against_items(record, store.read_items(keys(study).cell))
 
     # The same call reads it, and loads nothing.
     loads.clear()
-    assert run_study(study, store) == record and loads == []
+    assert run_study(study, store).model_dump(mode="json") == record and loads == []
 
     # Another search on the same vectors loads the child alone; another child none of the parent's concept again.
     run_study(study.model_copy(update={"n_shots": 0}), store)
@@ -127,8 +136,8 @@ def check_against_items(record, items):
 
 def test_without_vote(study, store):
     record = run_study(study.model_copy(update={"with_its": False}), store)
-    assert "vote" not in record["test"] and record["test"]["best_of_grid"] is None
-    assert len(record["test"]["strengths"]) == 2
+    assert record.test.vote is None and record.test.best_of_grid is None
+    assert len(record.test.strengths) == 2
 
 
 @pytest.mark.parametrize(
@@ -157,9 +166,9 @@ def test_interrupted_runs_leave_whole_artifacts_and_go_on_from_there(
     with pytest.raises(ArtifactError, match="has no finished cell; run the study first"):
         store.read_cells()
     loads.clear()
-    record = run_study(study, store)
+    record = run_study(study, store).model_dump(mode="json")
     assert loads == reloaded and files(store)["cells"] == 1
-    check_against_items(record, store.read_items(study.cell_key))
+    check_against_items(record, store.read_items(keys(study).cell))
 
 
 def test_answers_finished_before_an_interrupt_are_not_made_again(study, store, tmp_path, monkeypatch):
@@ -180,8 +189,8 @@ def test_answers_finished_before_an_interrupt_are_not_made_again(study, store, t
             run_study(study, store)
     again = run_study(study, store)
     assert engines[0].forward_tokens > 0 == engines[1].forward_tokens
-    assert not store.unfinished(study).exists()
-    assert {**again, "wall_s": None} == {**whole, "wall_s": None}
+    assert not store.unfinished(keys(study).cell).exists()
+    assert again.model_copy(update={"wall_s": {}}) == whole.model_copy(update={"wall_s": {}})
 
 
 def test_an_interrupt_between_answers_and_record_leaves_no_cell(study, store, monkeypatch):
@@ -199,17 +208,20 @@ def test_an_interrupt_between_answers_and_record_leaves_no_cell(study, store, mo
     assert files(store)["cells"] == files(store)["items"] == 1
 
 
-def test_vectors_of_a_model_that_changed_meanwhile_are_refused(study, store, folders, tmp_path):
-    """Same folder name, other weights: the artifact is not silently used."""
-    import shutil
-
+def test_a_model_that_changed_meanwhile_is_another_cell(study, store, folders, tmp_path):
+    """Same folder name, other weights, other configuration: nothing that is there is used."""
     child = tmp_path / "child"
     shutil.copytree(folders / "child", child)
     moved = study.model_copy(update={"child": str(child)})
-    run_study(moved, store)
+    first = run_study(moved, store)
+    config = json.loads((child / "config.json").read_text())
+    (child / "config.json").write_text(json.dumps({**config, "rms_norm_eps": 1e-3}))
+    second = run_study(moved, store)
     hf_model("gemma3", 7, hidden_size=24, max_position_embeddings=1024).save_pretrained(child)
-    with pytest.raises(FingerprintError, match="the steering vectors: made for .*They differ in: weights"):
-        run_study(moved.model_copy(update={"n_shots": 0}), store)
+    third = run_study(moved, store)
+    assert len({first.key, second.key, third.key}) == 3 == len(store.read_cells())
+    assert len({record.keys.concept for record in (first, second, third)}) == 1
+    assert len({record.keys.transfer for record in (first, second, third)}) == 3
 
 
 def test_layer_map_by_cka_and_identity(study, store):
@@ -218,12 +230,12 @@ def test_layer_map_by_cka_and_identity(study, store):
         update={"child": study.parent, "layer_map": "cka", "projection": "identity", "n_pairs": 24, "with_its": False}
     )
     record = run_study(same, store)
-    assert record["layer_map"]["parent_of"] == [0, 1, 2] and record["projection"]["kind"] == "identity"
-    steering = SteeringVectors.load(store.transfer(same))
+    assert record.layer_map["parent_of"] == [0, 1, 2] and record.projection["kind"] == "identity"
+    steering = SteeringVectors.load(store.transfer(keys(same).transfer))
     assert steering.parent.digest == steering.child.digest
-    cosines = (steering.vectors * ConceptVectors.load(store.concept(same)).vectors).sum(dim=1)
+    cosines = (steering.vectors * ConceptVectors.load(store.concept(keys(same).concept)).vectors).sum(dim=1)
     assert cosines.abs().tolist() == pytest.approx([1.0] * 3, abs=1e-5)
-    assert record["flipped"] == [bool(cosine < 0) for cosine in cosines]
+    assert record.flipped == tuple(bool(cosine < 0) for cosine in cosines)
 
 
 def test_data_of_a_study_is_disjoint_and_seeded(study):
@@ -247,13 +259,17 @@ def test_mistakes_are_found_before_a_model_is_loaded(study, store, loads):
 
 
 def test_damaged_records(study, store):
-    store.items(study).parent.mkdir(parents=True)
-    store.items(study).write_text('{"a": 1}\n{"a": \n')
-    with pytest.raises(ArtifactError, match=r"line 2: .*Delete the cell and run it again"):
-        store.read_items(study.cell_key)
+    record = run_study(study, store)
+    cell, items = store.cell(record.key), store.items(record.key)
+    whole = items.read_text()
+    items.write_text(whole.replace('"correct": false', '"correct": true', 1))
+    with pytest.raises(ArtifactError, match="does not hold the answers of its cell; delete the cell and run it again"):
+        store.read_items(record.key)
+    items.unlink()
     with pytest.raises(ArtifactError, match="is missing; delete the cell and run the study again"):
-        store.read_items("0" * 12)
-    store.cell(study).parent.mkdir()
-    store.cell(study).write_text("{")
+        store.read_items(record.key)
+    with pytest.raises(ArtifactError, match="'../../x' is no key of .*; keys are twelve hex digits"):
+        store.read_items("../../x")
+    cell.write_text("{")
     with pytest.raises(ArtifactError, match="is damaged"):
         run_study(study, store)

@@ -10,11 +10,12 @@ from tiny_models import OTHER_CORPUS, hf_model, make_tokenizer
 
 from interp_xfer.errors import ArtifactError, ConfigError
 from interp_xfer.studies import pipeline
-from interp_xfer.studies.config import Study, make_study
-from interp_xfer.studies.pipeline import load_data, run_study
+from interp_xfer.studies.config import Study
+from interp_xfer.studies.pipeline import run_study
 from interp_xfer.studies.run_store import RunStore
 from interp_xfer.studies.sensitivity import checked_windows, make_settings, measure_run, sweep_plan
-from interp_xfer.studies.sensitivity_record import read_sensitivity, sensitivity_path
+from interp_xfer.studies.sensitivity_record import read_sensitivity
+from interp_xfer.studies.study_data import load_data
 
 EPSILON = 0.01
 SETTINGS = {"n_questions": 4, "n_random": 3, "strengths": (EPSILON, -EPSILON, 0.7), "window": 2, "n_generated": 2}
@@ -34,17 +35,20 @@ def finished(tmp_path_factory):
         n_calibration=4, n_validation=2, n_test=3, n_shots=1, max_new_tokens=4, strengths=(0.5,), with_its=False,
         dtype="float32",
     )  # fmt: skip
-    run_study(study, store)
-    return study, store.root
+    return study, run_study(study, store).key, store.root
 
 
 @pytest.fixture(scope="module")
 def measured(finished):
     """The measurement of that cell, and the run with it."""
-    study, root = finished
+    study, _, root = finished
     store = RunStore(shutil.copytree(root, root.parent / "measured"))
-    (record,) = measure_run(store, make_settings(**SETTINGS))
+    (record,) = measure_run(store, make_settings(**SETTINGS), places=places(root))
     return study, store, record
+
+
+def places(root):
+    return {role: str(root.parent / role) for role in ("parent", "child")}
 
 
 def test_a_slope_is_the_central_difference_of_the_sweep(measured):
@@ -114,7 +118,7 @@ def test_again_loads_nothing_and_other_settings_are_refused(measured, monkeypatc
 def test_an_error_leaves_nothing_and_the_next_call_measures(finished, tmp_path, monkeypatch):
     from interp_xfer.studies import sensitivity
 
-    study, root = finished
+    _, key, root = finished
     store = RunStore(shutil.copytree(root, tmp_path / "run"))
     settings = make_settings(**{**SETTINGS, "generation": False})
 
@@ -124,25 +128,32 @@ def test_an_error_leaves_nothing_and_the_next_call_measures(finished, tmp_path, 
     with monkeypatch.context() as patch:
         patch.setattr(sensitivity, "sweep_windows", interrupted)
         with pytest.raises(KeyboardInterrupt):
-            measure_run(store, settings)
-    assert not sensitivity_path(store, study.cell_key).parent.exists()
-    (record,) = measure_run(store, settings)
+            measure_run(store, settings, places=places(root))
+    assert not store.sensitivity(key).parent.exists()
+    (record,) = measure_run(store, settings, places=places(root))
     assert record.left_out == ("nothing was generated (--no-generation)",)
 
 
 def test_refusals_before_anything_is_loaded(finished, tmp_path, monkeypatch):
-    study, root = finished
+    study, key, root = finished
     store = RunStore(shutil.copytree(root, tmp_path / "run"))
     monkeypatch.setattr(pipeline, "load_model", lambda *_, **__: pytest.fail("a model was loaded"))
-    with pytest.raises(ConfigError, match=f"there is no cell 'abc' in .*; choose from {study.cell_key}"):
+    with pytest.raises(ConfigError, match=f"there is no cell 'abc' in .*; choose from {key}"):
         measure_run(store, make_settings(), "abc")
-    path = store.cell(study)
-    cell = json.loads(path.read_text())
-    cell["study"]["operator"] = "norm_preserving"
-    path.write_text(json.dumps(cell))
-    key = make_study(cell["study"]).cell_key
-    with pytest.raises(ConfigError, match=f"cell {key} steers with the operator 'norm_preserving'; the gradient is"):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("interp_xfer.studies.identity.model_identity", lambda reference: "0" * 16)
+    with pytest.raises(ConfigError, match=f"parent, child of cell {key} are not what the cell was made from. Say"):
         measure_run(store, make_settings())
+    with pytest.raises(ConfigError, match="n_test cannot be set for a finished cell; only parent, child, data_dir"):
+        measure_run(store, make_settings(), places={"n_test": "3"})
+
+
+def test_another_operator_is_refused(finished, tmp_path):
+    study, _, root = finished
+    store = RunStore(tmp_path / "run")
+    record = run_study(study.model_copy(update={"operator": "norm_preserving"}), store)
+    with pytest.raises(ConfigError, match=f"cell {record.key} steers with the operator 'norm_preserving'; the"):
+        measure_run(store, make_settings(), places=places(root))
 
 
 @pytest.mark.parametrize(
@@ -160,23 +171,24 @@ def test_settings_are_checked(wrong, words):
 
 
 def test_a_damaged_record_is_named(measured, tmp_path):
-    study, store, _ = measured
+    _, store, record = measured
     copy = RunStore(shutil.copytree(store.root, tmp_path / "run"))
-    path = sensitivity_path(copy, study.cell_key)
+    path = copy.sensitivity(record.key)
     values = json.loads(path.read_text())
     values["log_p"][0] = "much"
     path.write_text(json.dumps(values))
-    with pytest.raises(ArtifactError, match=r"is damaged \(log_p.0: .*Delete it and measure again"):
-        read_sensitivity(copy, study.cell_key)
-    assert read_sensitivity(copy, "another") is None
+    with pytest.raises(ArtifactError, match=r"is damaged \(log_p.0: .*Delete it and make it again"):
+        read_sensitivity(copy, record.key)
+    assert read_sensitivity(copy, "0" * 12) is None
 
 
 def test_the_command_as_it_is_typed(finished, tmp_path, monkeypatch, capsys):
     from cli.main import main
 
-    study, root = finished
+    _, key, root = finished
     store = RunStore(shutil.copytree(root, tmp_path / "run"))
     arguments = ["sensitivity", str(store.root), "--questions", "2", "--random", "2", "--no-sweep", "--no-generation"]
+    arguments += [part for role, place in places(root).items() for part in ("--set", f"{role}={place}")]
     monkeypatch.setattr(sys, "argv", ["interp-xfer", *arguments])
     monkeypatch.setenv("COLUMNS", "200")
     with pytest.raises(SystemExit) as ended:
@@ -184,6 +196,6 @@ def test_the_command_as_it_is_typed(finished, tmp_path, monkeypatch, capsys):
     out = " ".join(capsys.readouterr().out.split())
     assert ended.value.code == 0
     assert "2 validation questions, 3 steered layers" in out and "there is no sweep (--no-sweep)" in out
-    record = read_sensitivity(store, study.cell_key)
+    record = read_sensitivity(store, key)
     assert record is not None and record.sweep is None and record.generation == ()
     assert (store.root / "figures" / "layer-sensitivity.json").exists()

@@ -3,7 +3,7 @@ from dataclasses import replace
 import pytest
 from conftest import GSM8K_ROWS, write_jsonl
 
-from interp_xfer.errors import ConfigError
+from interp_xfer.errors import ConfigError, DataError
 from interp_xfer.tasks import check_disjoint, contrast_pairs, get_task, load_problems, projection_texts
 
 BENCHMARKS = ["gsm8k", "math", "arc_challenge"]
@@ -56,9 +56,28 @@ def test_test_questions_are_taken_out_of_train_and_repeats_kept_once(data_dir):
     assert sorted(problem.id for problem in kept) == sorted(f"gsm8k/train/{n}" for n in range(10))
 
 
-def test_train_can_be_read_where_there_is_no_test_split(data_dir):
-    (data_dir / "gsm8k" / "test.jsonl").unlink()
-    assert load_problems("gsm8k", "train", data_dir=data_dir)
+def test_train_is_refused_where_its_test_questions_are_unknown(data_dir):
+    """Without them train may hold test questions."""
+    path = data_dir / "gsm8k" / "test.jsonl"
+    path.write_text(path.read_text() + "{\n")
+    with pytest.raises(DataError, match=r"gsm8k train cannot be told apart from test, .*: 1 of \d+ rows"):
+        load_problems("gsm8k", "train", data_dir=data_dir)
+    with pytest.warns(UserWarning, match="1 of"):
+        assert load_problems("gsm8k", "train", data_dir=data_dir, on_bad_rows="report")
+    path.unlink()
+    with pytest.raises(DataError, match="cannot be told apart from test, whose questions must not be in it: no file"):
+        load_problems("gsm8k", "train", data_dir=data_dir)
+    with pytest.raises(DataError, match="no file"):
+        load_problems("gsm8k", "train", data_dir=data_dir, on_bad_rows="report")
+
+
+def test_as_many_as_are_asked_or_none(data_dir):
+    n = len(load_problems("gsm8k", "test", data_dir=data_dir))
+    assert len(load_problems("gsm8k", "test", n, data_dir)) == n
+    with pytest.raises(DataError, match=f"gsm8k test has {n} problems; offset 0 leaves {n} of the {n + 1} that are"):
+        load_problems("gsm8k", "test", n + 1, data_dir)
+    with pytest.raises(DataError, match=f"offset {n} leaves none. Ask for fewer"):
+        load_problems("gsm8k", "test", None, data_dir, offset=n)
 
 
 def test_a_repeated_question_stays_on_one_side(data_dir):
