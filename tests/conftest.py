@@ -1,6 +1,10 @@
 """Tiny models, built once per run. Tests that change one build their own (`tiny_models.tiny`)."""
 
 import pytest
+from hypothesis import settings
+
+settings.register_profile("default", deadline=None)  # no test is a stopwatch
+settings.load_profile("default")
 
 
 @pytest.fixture(scope="session")

@@ -20,7 +20,7 @@ from interp_xfer.layer_maps import LayerMap
 from interp_xfer.models import Fingerprint
 from interp_xfer.statistics import max_t_sign_flip
 from interp_xfer.studies.config import Study
-from interp_xfer.studies.identity import Contents, Key, Keys, shareable, study_keys
+from interp_xfer.studies.identity import Contents, Key, Keys, asked_key, shareable, study_keys
 from interp_xfer.tasks import Problem
 from interp_xfer.vectors import SteeringVectors
 
@@ -241,7 +241,7 @@ def cell_record(
     return CellRecord(
         key=keys.cell,
         keys=keys,
-        asked=study.settings_key,
+        asked=asked_key(study),
         study=shown,
         contents=contents,
         parent=steering.parent,

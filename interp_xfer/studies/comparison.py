@@ -7,7 +7,8 @@ transfers stand native cells, the child steered with its own concept: what a per
 Cells of one parent, child and data set are neighbours in the plan, because they share most of their work.
 """
 
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,7 +19,7 @@ from interp_xfer.errors import ConfigError
 from interp_xfer.model_maps import MEASURED
 from interp_xfer.studies.cell_record import PlanCell, PlanLeftOut, PlanRecord
 from interp_xfer.studies.config import Study, make_study
-from interp_xfer.studies.identity import shown_files, shown_model
+from interp_xfer.studies.identity import asked_key, shown_files, shown_model
 
 AXES: dict[str, str] = {"layer_maps": "layer_map", "projections": "projection", "units": "unit"}
 """List of a comparison -> setting of a study."""
@@ -81,7 +82,7 @@ class PlannedCell:
     @property
     def key(self) -> str:
         """Stable identifier: the key of the settings."""
-        return self.study.settings_key
+        return asked_key(self.study)
 
 
 @dataclass(frozen=True)
@@ -156,19 +157,27 @@ def plan_comparison(comparison: Comparison, widths: Mapping[str, int] | None = N
     Raises: ConfigError if no transfer is left.
     """
     known = widths or {}
-    cells: dict[str, PlannedCell] = {}
+    cells: dict[Study, PlannedCell] = {}
     left_out: dict[str, LeftOut] = {}
     for study in _transfers(comparison):
         name = cell_name(study)
         reason = why_impossible(study, comparison.units[0], known)
         if reason is None:
-            cells.setdefault(study.settings_key, PlannedCell(study, name))
+            cells.setdefault(study, PlannedCell(study, name))
         else:
             left_out.setdefault(name, LeftOut(name, reason))
     if not cells:
         reasons = "; ".join(f"{entry.name}: {entry.reason}" for entry in left_out.values())
         raise ConfigError(f"no cell of the comparison can be run: {reasons}")
-    return Plan(tuple(_with_native(cells, comparison)), tuple(left_out.values()))
+    planned = tuple(_with_native(tuple(cells.values()), comparison))
+    keys = Counter(cell.key for cell in planned)
+    same = [cell.name for cell in planned if keys[cell.key] > 1]
+    if same:
+        raise ConfigError(
+            f"{len(same)} cells differ in nothing but where a file or folder lies (first: {same[0]}); give folders and "
+            f"files that are compared names of their own."
+        )
+    return Plan(planned, tuple(left_out.values()))
 
 
 def why_impossible(study: Study, first_unit: str, widths: Mapping[str, int]) -> str | None:
@@ -208,12 +217,12 @@ def _transfers(comparison: Comparison) -> Iterator[Study]:
                             )  # fmt: skip
 
 
-def _with_native(cells: Mapping[str, PlannedCell], comparison: Comparison) -> Iterator[PlannedCell]:
+def _with_native(cells: Sequence[PlannedCell], comparison: Comparison) -> Iterator[PlannedCell]:
     """The cells, and the native ones behind the first pair that has their child."""
-    placed: set[str] = set()
+    placed: set[Study] = set()
     waiting: list[PlannedCell] = []
     pair: tuple[str, str] | None = None
-    for cell in cells.values():
+    for cell in cells:
         if pair is not None and (cell.study.parent, cell.study.child) != pair:
             yield from waiting
             waiting = []
@@ -222,7 +231,7 @@ def _with_native(cells: Mapping[str, PlannedCell], comparison: Comparison) -> It
         own = cell.study.model_copy(
             update={"parent": cell.study.child, "layer_map": "proportional", "projection": "identity"}
         )
-        if comparison.native and own.settings_key not in placed:
-            placed.add(own.settings_key)
+        if comparison.native and own not in placed:
+            placed.add(own)
             waiting.append(PlannedCell(own, cell_name(own), native=True))
     yield from waiting

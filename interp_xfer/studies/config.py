@@ -3,8 +3,6 @@
 Written as YAML, validated strictly: an unknown key is an error. The resolved study is kept beside the results.
 """
 
-import hashlib
-import json
 from pathlib import Path
 from typing import Any
 
@@ -89,14 +87,6 @@ class Study(BaseModel):
     """The grid; the baseline (0) is always run."""
     with_its: bool = True
     """Also vote over the grid on the test questions."""
-
-    @property
-    def settings_key(self) -> str:
-        """Twelve hex digits over all settings as they were written: which studies of a plan are the same one.
-
-        What a run keeps on disk goes by contents instead (`studies.identity`).
-        """
-        return hashlib.sha256(json.dumps(self.model_dump(mode="json"), sort_keys=True).encode()).hexdigest()[:12]
 
     @property
     def generation(self) -> GenerationSettings:

@@ -48,6 +48,12 @@ class Contents(BaseModel):
     """System prompt, examples, token limit."""
 
 
+def asked_key(study: Study) -> str:
+    """Twelve hex digits over the settings of a study as anybody may see them: what a plan and a failure call it."""
+    names = {"parent": shown_model(study.parent), "child": shown_model(study.child)}
+    return key_of({"kind": "asked", **shown_files(study.model_dump(mode="json")), **names})
+
+
 class Keys(NamedTuple):
     """Twelve hex digits for each kind of file of a study."""
 

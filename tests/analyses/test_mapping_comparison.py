@@ -96,6 +96,7 @@ def test_what_is_missing_is_said(tmp_path):
     from analyses.mapping_comparison import compute
     from analyses.report import write_report
     from interp_xfer.studies.cell_record import FailureRecord, PlanCell, PlanLeftOut, PlanRecord
+    from interp_xfer.studies.identity import asked_key
 
     cells = [{"layer_map": "greedy"}, {"layer_map": "cka"}, {"layer_map": "greedy", "projection": "procrustes"}]
     store = write(tmp_path, cells)
@@ -107,7 +108,7 @@ def test_what_is_missing_is_said(tmp_path):
     lost = make_study(layer_map="cka", projection="procrustes")
     store.write_failure(
         FailureRecord(
-            key=lost.settings_key,
+            key=asked_key(lost),
             name="sums, cka, procrustes",
             error_type="ShapeError",
             message="too few rows",
@@ -115,7 +116,7 @@ def test_what_is_missing_is_said(tmp_path):
             internal=False,
         )
     )
-    cells = [(lost.settings_key, "x"), ("0" * 12, "another"), (store.read_cells()[0].asked, "there")]
+    cells = [(asked_key(lost), "x"), ("0" * 12, "another"), (store.read_cells()[0].asked, "there")]
     plan = PlanRecord(
         cells=tuple(PlanCell(key=key, name=name, native=False) for key, name in cells),
         left_out=(PlanLeftOut(name="identity", reason="widths differ"),),

@@ -16,7 +16,8 @@ KINDS = ("ridge", "procrustes", "low-rank", "shuffled-pairs", "random-orthogonal
 
 
 def plan(widths=None, **changes):
-    return plan_comparison(make_comparison({**BASE, **changes}), widths)
+    values = {name: value for name, value in {**BASE, **changes}.items() if value is not None}
+    return plan_comparison(make_comparison(values), widths)
 
 
 def test_defaults_are_the_papers_map_a_control_and_both_units():
@@ -97,6 +98,15 @@ def test_mistakes_are_named(changes, message):
         make_comparison({"parent": "a", "child": "b", "datasets": [{"dataset": "sums", "seed": 1}]})
     with pytest.raises(ConfigError, match="names none"):
         make_comparison({"parent": "a", "child": "b", "datasets": [{"n_test": 1}]})
+
+
+def test_cells_that_only_a_path_tells_apart_are_refused():
+    lists = {"layer_maps": ["greedy"], "projections": ["ridge"], "units": ["raw"], "native": False}
+    with pytest.raises(
+        ConfigError, match=r"2 cells differ in nothing but where a file or folder lies \(first: sums, m"
+    ):
+        plan(**lists, parent=None, parents=["/x/m", "/y/m"])
+    assert len(plan(**lists, parent=None, parents=["/x/m", "/y/n"]).cells) == 2
 
 
 def test_resolved_settings_make_the_same_plan():
