@@ -1,6 +1,7 @@
 """Files are whole or not there: full disk, Ctrl-C, damage, the wrong kind."""
 
 import errno
+import hashlib
 import json
 import stat
 
@@ -107,8 +108,7 @@ def test_missing_files_are_named(tmp_path, missing):
         ("concept.json", b"\xff\xfe\x00"),
         ("concept.json", b"[1, 2]"),
         ("concept.json", b""),
-        ("concept.safetensors", b""),
-        ("concept.safetensors", b"\x00" * 64),
+        ("concept.json", b'{"kind": "concept", "x": NaN}'),
     ],
 )
 def test_damage_is_reported_with_the_remedy(tmp_path, name, content):
@@ -118,11 +118,46 @@ def test_damage_is_reported_with_the_remedy(tmp_path, name, content):
         load_artifact(tmp_path / "x", "concept")
 
 
-def test_truncated_tensors(tmp_path):
-    file = save_artifact(tmp_path / "x", "concept", {}, TENSORS) / "concept.safetensors"
-    file.write_bytes(file.read_bytes()[:-3])
-    with pytest.raises(ArtifactError, match="is damaged"):
-        load_artifact(tmp_path / "x", "concept")
+@pytest.mark.parametrize("content", [b"", b"\x00" * 64, b"\xff" * 64, b"\x02\x00\x00\x00\x00\x00\x00\x00{}"])
+def test_tensors_that_do_not_parse(tmp_path, content):
+    """Also where somebody mended the sha256."""
+    folder = save_artifact(tmp_path / "x", "concept", {}, TENSORS)
+    (folder / "concept.safetensors").write_bytes(content)
+    with pytest.raises(ArtifactError, match="concept.safetensors is not what .*concept.json was written for"):
+        load_artifact(folder, "concept")
+    description = json.loads((folder / "concept.json").read_text())
+    description["tensors"] = {"concept.safetensors": hashlib.sha256(content).hexdigest()}
+    (folder / "concept.json").write_text(json.dumps(description))
+    if content.endswith(b"{}"):
+        assert load_artifact(folder, "concept")[1] == {}  # a file without tensors
+    else:
+        with pytest.raises(ArtifactError, match="is damaged .*Delete it and make it again"):
+            load_artifact(folder, "concept")
+
+
+def test_tensors_of_another_artifact_or_with_one_bit_turned(tmp_path):
+    """Same names and shapes: nothing but the sha256 tells."""
+    one, other = (save_artifact(tmp_path / n, "concept", {}, {"a": torch.full((2,), float(n))}) for n in "12")
+    taken = (other / "concept.safetensors").read_bytes()
+    own = (one / "concept.safetensors").read_bytes()
+    for content in (taken, own[:-1] + bytes([own[-1] ^ 1]), own[:-3]):
+        (one / "concept.safetensors").write_bytes(content)
+        with pytest.raises(ArtifactError) as caught:
+            load_artifact(one, "concept")
+        assert str(one / "concept.safetensors") in str(caught.value) and str(one / "concept.json") in str(caught.value)
+    (one / "concept.safetensors").write_bytes(own)
+    assert load_artifact(one, "concept")[1]["a"].tolist() == [1.0, 1.0]
+
+
+@pytest.mark.parametrize(
+    "tensors", [None, {}, {"concept.safetensors": None}, {"concept.safetensors": "0" * 64}, "x", 3]
+)
+def test_a_description_without_the_sha256_of_its_tensors(tmp_path, tensors):
+    folder = save_artifact(tmp_path / "x", "concept", {}, TENSORS)
+    description = json.loads((folder / "concept.json").read_text())
+    (folder / "concept.json").write_text(json.dumps({**description, "tensors": tensors}))
+    with pytest.raises(ArtifactError, match="is not what"):
+        load_artifact(folder, "concept")
 
 
 def test_another_kind(tmp_path):
