@@ -1,14 +1,10 @@
-"""Files that are whole or not there: artifacts (a JSON description and named tensors) and single JSON records.
+"""Artifacts (a JSON description and named tensors) and single records (JSON), whole or not there (`writing`).
 
-Everything is written under a temporary name beside its place and renamed at the end. A full disk, an error or Ctrl-C
-in the middle leaves no half-written artifact.
+An artifact's description holds the sha256 of its tensors, so that the two cannot come apart.
 """
 
-import errno
 import json
 import os
-import shutil
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,6 +16,7 @@ from torch import Tensor
 
 from interp_xfer.errors import ArtifactError
 from interp_xfer.reading import file_sha256, read_record, require_file
+from interp_xfer.writing import require_no_folder, require_replaceable, require_writable, write_file, write_folder
 
 
 def save_artifact(directory: Path, kind: str, description: dict[str, Any], tensors: dict[str, Tensor]) -> Path:
@@ -27,23 +24,47 @@ def save_artifact(directory: Path, kind: str, description: dict[str, Any], tenso
 
     The description also gets `kind`, and the sha256 of the other file under `tensors`.
 
-    Raises: ArtifactError if the place cannot be written or the disk is full.
+    Raises: ArtifactError if something else than an artifact of this kind is there, which stays as it is, or the place
+        cannot be written.
     """
-    directory = Path(directory)
-    with _explained(directory):
-        directory.parent.mkdir(parents=True, exist_ok=True)
-        temporary = Path(tempfile.mkdtemp(prefix=f".{directory.name}-", dir=directory.parent))
+
+    def fill(folder: Path) -> None:
+        tensor_file = folder / f"{kind}.safetensors"
+        save_file({name: t.contiguous() for name, t in tensors.items()}, tensor_file)
+        sealed = {"tensors": {tensor_file.name: file_sha256(tensor_file)}}
+        (folder / f"{kind}.json").write_text(_dump({"kind": kind, **description, **sealed}), encoding="utf-8")
+
+    return write_folder(Path(directory), fill, lambda folder: _is_artifact(folder, kind))
+
+
+def require_artifact_place(directory: Path, kind: str) -> None:
+    """Nothing, if `save_artifact` may write there; to be asked before hours of work.
+
+    Raises: ArtifactError as `save_artifact` would.
+    """
+    require_replaceable(Path(directory), lambda folder: _is_artifact(folder, kind))
+    require_writable(Path(directory))
+
+
+def require_record_place(path: Path, kind: str) -> None:
+    """Nothing, if a record of a kind may be written to a file: there is none, an empty one, or one of that kind.
+
+    Raises: ArtifactError that says what is there; WriteError if the place cannot be written.
+    """
+    path = Path(path)
+    require_no_folder(path)
+    if path.exists() and path.stat().st_size:
         try:
-            tensor_file = temporary / f"{kind}.safetensors"
-            save_file({name: t.contiguous() for name, t in tensors.items()}, tensor_file)
-            sealed = {"tensors": {tensor_file.name: file_sha256(tensor_file)}}
-            (temporary / f"{kind}.json").write_text(_dump({"kind": kind, **description, **sealed}), encoding="utf-8")
-            if directory.exists():
-                shutil.rmtree(directory)
-            temporary.rename(directory)
-        finally:
-            shutil.rmtree(temporary, ignore_errors=True)
-    return directory
+            found = read_record(path).get("kind")
+        except ArtifactError:
+            found = None
+        if found != kind:
+            what = "no record" if found is None else f"a {found!r} record"
+            raise ArtifactError(
+                f"{path} is there and {what}, not {kind!r}; nothing was changed. Name another file, or remove it "
+                "yourself."
+            )
+    require_writable(path)
 
 
 def load_artifact(directory: Path, kind: str) -> tuple[dict[str, Any], dict[str, Tensor]]:
@@ -75,31 +96,19 @@ def load_artifact(directory: Path, kind: str) -> tuple[dict[str, Any], dict[str,
 
 
 def write_json(path: Path, record: dict[str, Any]) -> Path:
-    """Write one JSON record under a temporary name and rename it into place.
+    """Write one JSON record, whole or not at all.
 
-    Raises: ArtifactError if the place cannot be written or the disk is full.
+    Raises: WriteError if the place cannot be written.
     """
-    return write_text(path, _dump(record))
+    return write_file(Path(path), _dump(record))
 
 
 def write_text(path: Path, text: str) -> Path:
-    """Write a text file under a temporary name and rename it into place.
+    """Write a text file, whole or not at all.
 
-    Raises: ArtifactError if the place cannot be written or the disk is full.
+    Raises: WriteError if the place cannot be written.
     """
-    path = Path(path)
-    with _explained(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)
-        try:
-            with os.fdopen(handle, "w", encoding="utf-8") as file:
-                file.write(text)
-            os.chmod(name, 0o644)
-            os.replace(name, path)
-        except BaseException:
-            Path(name).unlink(missing_ok=True)
-            raise
-    return path
+    return write_file(Path(path), text)
 
 
 def read_json(path: Path) -> dict[str, Any]:
@@ -119,16 +128,18 @@ def complete(directory: Path | str) -> Iterator[None]:
         raise ArtifactError(f"{directory} is damaged ({error} is missing). Delete it and make it again.") from None
 
 
+def _is_artifact(folder: Path, kind: str) -> bool:
+    """Whether a folder holds an artifact of a kind and nothing else."""
+    files = {f"{kind}.json", f"{kind}.safetensors"}
+    if set(os.listdir(folder)) != files or any((folder / name).is_symlink() for name in files):
+        return False
+    try:
+        require_file(folder / f"{kind}.safetensors")
+        return read_record(folder / f"{kind}.json").get("kind") == kind
+    except ArtifactError:
+        return False
+
+
 def _dump(record: dict[str, Any]) -> str:
     # NaN is not JSON; whoever has one must say what it means (None, or a reason).
     return json.dumps(record, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
-
-
-@contextmanager
-def _explained(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except (OSError, SafetensorError) as error:
-        full = getattr(error, "errno", None) == errno.ENOSPC or "No space left" in str(error)
-        reason = "the disk is full" if full else str(error)
-        raise ArtifactError(f"cannot write {path}: {reason}. Nothing was left behind; free space and retry.") from None
