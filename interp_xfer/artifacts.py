@@ -4,7 +4,6 @@ An artifact's description holds the sha256 of its tensors, so that the two canno
 """
 
 import json
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,8 +14,9 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from interp_xfer.errors import ArtifactError
+from interp_xfer.places import is_artifact
 from interp_xfer.reading import file_sha256, read_record, require_file
-from interp_xfer.writing import require_no_folder, require_replaceable, require_writable, write_file, write_folder
+from interp_xfer.writing import write_file, write_folder
 
 
 def save_artifact(directory: Path, kind: str, description: dict[str, Any], tensors: dict[str, Tensor]) -> Path:
@@ -34,37 +34,7 @@ def save_artifact(directory: Path, kind: str, description: dict[str, Any], tenso
         sealed = {"tensors": {tensor_file.name: file_sha256(tensor_file)}}
         (folder / f"{kind}.json").write_text(_dump({"kind": kind, **description, **sealed}), encoding="utf-8")
 
-    return write_folder(Path(directory), fill, lambda folder: _is_artifact(folder, kind))
-
-
-def require_artifact_place(directory: Path, kind: str) -> None:
-    """Nothing, if `save_artifact` may write there; to be asked before hours of work.
-
-    Raises: ArtifactError as `save_artifact` would.
-    """
-    require_replaceable(Path(directory), lambda folder: _is_artifact(folder, kind))
-    require_writable(Path(directory))
-
-
-def require_record_place(path: Path, kind: str) -> None:
-    """Nothing, if a record of a kind may be written to a file: there is none, an empty one, or one of that kind.
-
-    Raises: ArtifactError that says what is there; WriteError if the place cannot be written.
-    """
-    path = Path(path)
-    require_no_folder(path)
-    if path.exists() and path.stat().st_size:
-        try:
-            found = read_record(path).get("kind")
-        except ArtifactError:
-            found = None
-        if found != kind:
-            what = "no record" if found is None else f"a {found!r} record"
-            raise ArtifactError(
-                f"{path} is there and {what}, not {kind!r}; nothing was changed. Name another file, or remove it "
-                "yourself."
-            )
-    require_writable(path)
+    return write_folder(Path(directory), fill, lambda folder: is_artifact(folder, kind))
 
 
 def load_artifact(directory: Path, kind: str) -> tuple[dict[str, Any], dict[str, Tensor]]:
@@ -126,18 +96,6 @@ def complete(directory: Path | str) -> Iterator[None]:
         yield
     except KeyError as error:
         raise ArtifactError(f"{directory} is damaged ({error} is missing). Delete it and make it again.") from None
-
-
-def _is_artifact(folder: Path, kind: str) -> bool:
-    """Whether a folder holds an artifact of a kind and nothing else."""
-    files = {f"{kind}.json", f"{kind}.safetensors"}
-    if set(os.listdir(folder)) != files or any((folder / name).is_symlink() for name in files):
-        return False
-    try:
-        require_file(folder / f"{kind}.safetensors")
-        return read_record(folder / f"{kind}.json").get("kind") == kind
-    except ArtifactError:
-        return False
 
 
 def _dump(record: dict[str, Any]) -> str:

@@ -59,8 +59,13 @@ def sweep(folder: Path) -> None:
             _remove(space, lock)
 
 
-def is_workspace(name: str) -> bool:
-    """Whether a file name is that of such a folder, of any machine."""
+def hidden(name: str) -> str:
+    """A file name that no user takes for a result."""
+    return f"{_PREFIX}{name}"
+
+
+def is_hidden(name: str) -> bool:
+    """Whether a file name is one of those, or that of a workspace."""
     return name.startswith(_PREFIX)
 
 

@@ -132,8 +132,7 @@ def require_replaceable(path: Path, is_ours: Callable[[Path], bool]) -> None:
             sweep(path)
             if not (names := sorted(os.listdir(path))) or is_ours(path):
                 return
-            more = f" and {len(names) - 3} more" if len(names) > 3 else ""
-            found = f"{path} holds {', '.join(names[:3])}{more}, and not just what would be replaced"
+            found = f"{path} holds {some_of(names)}, and not just what would be replaced"
     raise ArtifactError(f"{found}; nothing was changed. Name a new or empty folder, or remove it yourself.")
 
 
@@ -160,6 +159,12 @@ def require_writable(path: Path) -> None:
         above = next(folder for folder in target.parents if _exists(folder))
         with workspace(above) as space:
             (space / "new" / target.relative_to(above)).mkdir(parents=True)
+
+
+def some_of(names: list[str]) -> str:
+    """The first of some names, and how many more there are."""
+    more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+    return ", ".join(names[:3]) + more
 
 
 def _exists(path: Path) -> bool:

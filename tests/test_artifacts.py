@@ -5,7 +5,6 @@ import hashlib
 import json
 import os
 import stat
-import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -16,13 +15,12 @@ from interp_xfer import artifacts, writing
 from interp_xfer.artifacts import (
     load_artifact,
     read_json,
-    require_artifact_place,
-    require_record_place,
     save_artifact,
     write_json,
     write_text,
 )
 from interp_xfer.errors import ArtifactError
+from interp_xfer.places import require_artifact_place
 
 TENSORS = {"a": torch.arange(6.0).reshape(2, 3), "b": torch.tensor([1, 2])}
 DESCRIPTION = {"name": "Zoë", "values": [1, 2.5, None], "nested": {"x": True}}
@@ -188,40 +186,6 @@ def test_two_writers_both_end_well(tmp_path):
     record = read_json(tmp_path / "a.json")
     assert record["name"] == record["again"]
     assert files(tmp_path) == ["a.json", "x", "x/concept.json", "x/concept.safetensors"]
-
-
-@pytest.mark.parametrize(
-    ("content", "found"),
-    [
-        ('{"kind": "search", "n": 3}', None),
-        ("", None),
-        ('{"kind": "map"}', "a 'map' record, not 'search'"),
-        ("my notes", "no record, not 'search'"),
-        ('{"my": "data"}', "no record, not 'search'"),
-    ],
-)
-def test_which_files_a_record_may_replace(tmp_path, content, found):
-    (tmp_path / "a.json").write_text(content)
-    if found is None:
-        require_record_place(tmp_path / "a.json", "search")
-    else:
-        with pytest.raises(ArtifactError, match=f"a.json is there and {found}; nothing was changed"):
-            require_record_place(tmp_path / "a.json", "search")
-    assert (tmp_path / "a.json").read_text() == content and files(tmp_path) == ["a.json"]
-
-
-@pytest.mark.skipif(sys.platform == "win32", reason="devices")
-@pytest.mark.parametrize(
-    ("place", "found"), [("/dev/null", "a device or pipe"), ("folder", "a folder"), (".", "a folder")]
-)
-def test_a_record_replaces_no_folder_and_no_device(tmp_path, monkeypatch, place, found):
-    """As root, a rename onto /dev/null would remove the device."""
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "folder").mkdir()
-    for attempt in (lambda path: write_json(path, {}), lambda path: require_record_place(path, "search")):
-        with pytest.raises(ArtifactError, match=f"is {found}, not a file; nothing was changed"):
-            attempt(Path(place))
-    assert files(tmp_path) == ["folder"]
 
 
 @pytest.mark.parametrize("fails_in", ["save_file", "_dump"])

@@ -26,7 +26,8 @@ import yaml
 
 from interp_xfer.artifacts import read_json, write_json, write_text
 from interp_xfer.component_alignment import ComponentAlignment
-from interp_xfer.errors import ArtifactError
+from interp_xfer.errors import ArtifactError, WriteError
+from interp_xfer.places import RUN_MARK, require_settings_place
 from interp_xfer.studies.config import Study
 
 
@@ -35,6 +36,8 @@ class RunStore:
 
     def __init__(self, root: Path | str) -> None:
         self.root = Path(root)
+        self._settings: Path | None = None
+        """Written by this process."""
 
     def concept(self, study: Study) -> Path:
         """Directory of the concept artifact."""
@@ -76,14 +79,17 @@ class RunStore:
     def write_study(self, study: Study) -> None:
         """Keep the resolved study."""
         values = study.model_dump(mode="json")
-        write_text(self.root / "study.yaml", yaml.safe_dump(values, sort_keys=False, allow_unicode=True))
+        self._write_settings("study.yaml", values)
 
     def write_plan(self, settings: dict[str, Any], plan: dict[str, Any]) -> None:
         """Keep a resolved comparison and its plan."""
-        write_text(
-            self.root / "comparison.yaml", yaml.safe_dump(settings, sort_keys=False, allow_unicode=True, width=120)
-        )
+        self._write_settings("comparison.yaml", settings)
         write_json(self.root / "plan.json", plan)
+
+    def _write_settings(self, name: str, values: dict[str, Any]) -> None:
+        self._settings = self.root / name
+        require_settings_place(self._settings)
+        write_text(self._settings, RUN_MARK + yaml.safe_dump(values, sort_keys=False, allow_unicode=True, width=120))
 
     def read_plan(self) -> dict[str, Any] | None:
         """What `write_plan` kept of the plan; None for a run that is no comparison.
@@ -95,6 +101,8 @@ class RunStore:
 
     def write_cell(self, study: Study, record: dict[str, Any], items: Iterable[dict[str, Any]]) -> Path:
         """Keep the answers, then the record: a cell that is there has its answers."""
+        if self._settings is not None and not self._settings.exists():
+            raise WriteError(f"{self.root} was removed or moved while the run was going on; run the command again.")
         lines = "".join(json.dumps(item, ensure_ascii=False, allow_nan=False) + "\n" for item in items)
         write_text(self.items(study), lines)
         path = write_json(self.cell(study), record)
