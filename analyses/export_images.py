@@ -8,7 +8,6 @@ import os
 import shutil
 import subprocess
 import sys
-import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -24,6 +23,8 @@ from analyses.tables import write_table
 from interp_xfer.artifacts import write_text
 from interp_xfer.errors import ConfigError
 from interp_xfer.studies.run_store import RunStore
+from interp_xfer.workspaces import workspace
+from interp_xfer.writing import explained, write_file
 
 ImageFormat = Literal["png", "svg", "pdf"]
 IMAGE_FORMATS: tuple[ImageFormat, ...] = ("png", "svg", "pdf")
@@ -94,14 +95,14 @@ def export_figure(
 
 
 def _draw(figure: go.Figure, targets: Sequence[Path], scale: float) -> str | None:
-    """Images under temporary names, renamed when all are there; the reason in one line if they could not be made."""
-    with tempfile.TemporaryDirectory() as temporary:
-        source = Path(temporary) / "figure.json"
+    """Images, renamed into place when all are there; the reason in one line if they could not be made."""
+    with explained(targets[0].parent), workspace(targets[0].parent) as space:
+        source = space / "figure.json"
         source.write_text(figure.to_json() or "{}", encoding="utf-8")
-        made = [Path(temporary) / target.name for target in targets]
+        made = [space / target.name for target in targets]
         command = [sys.executable, "-m", "analyses.image_worker", str(source), str(_WIDTH), str(scale), *map(str, made)]
         environment = {**os.environ, "BROWSER_PATH": find_chrome() or ""}
-        with (Path(temporary) / "errors.txt").open("w+", encoding="utf-8") as errors:
+        with (space / "errors.txt").open("w+", encoding="utf-8") as errors:
             worker = subprocess.Popen(command, env=environment, stdout=errors, stderr=errors)
             try:
                 worker.wait(timeout=_SECONDS)
@@ -116,7 +117,7 @@ def _draw(figure: go.Figure, targets: Sequence[Path], scale: float) -> str | Non
         if worker.returncode != 0:
             return f"no images were written: {lines[-1]}"
         for source, target in zip(made, targets, strict=True):
-            shutil.copyfile(source, target)
+            write_file(target, source.read_bytes())
     return None
 
 

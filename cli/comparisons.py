@@ -35,6 +35,7 @@ def compare(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan and stop.")] = False,
 ) -> None:
     """Layer map x projection x unit on the same questions; the same command resumes."""
+    from interp_xfer.places import require_run_place
     from interp_xfer.studies.comparison import make_comparison, plan_comparison
     from interp_xfer.studies.comparison_run import known_widths, run_plan
     from interp_xfer.studies.config import read_settings
@@ -52,6 +53,7 @@ def compare(
     comparison = make_comparison(values, "the settings" if study is None else str(study))
     plan = plan_comparison(comparison, known_widths([*comparison.parents, *comparison.children]))
     target = out or Path("runs") / (study.stem if study else "comparison")
+    require_run_place(target)
     store = RunStore(target)
     if dry_run:
         finished = {record.asked for record in store.read_cells()} if (target / "cells").exists() else set()

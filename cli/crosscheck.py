@@ -18,6 +18,7 @@ from cli.options import (
     TokensOption,
     UnitOption,
 )
+from cli.places import CrosscheckOut
 
 
 def register(app: typer.Typer) -> None:
@@ -34,7 +35,7 @@ def crosscheck(
     strength: Annotated[float, typer.Option(help="With --steering.")] = 0.0,
     data_dir: DataDirOption = None,
     n: Annotated[int, typer.Option("--n", help="Test problems.")] = 64,
-    out: Annotated[Path, typer.Option("--out", help="JSON file to write.")] = Path("crosscheck.json"),
+    out: CrosscheckOut = Path("crosscheck.json"),
     n_shots: ShotsOption = 5,
     unit: UnitOption = "relative",
     operator: OperatorOption = "add",

@@ -16,7 +16,6 @@ from cli.options import (
     MaxMemoryOption,
     MaxTokensOption,
     OperatorOption,
-    OutOption,
     ScoringOption,
     SeedOption,
     ShotsOption,
@@ -26,6 +25,7 @@ from cli.options import (
     UnitOption,
     parse_strengths,
 )
+from cli.places import EvaluationOut, SearchOut
 from interp_xfer.choices import OperatorName, Scoring, StrengthUnit, TokenScope
 
 SteeringOption = Annotated[Path, typer.Option("--steering", help="Directory written by `interp-xfer transfer`.")]
@@ -40,7 +40,7 @@ def register(app: typer.Typer) -> None:
 def search(
     child: ChildOption,
     steering: SteeringOption,
-    out: OutOption,
+    out: SearchOut,
     dataset: DatasetOption = "gsm8k",
     data_dir: DataDirOption = None,
     n: Annotated[int, typer.Option("--n", help="Validation problems.")] = 128,
@@ -88,7 +88,7 @@ def search(
 def evaluate(
     child: ChildOption,
     steering: SteeringOption,
-    out: OutOption,
+    out: EvaluationOut,
     search_file: Annotated[
         Path | None, typer.Option("--search", help="File written by `interp-xfer search`: gives lambda*.")
     ] = None,

@@ -10,12 +10,12 @@ from cli.options import (
     DataDirOption,
     DatasetOption,
     DTypeOption,
-    OutOption,
     PairKindOption,
     ParentOption,
     ProcessingOption,
     SeedOption,
 )
+from cli.places import LayersOut
 from interp_xfer.choices import Method
 
 
@@ -27,7 +27,7 @@ def register(app: typer.Typer) -> None:
 def layers(
     parent: ParentOption,
     child: ChildOption,
-    out: OutOption,
+    out: LayersOut,
     dataset: DatasetOption = "gsm8k",
     data_dir: DataDirOption = None,
     pairs: PairKindOption = "reasoning-vs-answer",

@@ -22,7 +22,6 @@ ProcessingOption = Annotated[
     WeightProcessing, typer.Option("--weight-processing", help="hooked-transformer folds and centres as of old.")
 ]
 SeedOption = Annotated[int, typer.Option("--seed", help="Of splits, pairs, generated problems.")]
-OutOption = Annotated[Path, typer.Option("--out", help="Directory (or file) to write.")]
 PairKindOption = Annotated[str, typer.Option("--pairs", help="Kind of contrast pair.")]
 ShotsOption = Annotated[int, typer.Option("--n-shots", help="Few-shot examples.")]
 UnitOption = Annotated[

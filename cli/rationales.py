@@ -28,18 +28,20 @@ def rationales(
 ) -> None:
     """The parent writes a reasoning for each problem, given its answer; only those that end in it are kept."""
     from interp_xfer import get_task, load_model, load_problems
-    from interp_xfer.rationale_writing import open_store, write_rationales
+    from interp_xfer.rationale_writing import open_store, require_rationales_place, write_rationales
 
     task = get_task(dataset)
     target = out or Path(f"rationales-{dataset}.jsonl")
+    require_rationales_place(target, task)
     problems = load_problems(task, split, limit, data_dir, seed)
     model = load_model(parent, dtype=dtype)
     store = open_store(target, task, model)
-    missing = len(store.missing(problems))
-    with shown_step("writing rationales", missing, "problems") as progress:
-        accepted = write_rationales(
-            model, task, problems, store, n_shots=n_shots, max_new_tokens=max_new_tokens, progress=progress
-        )
+    with store.writing(lambda: typer.echo(f"another process writes to {target}; waiting for its end", err=True)):
+        missing = len(store.missing(problems))
+        with shown_step("writing rationales", missing, "problems") as progress:
+            accepted = write_rationales(
+                model, task, problems, store, n_shots=n_shots, max_new_tokens=max_new_tokens, progress=progress
+            )
     share = f" ({points(accepted / missing)} %)" if missing else ""
     held = sum(problem.id in store.reasoning for problem in problems)
     typer.echo(f"{target}: {accepted} of {missing} new texts end in the right answer{share}")

@@ -11,13 +11,13 @@ from cli.options import (
     DataDirOption,
     DatasetOption,
     DTypeOption,
-    OutOption,
     PairKindOption,
     ParentOption,
     ProcessingOption,
     RationalesOption,
     SeedOption,
 )
+from cli.places import ConceptOut, MapOut, ProjectionOut, SteeringOut
 from interp_xfer.choices import Centering, LayerMapName, Method, ProjectionKind
 
 
@@ -29,7 +29,7 @@ def register(app: typer.Typer) -> None:
 
 def extract(
     parent: ParentOption,
-    out: OutOption,
+    out: ConceptOut,
     dataset: DatasetOption = "gsm8k",
     data_dir: DataDirOption = None,
     pairs: PairKindOption = "reasoning-vs-answer",
@@ -71,7 +71,7 @@ def extract(
 def map_(
     parent: ParentOption,
     child: ChildOption,
-    out: OutOption,
+    out: MapOut,
     strategy: Annotated[LayerMapName, typer.Option(help="How layers are paired.")] = "cka",
     dataset: DatasetOption = "gsm8k",
     data_dir: DataDirOption = None,
@@ -102,7 +102,7 @@ def project(
     parent: ParentOption,
     child: ChildOption,
     map_file: Annotated[Path, typer.Option("--map", help="File written by `interp-xfer map`.")],
-    out: OutOption,
+    out: ProjectionOut,
     kind: Annotated[ProjectionKind, typer.Option(help="How widths are bridged.")] = "ridge",
     dataset: DatasetOption = "gsm8k",
     data_dir: DataDirOption = None,
@@ -144,7 +144,7 @@ def transfer(
     map_file: Annotated[Path, typer.Option("--map", help="File written by `interp-xfer map`.")],
     projection: Annotated[Path, typer.Option(help="Directory written by `interp-xfer project`.")],
     child: ChildOption,
-    out: OutOption,
+    out: SteeringOut,
     dataset: DatasetOption = "gsm8k",
     data_dir: DataDirOption = None,
     n_calibration: Annotated[int, typer.Option(help="Training problems that settle the sign.")] = 32,

@@ -86,13 +86,16 @@ def report(run: RunArgument) -> None:
 
 def _run(study: object, out: Path) -> None:
     from analyses.report import write_report
+    from interp_xfer.places import require_run_place
     from interp_xfer.studies.config import Study
     from interp_xfer.studies.pipeline import run_study
     from interp_xfer.studies.run_store import RunStore
 
     assert isinstance(study, Study)
+    require_run_place(out)
     store = RunStore(out)
     record = run_study(study, store, shown_step)
-    page = write_report(store)
     print_cell(record)
-    typer.echo(f"results {store.cell(record.key)}\nreport  {page}")
+    typer.echo(f"results {store.cell(record.key)}")
+    # Last: a finished run that cannot be written is still printed, and a page that is as it should be is not written.
+    typer.echo(f"report  {write_report(store)}")

@@ -1,14 +1,9 @@
-"""Files that are whole or not there: artifacts (a JSON description and named tensors) and single JSON records.
+"""Artifacts (a JSON description and named tensors) and single records (JSON), whole or not there (`writing`).
 
-Everything is written under a temporary name beside its place and renamed at the end. A full disk, an error or Ctrl-C
-in the middle leaves no half-written artifact.
+An artifact's description holds the sha256 of its tensors, so that the two cannot come apart.
 """
 
-import errno
 import json
-import os
-import shutil
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,87 +14,79 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from interp_xfer.errors import ArtifactError
+from interp_xfer.places import is_artifact
+from interp_xfer.reading import file_sha256, read_record, require_file
+from interp_xfer.writing import write_file, write_folder
 
 
 def save_artifact(directory: Path, kind: str, description: dict[str, Any], tensors: dict[str, Tensor]) -> Path:
     """Write `<kind>.json` and `<kind>.safetensors` into `directory`, which appears complete or not at all.
 
-    Raises: ArtifactError if the place cannot be written or the disk is full.
+    The description also gets `kind`, and the sha256 of the other file under `tensors`.
+
+    Raises: ArtifactError if something else than an artifact of this kind is there, which stays as it is, or the place
+        cannot be written.
     """
-    directory = Path(directory)
-    with _explained(directory):
-        directory.parent.mkdir(parents=True, exist_ok=True)
-        temporary = Path(tempfile.mkdtemp(prefix=f".{directory.name}-", dir=directory.parent))
-        try:
-            save_file({name: t.contiguous() for name, t in tensors.items()}, temporary / f"{kind}.safetensors")
-            (temporary / f"{kind}.json").write_text(_dump({"kind": kind, **description}), encoding="utf-8")
-            if directory.exists():
-                shutil.rmtree(directory)
-            temporary.rename(directory)
-        finally:
-            shutil.rmtree(temporary, ignore_errors=True)
-    return directory
+
+    def fill(folder: Path) -> None:
+        tensor_file = folder / f"{kind}.safetensors"
+        save_file({name: t.contiguous() for name, t in tensors.items()}, tensor_file)
+        sealed = {"tensors": {tensor_file.name: file_sha256(tensor_file)}}
+        (folder / f"{kind}.json").write_text(_dump({"kind": kind, **description, **sealed}), encoding="utf-8")
+
+    return write_folder(Path(directory), fill, lambda folder: is_artifact(folder, kind))
 
 
 def load_artifact(directory: Path, kind: str) -> tuple[dict[str, Any], dict[str, Tensor]]:
-    """The description and tensors written by `save_artifact`.
+    """The description (with `kind`) and tensors written by `save_artifact`, after a check that they belong together.
 
-    Raises: ArtifactError if a file is missing, does not parse, or belongs to another kind of artifact.
+    Raises: ArtifactError if a file is missing, is no file or does not parse, if the tensors are not those that the
+        description was written for, or if the artifact is of another kind.
     """
     description_file, tensor_file = Path(directory) / f"{kind}.json", Path(directory) / f"{kind}.safetensors"
-    try:
-        description = _parsed(description_file.read_text(encoding="utf-8"))
-        tensors = load_file(tensor_file)
-    except FileNotFoundError as error:
-        raise ArtifactError(
-            f"{directory} is no {kind} artifact: {error.filename or tensor_file} is missing. Make it again."
-        ) from None
-    except (ValueError, SafetensorError) as error:
-        raise ArtifactError(f"{directory} is damaged ({error}). Delete it and make it again.") from None
+
+    def missing(name: str) -> str:
+        return f"{directory} is no {kind} artifact: {name} is missing. Make it again."
+
+    description = read_record(description_file, missing)
+    require_file(tensor_file, missing)
     if description.get("kind") != kind:
         raise ArtifactError(f"{description_file} is a {description.get('kind')!r} artifact, not {kind!r}.")
-    return description, tensors
+    try:
+        found = file_sha256(tensor_file)
+        if description.pop("tensors", None) != {tensor_file.name: found}:
+            raise ArtifactError(
+                f"{tensor_file} is not what {description_file} was written for (its sha256 {found[:12]}... is not in "
+                f"there): one of the two was changed, damaged or taken from elsewhere. Delete {directory} and make it "
+                "again."
+            )
+        return description, load_file(tensor_file)
+    except (ValueError, OSError, SafetensorError) as error:
+        raise ArtifactError(f"{directory} is damaged ({error}). Delete it and make it again.") from None
 
 
 def write_json(path: Path, record: dict[str, Any]) -> Path:
-    """Write one JSON record under a temporary name and rename it into place.
+    """Write one JSON record, whole or not at all.
 
-    Raises: ArtifactError if the place cannot be written or the disk is full.
+    Raises: WriteError if the place cannot be written.
     """
-    return write_text(path, _dump(record))
+    return write_file(Path(path), _dump(record))
 
 
 def write_text(path: Path, text: str) -> Path:
-    """Write a text file under a temporary name and rename it into place.
+    """Write a text file, whole or not at all.
 
-    Raises: ArtifactError if the place cannot be written or the disk is full.
+    Raises: WriteError if the place cannot be written.
     """
-    path = Path(path)
-    with _explained(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)
-        try:
-            with os.fdopen(handle, "w", encoding="utf-8") as file:
-                file.write(text)
-            os.chmod(name, 0o644)
-            os.replace(name, path)
-        except BaseException:
-            Path(name).unlink(missing_ok=True)
-            raise
-    return path
+    return write_file(Path(path), text)
 
 
 def read_json(path: Path) -> dict[str, Any]:
     """One JSON record.
 
-    Raises: ArtifactError if the file is missing or does not parse.
+    Raises: ArtifactError if the file is missing, is no file, or is not strict JSON with named values.
     """
-    try:
-        return _parsed(Path(path).read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise ArtifactError(f"{path} is not there; run the stage that writes it.") from None
-    except ValueError as error:
-        raise ArtifactError(f"{path} is damaged ({error}). Delete it and make it again.") from None
+    return read_record(Path(path))
 
 
 @contextmanager
@@ -111,23 +98,6 @@ def complete(directory: Path | str) -> Iterator[None]:
         raise ArtifactError(f"{directory} is damaged ({error} is missing). Delete it and make it again.") from None
 
 
-def _parsed(text: str) -> dict[str, Any]:
-    record = json.loads(text)  # errors are ValueErrors, as are those of decoding
-    if not isinstance(record, dict):
-        raise ValueError(f"a {type(record).__name__} instead of named values")
-    return record
-
-
 def _dump(record: dict[str, Any]) -> str:
     # NaN is not JSON; whoever has one must say what it means (None, or a reason).
     return json.dumps(record, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
-
-
-@contextmanager
-def _explained(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except (OSError, SafetensorError) as error:
-        full = getattr(error, "errno", None) == errno.ENOSPC or "No space left" in str(error)
-        reason = "the disk is full" if full else str(error)
-        raise ArtifactError(f"cannot write {path}: {reason}. Nothing was left behind; free space and retry.") from None

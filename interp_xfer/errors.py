@@ -41,5 +41,9 @@ class ArtifactError(InterpXferError):
     """A file or directory of a run that is missing, incomplete or cannot be written."""
 
 
+class WriteError(ArtifactError):
+    """A place that cannot be written: full, read-only, forbidden, gone, or with a name that cannot be."""
+
+
 class ConfigError(InterpXferError):
     """A setting outside its allowed values."""

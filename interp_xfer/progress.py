@@ -29,6 +29,31 @@ class Stream(Protocol):
         ...
 
 
+class _Courtesy:
+    """A stream whose failures end nothing: hours of work are worth more than a line nobody reads any more."""
+
+    def __init__(self, stream: Stream | None) -> None:
+        self._stream = stream
+
+    def write(self, text: str, /) -> int:
+        if self._stream is not None:
+            try:
+                self._stream.write(text)
+            except (OSError, ValueError):  # full, or closed
+                self._stream = None
+        return len(text)
+
+    def flush(self) -> None:
+        if self._stream is not None:
+            try:
+                self._stream.flush()
+            except (OSError, ValueError):
+                self._stream = None
+
+    def isatty(self) -> bool:
+        return self._stream is not None and self._stream.isatty()
+
+
 def no_progress(_: int) -> None:
     """Reports nothing; the default everywhere."""
 
@@ -41,10 +66,10 @@ def progress_bar(description: str, total: int, unit: str = "", stream: Stream | 
         description: what is being done.
         total: number of units.
         unit: word for the units, "texts" or "answers".
-        stream: where to write; standard error by default.
+        stream: where to write; standard error by default. Where it cannot be written, the step goes on in silence.
     Yields: the function to call with the number of units just done.
     """
-    target: Stream = sys.stderr if stream is None else stream
+    target = _Courtesy(sys.stderr if stream is None else stream)
     if not target.isatty():
         yield from _plain(description, total, unit, target)
         return

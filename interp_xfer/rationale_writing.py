@@ -10,6 +10,7 @@
 import os
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from interp_xfer.errors import ConfigError
@@ -27,9 +28,21 @@ from interp_xfer.tasks import (
     render_prompt,
 )
 from interp_xfer.tasks.splits import take
+from interp_xfer.writing import require_no_folder, require_writable
 
 # Finished texts are written to the file at least this often.
 PROBLEMS_PER_WRITE = 64
+
+
+def require_rationales_place(path: Path, task: Task) -> None:
+    """Nothing, if rationales may be added to a file: it is not there, or holds nothing else.
+
+    Raises: ArtifactError for a folder; DataError for lines that are no rationales; WriteError if the place cannot be
+        written.
+    """
+    require_no_folder(path)
+    RationaleStore(path, task, None)
+    require_writable(path)
 
 
 def open_store(path: str | os.PathLike[str], task: Task, model: LoadedModel) -> RationaleStore:
@@ -63,29 +76,30 @@ def write_rationales(
         engine: reuse one; None makes one.
         progress: called with the number of problems just tried.
     Returns: how many of the new texts were accepted.
-    Raises: ConfigError if the task has fewer examples with reasoning; ArtifactError if the file cannot be written.
+    Raises: ConfigError if the task has fewer examples with reasoning; WriteError if the file cannot be written.
     Source: 2512.19069, section 4; prompt and acceptance are ours.
     """
     engine = engine or SweepEngine(model)
     asking = _asking(task, n_shots)
-    missing = store.missing(problems)
     accepted = 0
-    for start in range(0, len(missing), PROBLEMS_PER_WRITE):
-        batch = missing[start : start + PROBLEMS_PER_WRITE]
-        prompts = [
-            tokenise_prompt(model, p.id, render_prompt(model.tokenizer, asking, p, n_shots, system_prompt=""))
-            for p in batch
-        ]
-        [texts] = engine.generate(
-            prompts,
-            [0.0],
-            max_new_tokens=max_new_tokens or task.max_new_tokens,
-            is_complete=task.is_complete,
-            progress=progress,
-        )
-        for problem, made in zip(batch, texts, strict=True):
-            text = cut_at_stop(made.text, task.stop_sequences)
-            accepted += store.add(problem, text, made.stop_reason in ("length", "degenerate"))
+    with store.writing():
+        missing = store.missing(problems)
+        for start in range(0, len(missing), PROBLEMS_PER_WRITE):
+            batch = missing[start : start + PROBLEMS_PER_WRITE]
+            prompts = [
+                tokenise_prompt(model, p.id, render_prompt(model.tokenizer, asking, p, n_shots, system_prompt=""))
+                for p in batch
+            ]
+            [texts] = engine.generate(
+                prompts,
+                [0.0],
+                max_new_tokens=max_new_tokens or task.max_new_tokens,
+                is_complete=task.is_complete,
+                progress=progress,
+            )
+            for problem, made in zip(batch, texts, strict=True):
+                text = cut_at_stop(made.text, task.stop_sequences)
+                accepted += store.add(problem, text, made.stop_reason in ("length", "degenerate"))
     return accepted
 
 

@@ -1,15 +1,26 @@
 """Files are whole or not there: full disk, Ctrl-C, damage, the wrong kind."""
 
 import errno
+import hashlib
 import json
+import os
 import stat
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 import torch
 
-from interp_xfer import artifacts
-from interp_xfer.artifacts import load_artifact, read_json, save_artifact, write_json, write_text
+from interp_xfer import artifacts, writing
+from interp_xfer.artifacts import (
+    load_artifact,
+    read_json,
+    save_artifact,
+    write_json,
+    write_text,
+)
 from interp_xfer.errors import ArtifactError
+from interp_xfer.places import require_artifact_place
 
 TENSORS = {"a": torch.arange(6.0).reshape(2, 3), "b": torch.tensor([1, 2])}
 DESCRIPTION = {"name": "Zoë", "values": [1, 2.5, None], "nested": {"x": True}}
@@ -46,10 +57,135 @@ def test_views_and_transposes_are_stored_as_they_look(tmp_path):
 
 def test_saving_again_replaces(tmp_path):
     save_artifact(tmp_path / "x", "concept", DESCRIPTION, TENSORS)
-    (tmp_path / "x" / "left-over.txt").write_text("old")
     save_artifact(tmp_path / "x", "concept", {"name": "new"}, {"c": torch.zeros(1)})
-    assert files(tmp_path / "x") == ["concept.json", "concept.safetensors"]
+    assert files(tmp_path) == ["x", "x/concept.json", "x/concept.safetensors"]
     assert load_artifact(tmp_path / "x", "concept")[0]["name"] == "new"
+
+
+def mine(folder):
+    folder.mkdir()
+    (folder / "thesis.tex").write_text("years of work")
+
+
+def with_a_file_more(folder):
+    save_artifact(folder, "concept", DESCRIPTION, TENSORS)
+    (folder / "notes.txt").write_text("mine")
+
+
+def of_another_kind(folder):
+    save_artifact(folder, "transfer", DESCRIPTION, TENSORS)
+
+
+def with_its_names_only(folder):
+    folder.mkdir()
+    (folder / "concept.json").write_text('{"title": "my concept"}')
+    (folder / "concept.safetensors").write_text("mine")
+
+
+def of_links(folder):
+    save_artifact(folder, "concept", DESCRIPTION, TENSORS)
+    (folder / "concept.json").rename(folder.parent / "kept.json")
+    (folder / "concept.json").symlink_to(folder.parent / "kept.json")
+
+
+def a_link_to_mine(folder):
+    mine(folder.parent / "far")
+    folder.symlink_to(folder.parent / "far")
+
+
+def a_file(folder):
+    folder.write_text("mine")
+
+
+@pytest.mark.parametrize(
+    ("make", "found"),
+    [
+        (mine, "holds thesis.tex, and not just what would be replaced"),
+        (with_a_file_more, "holds concept.json, concept.safetensors, notes.txt, and not just"),
+        (of_another_kind, "holds transfer.json, transfer.safetensors, and not just"),
+        (with_its_names_only, "holds concept.json, concept.safetensors, and not just"),
+        (of_links, "holds concept.json, concept.safetensors, and not just"),
+        (a_link_to_mine, "holds thesis.tex, and not just"),
+        (a_file, "is a file, not a folder"),
+    ],
+)
+def test_what_is_not_ours_stays(tmp_path, make, found):
+    make(tmp_path / "x")
+    before = {path: path.is_file() and path.read_bytes() for path in tmp_path.rglob("*")}
+    for attempt in (save_artifact, lambda *rest: require_artifact_place(*rest[:2])):
+        with pytest.raises(ArtifactError, match=f"{found}.*; nothing was changed. Name a new or empty folder"):
+            attempt(tmp_path / "x", "concept", {}, TENSORS)
+    assert {path: path.is_file() and path.read_bytes() for path in tmp_path.rglob("*")} == before
+
+
+@pytest.mark.parametrize(
+    ("place", "found"),
+    [
+        (".", "the working directory or your home"),
+        ("..", "holds .*, and not just"),
+        ("../../..", "holds .*, and not just"),
+        ("../home", "the working directory or your home"),
+        ("/", "holds .*, and not just"),
+    ],
+)
+def test_the_working_directory_and_its_parents_stay(tmp_path, monkeypatch, place, found):
+    (tmp_path / "a" / "home").mkdir(parents=True)
+    (tmp_path / "a" / "empty").mkdir()
+    monkeypatch.chdir(tmp_path / "a" / "empty")
+    monkeypatch.setenv("HOME", str(tmp_path / "a" / "home"))
+    with pytest.raises(ArtifactError, match=found):
+        save_artifact(Path(place), "concept", {}, TENSORS)
+    assert files(tmp_path) == ["a", "a/empty", "a/home"]
+
+
+def test_an_artifact_in_the_working_directory_stays(tmp_path, monkeypatch):
+    monkeypatch.chdir(save_artifact(tmp_path / "x", "concept", DESCRIPTION, TENSORS))
+    with pytest.raises(ArtifactError, match="the working directory"):
+        save_artifact(Path("."), "concept", {}, TENSORS)
+    assert load_artifact(tmp_path / "x", "concept")[0]["name"] == "Zoë"
+
+
+def test_links_stay_links(tmp_path):
+    (tmp_path / "large disk").mkdir()
+    (tmp_path / "x").symlink_to("large disk")
+    (tmp_path / "a.json").symlink_to("large disk/b.json")
+    for name in ("one", "two"):
+        save_artifact(tmp_path / "x", "concept", {"name": name}, TENSORS)
+        write_json(tmp_path / "a.json", {"name": name}) if name == "two" else None
+    assert (tmp_path / "x").is_symlink() and (tmp_path / "a.json").is_symlink()
+    assert load_artifact(tmp_path / "large disk", "concept")[0]["name"] == "two"
+
+
+@pytest.mark.parametrize("umask", [0o022, 0o077, 0o002])
+def test_modes_follow_the_umask(tmp_path, umask):
+    before = os.umask(umask)
+    try:
+        folder = save_artifact(tmp_path / "x", "concept", {}, TENSORS)
+        record = write_json(tmp_path / "cells" / "a.json", {})
+    finally:
+        os.umask(before)
+    for path in (folder, record.parent):
+        assert stat.S_IMODE(path.stat().st_mode) == 0o777 & ~umask
+    for path in (record, *folder.iterdir()):
+        assert stat.S_IMODE(path.stat().st_mode) == 0o666 & ~umask
+
+
+def test_two_writers_both_end_well(tmp_path):
+    """Many times each, on one folder and one file: whole at the end, and nothing beside them."""
+
+    def write(name):
+        for _ in range(15):
+            save_artifact(tmp_path / "x", "concept", {"name": name}, {"a": torch.full((3,), float(name))})
+            write_json(tmp_path / "a.json", {"name": name, "again": name})
+
+    with ThreadPoolExecutor(3) as pool:
+        for done in [pool.submit(write, name) for name in "123"]:
+            done.result()
+    description, tensors = load_artifact(tmp_path / "x", "concept")
+    assert tensors["a"].tolist() == [float(description["name"])] * 3
+    record = read_json(tmp_path / "a.json")
+    assert record["name"] == record["again"]
+    assert files(tmp_path) == ["a.json", "x", "x/concept.json", "x/concept.safetensors"]
 
 
 @pytest.mark.parametrize("fails_in", ["save_file", "_dump"])
@@ -107,8 +243,7 @@ def test_missing_files_are_named(tmp_path, missing):
         ("concept.json", b"\xff\xfe\x00"),
         ("concept.json", b"[1, 2]"),
         ("concept.json", b""),
-        ("concept.safetensors", b""),
-        ("concept.safetensors", b"\x00" * 64),
+        ("concept.json", b'{"kind": "concept", "x": NaN}'),
     ],
 )
 def test_damage_is_reported_with_the_remedy(tmp_path, name, content):
@@ -118,11 +253,46 @@ def test_damage_is_reported_with_the_remedy(tmp_path, name, content):
         load_artifact(tmp_path / "x", "concept")
 
 
-def test_truncated_tensors(tmp_path):
-    file = save_artifact(tmp_path / "x", "concept", {}, TENSORS) / "concept.safetensors"
-    file.write_bytes(file.read_bytes()[:-3])
-    with pytest.raises(ArtifactError, match="is damaged"):
-        load_artifact(tmp_path / "x", "concept")
+@pytest.mark.parametrize("content", [b"", b"\x00" * 64, b"\xff" * 64, b"\x02\x00\x00\x00\x00\x00\x00\x00{}"])
+def test_tensors_that_do_not_parse(tmp_path, content):
+    """Also where somebody mended the sha256."""
+    folder = save_artifact(tmp_path / "x", "concept", {}, TENSORS)
+    (folder / "concept.safetensors").write_bytes(content)
+    with pytest.raises(ArtifactError, match="concept.safetensors is not what .*concept.json was written for"):
+        load_artifact(folder, "concept")
+    description = json.loads((folder / "concept.json").read_text())
+    description["tensors"] = {"concept.safetensors": hashlib.sha256(content).hexdigest()}
+    (folder / "concept.json").write_text(json.dumps(description))
+    if content.endswith(b"{}"):
+        assert load_artifact(folder, "concept")[1] == {}  # a file without tensors
+    else:
+        with pytest.raises(ArtifactError, match="is damaged .*Delete it and make it again"):
+            load_artifact(folder, "concept")
+
+
+def test_tensors_of_another_artifact_or_with_one_bit_turned(tmp_path):
+    """Same names and shapes: nothing but the sha256 tells."""
+    one, other = (save_artifact(tmp_path / n, "concept", {}, {"a": torch.full((2,), float(n))}) for n in "12")
+    taken = (other / "concept.safetensors").read_bytes()
+    own = (one / "concept.safetensors").read_bytes()
+    for content in (taken, own[:-1] + bytes([own[-1] ^ 1]), own[:-3]):
+        (one / "concept.safetensors").write_bytes(content)
+        with pytest.raises(ArtifactError) as caught:
+            load_artifact(one, "concept")
+        assert str(one / "concept.safetensors") in str(caught.value) and str(one / "concept.json") in str(caught.value)
+    (one / "concept.safetensors").write_bytes(own)
+    assert load_artifact(one, "concept")[1]["a"].tolist() == [1.0, 1.0]
+
+
+@pytest.mark.parametrize(
+    "tensors", [None, {}, {"concept.safetensors": None}, {"concept.safetensors": "0" * 64}, "x", 3]
+)
+def test_a_description_without_the_sha256_of_its_tensors(tmp_path, tensors):
+    folder = save_artifact(tmp_path / "x", "concept", {}, TENSORS)
+    description = json.loads((folder / "concept.json").read_text())
+    (folder / "concept.json").write_text(json.dumps({**description, "tensors": tensors}))
+    with pytest.raises(ArtifactError, match="is not what"):
+        load_artifact(folder, "concept")
 
 
 def test_another_kind(tmp_path):
@@ -138,7 +308,6 @@ def test_another_kind(tmp_path):
 def test_records(tmp_path):
     path = write_json(tmp_path / "cells" / "a.json", DESCRIPTION)
     assert read_json(path) == DESCRIPTION and "Zoë" in path.read_text(encoding="utf-8")
-    assert stat.S_IMODE(path.stat().st_mode) == 0o644
     write_json(path, {"b": 1})
     assert read_json(path) == {"b": 1} and files(tmp_path / "cells") == ["a.json"]
     assert write_text(tmp_path / "t.txt", "é\n").read_bytes() == "é\n".encode()
@@ -154,7 +323,7 @@ def test_records_have_no_nan(tmp_path):
 @pytest.mark.parametrize(("failure", "error"), [(full_disk, ArtifactError), (interrupted, KeyboardInterrupt)])
 def test_a_record_is_whole_or_the_old_one(tmp_path, monkeypatch, failure, error):
     path = write_json(tmp_path / "a.json", {"old": 1})
-    monkeypatch.setattr(artifacts.os, "replace", failure)
+    monkeypatch.setattr(writing.os, "replace", failure)
     for target in (path, tmp_path / "new.json"):
         with pytest.raises(error):
             write_json(target, {"new": 1})

@@ -92,7 +92,7 @@ def test_refusals(models):
 
 @needs_lm_eval
 def test_command(models, tmp_path, monkeypatch):
-    from cli.main import app
+    from cli.app import app
 
     monkeypatch.setattr("interp_xfer.models.load_model", lambda *_, **__: models["llama"])
     folder = tmp_path / "arc_challenge"

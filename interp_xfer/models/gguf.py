@@ -4,7 +4,6 @@ Transformers reads the GGUF (`gguf_file=`); dequantising takes tens of seconds i
 the sha256 of the file.
 """
 
-import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
@@ -16,12 +15,7 @@ import torch
 
 from interp_xfer.errors import ModelError
 from interp_xfer.models.cache import cache_dir, cached_folder
-
-
-def file_sha256(path: Path) -> str:
-    """sha256 of a file, 64 hex digits."""
-    with path.open("rb") as handle:
-        return hashlib.file_digest(handle, "sha256").hexdigest()
+from interp_xfer.reading import file_sha256
 
 
 def converted_gguf(path: Path) -> tuple[Path, str]:

@@ -31,7 +31,8 @@ from pydantic import BaseModel, ValidationError
 
 from interp_xfer.artifacts import read_json, write_json, write_text
 from interp_xfer.component_alignment import ComponentAlignment
-from interp_xfer.errors import ArtifactError
+from interp_xfer.errors import ArtifactError, WriteError
+from interp_xfer.places import RUN_MARK, require_settings_place
 from interp_xfer.studies.cell_record import CellRecord, FailureRecord, PlanRecord
 from interp_xfer.studies.config import Study
 
@@ -45,6 +46,8 @@ class RunStore:
 
     def __init__(self, root: Path | str) -> None:
         self.root = Path(root)
+        self._settings: Path | None = None
+        """Written by this process."""
 
     def concept(self, key: str) -> Path:
         """Directory of the concept artifact."""
@@ -96,14 +99,17 @@ class RunStore:
     def write_study(self, study: Study) -> None:
         """Keep the resolved study, as it may be shown to anybody."""
         values = study.model_dump(mode="json")
-        write_text(self.root / "study.yaml", yaml.safe_dump(values, sort_keys=False, allow_unicode=True))
+        self._write_settings("study.yaml", values)
 
     def write_plan(self, settings: dict[str, Any], plan: PlanRecord) -> None:
         """Keep a resolved comparison and its plan."""
-        write_text(
-            self.root / "comparison.yaml", yaml.safe_dump(settings, sort_keys=False, allow_unicode=True, width=120)
-        )
+        self._write_settings("comparison.yaml", settings)
         write_json(self.root / "plan.json", plan.model_dump(mode="json"))
+
+    def _write_settings(self, name: str, values: dict[str, Any]) -> None:
+        self._settings = self.root / name
+        require_settings_place(self._settings)
+        write_text(self._settings, RUN_MARK + yaml.safe_dump(values, sort_keys=False, allow_unicode=True, width=120))
 
     def read_plan(self) -> PlanRecord | None:
         """What `write_plan` kept of the plan; None for a run that is no comparison.
@@ -120,7 +126,10 @@ class RunStore:
             record: of the cell, without the digest of its answers.
             items: the answers.
         Returns: the record as it was written.
+        Raises: WriteError if the run is not there any more, or cannot be written.
         """
+        if self._settings is not None and not self._settings.exists():
+            raise WriteError(f"{self.root} was removed or moved while the run was going on; run the command again.")
         lines = "".join(json.dumps(item, ensure_ascii=False, allow_nan=False) + "\n" for item in items)
         record = record.model_copy(update={"items_sha256": hashlib.sha256(lines.encode()).hexdigest()})
         write_text(self.items(record.key), lines)

@@ -2,21 +2,30 @@
 
 One line for each accepted rationale: the problem's id and task, the reasoning, the raw text, and the fingerprint of the
 model that wrote it. A store holds the work of one model only. Lines are appended as they come, so that an interrupted
-run goes on where it stopped; a last line that was cut off in the middle is dropped.
+run goes on where it stopped; a last line that was cut off in the middle is dropped by the next writer. One process
+writes at a time; the next one goes on from there.
 """
 
+import hashlib
 import json
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from interp_xfer.errors import ArtifactError, DataError, FingerprintError
+from filelock import FileLock, Timeout
+
+from interp_xfer.errors import DataError, FingerprintError
 from interp_xfer.tasks.records import Problem, Task
+from interp_xfer.workspaces import hidden
+from interp_xfer.writing import explained
 
 # Rules that read an answer which the text states on purpose; a lone last number or letter does not count.
 _STATED = frozenset({"hash", "answer_is", "boxed"})
+# How every line starts.
+_START = b'{"id": '
 
 
 def rationale_prompt(task: Task, problem: Problem) -> str:
@@ -72,6 +81,8 @@ class RationaleStore:
         self.fingerprint = json.loads(json.dumps(fingerprint))
         self.reasoning: dict[str, str] = {}
         self.refused: set[str] = set()
+        name = hashlib.sha256(self.path.name.encode("utf-8", "surrogateescape")).hexdigest()[:8]
+        self._lock = FileLock(self.path.with_name(hidden(f"{name}.lock")))
         if self.path.exists():
             self._read()
 
@@ -84,11 +95,39 @@ class RationaleStore:
         """The problems that have not been tried."""
         return [problem for problem in problems if problem.id not in self.done]
 
+    @contextmanager
+    def writing(self, on_wait: Callable[[], None] = lambda: None) -> Iterator[None]:
+        """Within it, no other process writes to the file; what others wrote until then is read first.
+
+        Arguments:
+            on_wait: called once if another process writes now, before this one waits for its end.
+        Raises: as opening a store; WriteError if the place cannot be written.
+        """
+        with explained(self.path):
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            try:
+                self._lock.acquire(timeout=0)
+            except Timeout:
+                on_wait()
+                self._lock.acquire()
+        try:
+            if self._lock.lock_counter == 1 and self.path.exists():
+                whole = self._read()
+                if whole < self.path.stat().st_size:
+                    with explained(self.path):
+                        os.truncate(self.path, whole)
+            yield
+        finally:
+            if self._lock.lock_counter == 1:
+                with suppress(OSError):
+                    os.unlink(self._lock.lock_file)  # while it is ours: who waits for it makes a new one
+            self._lock.release()
+
     def add(self, problem: Problem, text: str, truncated: bool = False) -> bool:
         """Keeps a generation if it ends in the right answer, and records the attempt either way.
 
         Returns: whether it was accepted.
-        Raises: ArtifactError if the file cannot be written.
+        Raises: as `writing`.
         """
         reasoning = accept_rationale(self.task, problem, text, truncated)
         line = {
@@ -98,14 +137,8 @@ class RationaleStore:
             "text": text,
             "fingerprint": self.fingerprint,
         }
-        try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            with self.path.open("a", encoding="utf-8") as file:
-                file.write(json.dumps(line, ensure_ascii=False) + "\n")
-        except OSError as error:
-            raise ArtifactError(
-                f"rationale of {problem.id} cannot be written to {self.path}: {error.strerror}."
-            ) from None
+        with self.writing(), explained(self.path), self.path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(line, ensure_ascii=False) + "\n")
         self._take(problem.id, reasoning)
         return reasoning is not None
 
@@ -130,7 +163,8 @@ class RationaleStore:
             self.refused.discard(id_)
             self.reasoning[id_] = reasoning
 
-    def _read(self) -> None:
+    def _read(self) -> int:
+        """Take in every whole line; how many bytes they have."""
         content = self.path.read_bytes()
         whole = content[: content.rfind(b"\n") + 1]
         for number, raw in enumerate(whole.splitlines(), start=1):
@@ -150,9 +184,9 @@ class RationaleStore:
                     f"{_short(self.fingerprint)}; give each model a file of its own."
                 )
             self._take(id_, reasoning)
-        if len(whole) < len(content):
-            with self.path.open("r+b") as file:
-                file.truncate(len(whole))
+        if not (rest := content[len(whole) :]).startswith(_START[: len(rest)]):
+            raise DataError(f"{self.path}: its last line is no rationale record; remove it or give another file.")
+        return len(whole)
 
 
 def _answer_in_words(problem: Problem) -> str:

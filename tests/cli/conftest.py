@@ -1,8 +1,18 @@
 """The command line in this process, and models on disk for it."""
 
+import signal
 import sys
 
 import pytest
+
+
+@pytest.fixture(autouse=True)
+def signals():
+    """The command line handles signals until its process ends; this process goes on."""
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
 
 
 @pytest.fixture(scope="session")

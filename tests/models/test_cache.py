@@ -1,12 +1,17 @@
 """A folder of the model cache is whole or not there."""
 
 import errno
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from interp_xfer.errors import ModelError
 from interp_xfer.models.cache import cache_dir, cached_folder
+
+ROOT = Path(__file__).parents[2]
 
 
 def fill(folder):
@@ -33,8 +38,12 @@ def test_filled_once(tmp_path):
 @pytest.mark.parametrize(
     ("failure", "error", "message"),
     [
-        (OSError(errno.ENOSPC, "No space left on device"), ModelError, "the disk is full. Free space, or point INTERP"),
-        (OSError(errno.EACCES, "Permission denied"), ModelError, "Permission denied"),
+        (
+            OSError(errno.ENOSPC, "No space left on device"),
+            ModelError,
+            "the disk is full. Free space and retry, or point INTERP",
+        ),
+        (OSError(errno.EACCES, "Permission denied"), ModelError, "not permitted. Change the perm"),
         (ModelError("the bytes are wrong"), ModelError, "the bytes are wrong"),
         (KeyboardInterrupt("Ctrl-C"), KeyboardInterrupt, "Ctrl-C"),
     ],
@@ -49,6 +58,36 @@ def test_nothing_is_left_of_a_failure(tmp_path, failure, error, message):
     assert files(tmp_path) == []
     cached_folder(tmp_path / "model", fill)
     assert files(tmp_path) == ["model", "model/config.json"]
+
+
+def test_what_a_killed_process_left_goes(tmp_path):
+    """Gigabytes after a kill in the middle of a conversion or a download, even if the model is there by now."""
+    killed = """
+import os, sys, pathlib
+from interp_xfer.models.cache import cached_folder
+def fill(folder):
+    (folder / "half").write_bytes(bytes(1000))
+    (folder.with_name("download")).mkdir()
+    os._exit(9)
+cached_folder(pathlib.Path(sys.argv[1]) / "model", fill)
+"""
+    cache = tmp_path / "cache"
+    subprocess.run([sys.executable, "-c", killed, cache], check=False, cwd=ROOT)
+    assert [name.endswith("/new/half") for name in files(cache)].count(True) == 1
+    (cache / "model").mkdir()
+    assert cached_folder(cache / "model", fill) == cache / "model" and files(cache) == ["model"]
+
+
+def test_modes_follow_the_umask(tmp_path):
+    def saved(folder):
+        (folder / "config.json").touch(mode=0o600)  # as some libraries do
+
+    before = os.umask(0o027)
+    try:
+        folder = cached_folder(tmp_path / "model", saved)
+    finally:
+        os.umask(before)
+    assert [path.stat().st_mode & 0o777 for path in (folder, folder / "config.json")] == [0o750, 0o640]
 
 
 def test_another_process_was_first(tmp_path):

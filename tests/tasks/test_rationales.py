@@ -1,4 +1,6 @@
 import json
+import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -70,9 +72,47 @@ def test_a_line_that_was_cut_off_is_written_again(problems, tmp_path):
     whole = path.read_bytes()
     path.write_bytes(whole + whole[: len(whole) // 2])
     resumed = RationaleStore(path, ARC, MODEL)
-    assert path.read_bytes() == whole
+    assert path.read_bytes() != whole, "reading changes nothing: another process may be writing the line"
     resumed.add(problems[1], good(problems[1]))
-    assert len(RationaleStore(path, ARC, MODEL).reasoning) == 2
+    assert path.read_bytes().startswith(whole) and len(RationaleStore(path, ARC, MODEL).reasoning) == 2
+    assert list(tmp_path.glob(".*")) == []
+
+
+def test_a_file_of_the_user_is_not_cut_off(problems, tmp_path):
+    """A last line without end that is no rationale."""
+    path = tmp_path / "notes.txt"
+    for content in ("my notes", '{"question": "q"', '{"id'):
+        path.write_text(content)
+        if content == '{"id':  # may be the start of one
+            RationaleStore(path, ARC, MODEL)
+            continue
+        with pytest.raises(DataError, match="its last line is no rationale record"):
+            RationaleStore(path, ARC, MODEL)
+        assert path.read_text() == content
+
+
+def test_one_writer_waits_for_the_other_and_goes_on_from_there(problems, tmp_path):
+    path = tmp_path / "rationales.jsonl"
+    first, second = (RationaleStore(path, ARC, MODEL) for _ in range(2))
+    waiting = threading.Event()
+
+    def work():
+        with second.writing(waiting.set):
+            missing = second.missing(problems)
+            for problem in missing:
+                second.add(problem, good(problem))
+        return missing
+
+    with ThreadPoolExecutor(1) as pool:
+        with first.writing():
+            first.add(problems[0], good(problems[0]))
+            other = pool.submit(work)
+            assert waiting.wait(10)
+            first.add(problems[1], good(problems[1]))
+            assert second.done == set()
+        assert other.result() == problems[2:]
+    assert len(path.read_text().splitlines()) == len(problems)
+    assert list(tmp_path.glob(".*")) == []
 
 
 def test_the_work_of_another_model_is_refused(problems, tmp_path):
@@ -92,7 +132,7 @@ def test_foreign_lines_are_named(tmp_path):
 def test_a_store_that_cannot_be_written_says_so(problems, tmp_path):
     (tmp_path / "file").write_text("")
     store = RationaleStore(tmp_path / "file" / "rationales.jsonl", ARC, MODEL)
-    with pytest.raises(ArtifactError, match="cannot be written"):
+    with pytest.raises(ArtifactError, match="cannot write .*a part of the path is a file"):
         store.add(problems[0], good(problems[0]))
 
 
