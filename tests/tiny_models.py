@@ -183,6 +183,7 @@ def make_tokenizer(chat: bool = True, corpus: Sequence[str] = CORPUS) -> Any:
 def random_steering(model: Any, seed: int = 0, layers: Sequence[int] | None = None, norm: float = 8.0) -> Any:
     """Random unit vectors for some layers (default: all) of a model, and residual norms near `norm`."""
     from interp_xfer.layer_maps import LayerMap
+    from interp_xfer.origins import ConceptOrigin, ProjectionOrigin
     from interp_xfer.prompt_hashes import PromptHashes
     from interp_xfer.vectors import SteeringVectors
 
@@ -198,9 +199,9 @@ def random_steering(model: Any, seed: int = 0, layers: Sequence[int] | None = No
         child=model.fingerprint,
         parent=replace(model.fingerprint, reference="tiny/parent"),
         flipped=(False,) * model.n_layers,
-        concept={"kind": "random", "explained_variance": [None] * model.n_layers},
-        projection={"kind": "none"},
-        prompts=PromptHashes(frozenset({"00aa", "11bb"})),
+        concept=ConceptOrigin(kind="random", explained_variance=(None,) * model.n_layers),
+        projection=ProjectionOrigin(kind="none"),
+        prompts=PromptHashes(frozenset({"00aa" * 4, "11bb" * 4})),
     )
 
 
