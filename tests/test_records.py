@@ -83,7 +83,7 @@ def test_order_and_spaces_are_no_content(tmp_path):
         ({"share": "1"}, "share: Input should be a valid number"),
         ({"share": True}, "share: Input should be a valid number"),
         ({"share": 1.01}, "share: Input should be less than or equal to 1"),
-        ({"share": float("nan")}, "share: Input should be"),
+        ({"share": float("nan")}, "NaN is no JSON"),
         ({"flag": 1}, "flag: Input should be a valid boolean"),
         ({"digest": "0F" * 8}, "digest: String should match"),
         ({"digest": "0f" * 8 + "\n"}, "digest: String should match"),
@@ -92,7 +92,7 @@ def test_order_and_spaces_are_no_content(tmp_path):
         ({"part": {"n": 13}}, "13 is not allowed"),
         ({"part": {"n": 2, "values": [0.1, "x"]}}, r"part\.values\.1: Input should be a valid number"),
         ({"by_layer": {"three": 1.0}}, "by_layer.three"),
-        ({"name": "\ud800"}, "surrogates not allowed"),
+        ({"name": "\ud800"}, "surrogate"),
         # Allowed values that are not those that were written.
         ({"share": 0.5}, "the checksum differs"),
         ({"name": "Zoe"}, "the checksum differs"),
