@@ -264,13 +264,15 @@ def cached_logits(
 def scripted_engine(model: Any, write: Callable[[str, float], Any]) -> Any:
     """A sweep engine that computes nothing: `write(problem id, strength)` gives each text, or a whole Generation.
 
-    For what is done with answers once they are there; `engine.calls` keeps the strengths of each call.
+    For what is done with answers once they are there; `engine.calls` keeps the strengths of each call. It is for
+    `random_steering(model)` with the settings that are the default.
     """
     from interp_xfer.generation import Generation, SweepEngine
 
     class Scripted(SweepEngine):
         def __init__(self) -> None:
-            self.model = model
+            self.model, self.steering = model, random_steering(model)
+            self.operator, self.tokens, self.unit = "add", "all", "relative"
             self.calls: list[tuple[float, ...]] = []
 
         def generate(self, prompts: Any, strengths: Any, **options: Any) -> Any:

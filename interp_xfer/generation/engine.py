@@ -77,6 +77,38 @@ class SweepEngine:
         self._limits = pass_limits(model.device) if limits is None else limits
         self._passes = SteeredPasses(model, steerer, tokens, budget)
 
+    def require(
+        self,
+        model: LoadedModel,
+        steering: SteeringVectors | None,
+        *,
+        operator: OperatorName,
+        tokens: TokenScope,
+        unit: StrengthUnit,
+    ) -> None:
+        """Nothing, if the answers of this engine are those of this model under this steering.
+
+        Raises: SteeringError naming all that differs.
+        """
+        own, asked = (
+            {
+                "model": str(one.fingerprint),
+                "steering vectors": None if vectors is None else vectors.digest,
+                "operator": how[0],
+                "tokens": how[1],
+                "unit": how[2],
+            }
+            for one, vectors, how in (
+                (self.model, self.steering, (self.operator, self.tokens, self.unit)),
+                (model, steering, (operator, tokens, unit)),
+            )
+        )
+        if differing := [f"{name} {own[name]} / {asked[name]}" for name in own if own[name] != asked[name]]:
+            raise SteeringError(
+                f"the engine answers for something else than is asked: {'; '.join(differing)}. Make an engine for it, "
+                "or leave the engine out."
+            )
+
     @property
     def forward_tokens(self) -> int:
         """Tokens that went through the model so far, padding included."""
