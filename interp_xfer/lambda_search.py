@@ -5,7 +5,7 @@ the strength of the grid with the highest accuracy, the smallest of them on a ti
 that is a result.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from interp_xfer.answers import AnswerTable, GenerationSettings, answer_problems, engine_for, require_unseen
@@ -75,7 +75,12 @@ def search_lambda(
 
 def choose_strength(table: AnswerTable, grid: Sequence[float]) -> float:
     """The strength of the grid with the most right answers; the smallest on a tie."""
-    return max(sorted(grid, key=abs), key=lambda strength: table.summary(strength).correct)
+    return smallest_of_the_best({strength: table.summary(strength).correct for strength in grid})
+
+
+def smallest_of_the_best(correct: Mapping[float, int]) -> float:
+    """The strength with the most right answers, by strength; the smallest on a tie."""
+    return max(sorted(correct, key=abs), key=correct.__getitem__)
 
 
 def check_grid(grid: Sequence[float]) -> None:

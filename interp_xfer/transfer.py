@@ -73,13 +73,8 @@ def transfer_concept(
     Source: arXiv 2512.19069, section 3, for the setting; arXiv 2506.06609 for directions under linear maps; sign and
         unit length are house rules.
     """
-    require_same_model(projection.parent, concept.model, "the projection (parent side)")
+    require_fit(concept, mapping, projection)
     require_same_model(projection.child, calibration.child, "the projection (child side)")
-    if projection.layer_map.parent_of != mapping.parent_of:
-        raise FingerprintError(
-            f"the projection was fitted for a {projection.layer_map.strategy} layer map, not for this "
-            f"{mapping.strategy} one; fit it again for the map in use."
-        )
     directions = {c: projection.maps[c].map_direction(concept.vectors[p].double()) for p, c in mapping.pairs}
     fitted = FittedOn(
         projection.kind,
@@ -88,6 +83,20 @@ def transfer_concept(
         projection.prompts,
     )
     return steering_from_directions(concept, mapping, directions, fitted, calibration)
+
+
+def require_fit(concept: ConceptVectors, mapping: LayerMap, projection: ProjectionSet) -> None:
+    """Nothing, if a projection is for the model of a concept and for a layer map.
+
+    Raises: FingerprintError otherwise.
+    """
+    require_same_model(projection.parent, concept.model, "the projection (parent side)")
+    own = projection.layer_map
+    if (own.parent_of, own.n_parent_layers) != (mapping.parent_of, mapping.n_parent_layers):
+        raise FingerprintError(
+            f"the projection was fitted for a {own.strategy} layer map, not for this {mapping.strategy} one; fit it "
+            "again for the map in use."
+        )
 
 
 @dataclass(frozen=True, eq=False)
