@@ -133,7 +133,7 @@ def checked(kind: type[T], values: Any, source: str) -> T:
     try:
         return _reader(kind).validate_json(to_json(values, inf_nan_mode="constants"), strict=True)
     except ValidationError as error:
-        raise ArtifactError(f"{source} is damaged ({problems(error, 1)}). Delete it and make it again.") from None
+        raise ArtifactError(f"{source} is damaged ({reasons(error, 1)}). Delete it and make it again.") from None
     except (InterpXferError, ValueError) as error:  # of a dataclass's own checks; of text that is no Unicode
         raise ArtifactError(f"{source} is damaged ({error}). Delete it and make it again.") from None
 
@@ -171,7 +171,7 @@ def damaged(source: Path | str) -> Iterator[None]:
         raise ArtifactError(f"{source} is damaged ({error}). Delete it and make it again.") from None
 
 
-def problems(error: ValidationError, most: int | None = None) -> str:
+def reasons(error: ValidationError, most: int | None = None) -> str:
     """What pydantic found wrong, as "place: reason; place: reason", the first `most` of it."""
     found = error.errors(include_url=False, include_context=False, include_input=False)
     shown = [f"{'.'.join(map(str, e['loc']))}: {e['msg']}" if e["loc"] else e["msg"] for e in found[:most]]

@@ -18,7 +18,7 @@ from interp_xfer.records import (
     Positive,
     Record,
     damaged,
-    problems,
+    reasons,
     require_tensors,
 )
 
@@ -123,8 +123,8 @@ def test_another_kind(tmp_path):
 def test_several_problems_are_counted():
     with pytest.raises(ValidationError) as caught:
         Sample.model_validate({"share": 2.0})
-    assert problems(caught.value, 1) == "name: Field required and 5 more"
-    assert problems(caught.value).count(";") == 5
+    assert reasons(caught.value, 1) == "name: Field required and 5 more"
+    assert reasons(caught.value).count(";") == 5
 
 
 @pytest.mark.parametrize(
