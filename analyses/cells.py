@@ -141,7 +141,7 @@ def _cell(record: CellRecord) -> Cell:
         validation=tuple(sorted(record.validation.strengths, key=_strength)),
         test=tuple(sorted(record.test.strengths, key=_strength)),
         arms=record.test.arms,
-        steered_layers=tuple(c for c, parent in enumerate(record.layer_map["parent_of"]) if parent is not None),
+        steered_layers=tuple(child for _, child in record.layer_map.pairs),
         residual_norms=record.residual_norms,
         record=record,
         gaps=(),

@@ -49,7 +49,7 @@ def compute(store: RunStore) -> ConceptProfile:
     seen: dict[str, str] = {}
     for cell in load_cells(store):
         concept = cell.record.concept
-        explained, cosines = concept.get("explained_variance") or [], concept.get("mean_cosine") or []
+        explained, cosines = list(concept.explained_variance or ()), list(concept.mean_cosine or ())
         content = json.dumps([cell.parent, explained, cosines])
         if content in seen:
             continue

@@ -165,7 +165,7 @@ def _note(row: Row) -> str:
 
 def _rows(cell: Cell) -> list[Row]:
     record = cell.record
-    fits = record.projection.get("fits") or {}
+    fits = record.projection.fits or {}
     return [
         Row(
             transfer=cell.label,
@@ -173,11 +173,11 @@ def _rows(cell: Cell) -> list[Row]:
             child=cell.child,
             layer=layer,
             parent_layer=parent,
-            r2=_r2(fits.get(str(layer))),
+            r2=_r2(fits.get(layer)),
             flipped=record.flipped[layer],
             residual_norm=record.residual_norms[layer],
         )
-        for layer, parent in enumerate(record.layer_map["parent_of"])
+        for layer, parent in enumerate(record.layer_map.parent_of)
     ]
 
 

@@ -11,33 +11,26 @@ from math import isclose
 from typing import Annotated, Any, Literal
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import Field, model_validator
 
 from interp_xfer.answers import Answer, AnswerTable
 from interp_xfer.evaluation import Arm, Evaluation
 from interp_xfer.lambda_search import SearchResult
 from interp_xfer.layer_maps import LayerMap
 from interp_xfer.models import Fingerprint
+from interp_xfer.origins import ConceptOrigin, ProjectionOrigin
+from interp_xfer.records import Count, Fraction, Key, NotNegative, Positive, Record
 from interp_xfer.statistics import max_t_sign_flip
 from interp_xfer.studies.config import Study
-from interp_xfer.studies.identity import Contents, Key, Keys, asked_key, shareable, study_keys
+from interp_xfer.studies.identity import Contents, Keys, asked_key, shareable, study_keys
 from interp_xfer.tasks import Problem
 from interp_xfer.vectors import SteeringVectors
-
-Count = Annotated[int, Field(ge=0)]
-Fraction = Annotated[float, Field(ge=0, le=1)]
-
-
-class Record(BaseModel):
-    """A frozen record without surplus fields, NaN or infinity."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class Summary(Record):
     """Answers to n questions."""
 
-    n: Annotated[int, Field(ge=1)]
+    n: Positive
     correct: Count
     accuracy: Fraction
     low: Fraction
@@ -47,7 +40,7 @@ class Summary(Record):
     """Answers in which no answer was found."""
     truncated: Count
     """Answers that hit the token limit."""
-    mean_tokens: Annotated[float, Field(ge=0)]
+    mean_tokens: NotNegative
 
     @model_validator(mode="after")
     def _consistent(self) -> "Summary":
@@ -68,7 +61,7 @@ class Difference(Record):
     """An arm minus the baseline, paired by question."""
 
     delta: Annotated[float, Field(ge=-1, le=1)]
-    standard_error: Annotated[float, Field(ge=0)]
+    standard_error: NotNegative
     low: Annotated[float, Field(ge=-1, le=1)]
     high: Annotated[float, Field(ge=-1, le=1)]
     broken: Count
@@ -76,7 +69,7 @@ class Difference(Record):
     fixed: Count
     """Wrong at baseline, right in this arm."""
     p_value: Fraction
-    n: Annotated[int, Field(ge=1)]
+    n: Positive
 
     @model_validator(mode="after")
     def _consistent(self) -> "Difference":
@@ -108,7 +101,7 @@ class BestOfGrid(Record):
 class ValidationPart(Record):
     """The search."""
 
-    n: Annotated[int, Field(ge=1)]
+    n: Positive
     lambda_star: float
     tie_rule: Literal["smallest strength"] = "smallest strength"
     strengths: tuple[Point, ...]
@@ -117,7 +110,7 @@ class ValidationPart(Record):
 class TestPart(Record):
     """The one look at the test questions."""
 
-    n: Annotated[int, Field(ge=1)]
+    n: Positive
     baseline: ArmRecord
     lambda_star: ArmRecord
     vote: ArmRecord | None
@@ -146,20 +139,18 @@ class CellRecord(Record):
     contents: Contents
     parent: Fingerprint
     child: Fingerprint
-    concept: dict[str, Any]
-    """Description of the concept."""
-    projection: dict[str, Any]
-    """Description of the projection and its fits."""
-    layer_map: dict[str, Any]
+    concept: ConceptOrigin
+    projection: ProjectionOrigin
+    layer_map: LayerMap
     flipped: tuple[bool, ...]
     residual_norms: tuple[Annotated[float, Field(gt=0)], ...]
     validation: ValidationPart
     test: TestPart
     first_prompt: str
     generation_path: str
-    items_sha256: Annotated[str, StringConstraints(pattern=r"^([0-9a-f]{64})?$")] = ""
+    items_sha256: Annotated[str, Field(pattern=r"^([0-9a-f]{64})?$")] = ""
     """Of the file of single answers."""
-    wall_s: dict[str, Annotated[float, Field(ge=0)]]
+    wall_s: dict[str, NotNegative]
     versions: dict[str, str]
 
     @model_validator(mode="after")
@@ -170,7 +161,7 @@ class CellRecord(Record):
 
     @model_validator(mode="after")
     def _consistent(self) -> "CellRecord":
-        layers, grid, test = LayerMap.from_dict(self.layer_map), self.study.strengths, self.test
+        layers, grid, test = self.layer_map, self.study.strengths, self.test
         depths = (layers.n_child_layers, len(self.flipped), len(self.residual_norms))
         if set(depths) != {self.child.n_layers} or layers.n_parent_layers != self.parent.n_layers:
             raise ValueError(f"layer map, signs and norms of {depths} layers for a child of {self.child.n_layers}")
@@ -248,7 +239,7 @@ def cell_record(
         child=steering.child,
         concept=steering.concept,
         projection=steering.projection,
-        layer_map=steering.layer_map.to_dict(),
+        layer_map=steering.layer_map,
         flipped=steering.flipped,
         residual_norms=tuple(steering.residual_norms.tolist()),
         validation=ValidationPart(

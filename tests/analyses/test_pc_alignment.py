@@ -38,7 +38,7 @@ def test_values_are_those_of_the_artifact(demo):
     assert measures["all-members"].n_beyond < 15 and measures["all-members"].search_threshold > 0.8
     assert measures["differences"].entry_analytic == pytest.approx(0.576, abs=1e-3)  # r of 12 pairs at 5 %
     assert measures["within-class"].entry_analytic is None
-    assert table.comparisons[0].parent_of == tuple(demo.read_cells()[0].layer_map["parent_of"])
+    assert table.comparisons[0].parent_of == tuple(demo.read_cells()[0].layer_map.parent_of)
     text = describe(table)
     assert "12 held-out pairs: correlation of score differences" in text and "of 60 pairs of layers beyond it" in text
 
