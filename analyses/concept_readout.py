@@ -11,7 +11,6 @@ the concept is such an axis they find it without labels, and a transfer that doe
 """
 
 from dataclasses import dataclass
-from typing import Any
 
 import plotly.graph_objects as go
 
@@ -20,6 +19,7 @@ from analyses.drafts import Draft
 from analyses.heat_maps import MAP_COLOURS, MAP_SYMBOLS, add_heat_map, add_map_line, layer_ticks, place_colour_bars
 from analyses.layer_records import NO_STUDY, LayerRecord, load_layer_records
 from analyses.panels import Panel, arrange, axes, empty_figure
+from interp_xfer.studies.layer_record import Estimate
 from interp_xfer.studies.run_store import RunStore
 
 _NATIVE, _USED = "native", "transferred-proportional"
@@ -340,16 +340,15 @@ def _add_band(out: Draft, rows: list[Row], colour: str, panel: int) -> None:
 
 def _rows(record: LayerRecord) -> list[Row]:
     rows = []
-    for source, entries in record.content["readout"].items():
-        cosines = record.content["cosine_with_native"].get(source) or [None] * len(entries)
+    for source, entries in record.content.readout.items():
+        cosines = record.content.cosine_with_native.get(source) or (None,) * len(entries)
         for c, entry in enumerate(entries):
             if entry is not None:
-                area = entry["auroc"]
-                accuracy = entry["pair_accuracy"]["estimate"]
-                rows.append(Row(record.key, record.label, source, c, *_ends(area), accuracy, cosines[c]))
-    for source, entries in record.content["draws"].items():
+                accuracy = entry.pair_accuracy.estimate
+                rows.append(Row(record.key, record.label, source, c, *_ends(entry.auroc), accuracy, cosines[c]))
+    for source, entries in record.content.draws.items():
         for e in entries:
-            rows.append(Row(record.key, record.label, source, e["layer"], e["mean"], e["low"], e["high"], None, None))
+            rows.append(Row(record.key, record.label, source, e.layer, e.mean, e.low, e.high, None, None))
     return rows
 
 
@@ -365,32 +364,31 @@ def _matrix(record: LayerRecord) -> list[PairRow]:
 
 def _fits(record: LayerRecord) -> list[FitRow]:
     rows = []
-    for name, fits in record.content["fits"].items():
-        parent_of, flipped = record.content["maps"][name]["parent_of"], record.content["flipped"][f"transferred-{name}"]
-        for layer, fit in fits.items():
-            c = int(layer)
-            r2 = (fit["r2"], fit.get("r2_along"), fit.get("shuffled_r2"))
-            rows.append(FitRow(record.key, name, parent_of[c], c, *r2, flipped[c]))
+    for name, fits in record.content.fits.items():
+        pairs, flipped = record.content.maps[name].pairs, record.content.flipped[f"transferred-{name}"]
+        for p, c in pairs:
+            r2 = (fits[c]["r2"], fits[c].get("r2_along"), fits[c].get("shuffled_r2"))
+            rows.append(FitRow(record.key, name, p, c, *r2, flipped[c]))
     return rows
 
 
 def _summary(record: LayerRecord) -> list[SummaryRow]:
-    n_pairs = record.content["pairs"]["held_out"]
+    n_pairs = record.content.pairs.held_out
     return [
         SummaryRow(
-            record.key, record.label, source, entry["n_layers"], n_pairs, *_ends(entry["auroc"]),
-            entry["random_mean"], entry["random_best"], entry["rank_p"],
+            record.key, record.label, source, entry.n_layers, n_pairs, *_ends(entry.auroc),
+            entry.random_mean, entry.random_best, entry.rank_p,
         )
-        for source, entry in record.content["summary"].items()
+        for source, entry in record.content.summary.items()
     ]  # fmt: skip
 
 
 def _draw_rows(record: LayerRecord) -> list[DrawRow]:
     return [
-        DrawRow(record.key, source, entry["n"], entry["mean"], entry["low"], entry["high"])
-        for source, entry in record.content["draw_summary"].items()
+        DrawRow(record.key, source, entry.n, entry.mean, entry.low, entry.high)
+        for source, entry in record.content.draw_summary.items()
     ]
 
 
-def _ends(interval: dict[str, Any]) -> tuple[float, float, float]:
-    return interval["estimate"], interval["low"], interval["high"]
+def _ends(interval: Estimate) -> tuple[float, float, float]:
+    return interval.estimate, interval.low, interval.high

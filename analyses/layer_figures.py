@@ -29,7 +29,7 @@ def write_layer_figures(study: Path, folder: Path, formats: tuple[ImageFormat, .
     note = None
     for name, module in FIGURES.items():
         table: Table = module.from_records((record,))
-        stem = f"{name}-{record.content['study']['dataset']}-{record.key}"
+        stem = f"{name}-{record.content.study.dataset}-{record.key}"
         export = export_figure(module.figure(table), folder, stem, formats, scale=_SCALE)
         files += [write_table(folder / f"{stem}.json", table), *export.files]
         note = export.note

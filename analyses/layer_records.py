@@ -2,12 +2,11 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from torch import Tensor
 
 from analyses.cells import short_name
-from interp_xfer.artifacts import load_artifact
+from interp_xfer.studies.layer_study import LayerStudyRecord, load_layer_study
 from interp_xfer.studies.run_store import RunStore
 
 MAPS = ("greedy", "proportional", "cka")
@@ -22,7 +21,7 @@ class LayerRecord:
     """Parent, child, data set."""
     parent: str
     child: str
-    content: dict[str, Any]
+    content: LayerStudyRecord
     tensors: dict[str, Tensor]
 
 
@@ -31,10 +30,10 @@ def load_layer_record(directory: Path | str) -> LayerRecord:
 
     Raises: ArtifactError if it is missing or damaged.
     """
-    content, tensors = load_artifact(Path(directory), "layers")
-    parent, child = short_name(content["parent"]["reference"]), short_name(content["child"]["reference"])
-    label = f"{parent} → {child}, {content['study']['dataset']}"
-    return LayerRecord(content["key"], label, parent, child, content, tensors)
+    content, tensors = load_layer_study(directory)
+    parent, child = short_name(content.parent.reference), short_name(content.child.reference)
+    label = f"{parent} → {child}, {content.study.dataset}"
+    return LayerRecord(content.key, label, parent, child, content, tensors)
 
 
 def load_layer_records(store: RunStore) -> tuple[LayerRecord, ...]:

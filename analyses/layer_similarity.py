@@ -186,7 +186,8 @@ def _grid(rows: list[Row], value: str) -> list[list[float | None]]:
 
 def _rows(record: LayerRecord) -> list[Row]:
     raw, differences = record.tensors["cka_raw"].tolist(), record.tensors["cka_differences"].tolist()
-    shares = record.content["maps"]["cka"]["bootstrap"]
+    shares = record.content.maps["cka"].bootstrap
+    assert shares is not None  # checked when it was read
     return [
         Row(record.key, record.label, p, c, raw[p][c], differences[p][c], shares[c][p])
         for p in range(len(raw))
@@ -196,22 +197,23 @@ def _rows(record: LayerRecord) -> list[Row]:
 
 def _map_rows(record: LayerRecord) -> list[MapRow]:
     rows = []
-    for name, found in record.content["maps"].items():
-        for c, p in enumerate(found["parent_of"]):
-            values = ((found[field] or [None] * (c + 1))[c] for field in ("scores", "margins", "held_out_scores"))
+    for name, found in record.content.maps.items():
+        for c, p in enumerate(found.parent_of):
+            columns = (found.scores, found.margins, found.held_out_scores)
+            values = (None if column is None else column[c] for column in columns)
             rows.append(MapRow(record.key, name, c, p, *values))
     return rows
 
 
 def _study(record: LayerRecord) -> StudyRow:
-    raw, differences = (record.content["similarity"][name] for name in ("raw", "differences"))
+    raw, differences = (record.content.similarity[name] for name in ("raw", "differences"))
     return StudyRow(
         record.key,
         record.label,
-        record.content["pairs"]["concept"],
-        raw["threshold"],
-        differences["threshold"],
-        raw["p_value"],
-        differences["p_value"],
-        tuple(f"{name}: {found['verdict']}" for name, found in record.content["maps"].items()),
+        record.content.pairs.concept,
+        raw.threshold,
+        differences.threshold,
+        raw.p_value,
+        differences.p_value,
+        tuple(f"{name}: {found.verdict}" for name, found in record.content.maps.items()),
     )

@@ -216,8 +216,8 @@ def _compare(cell: Cell, found: ComponentAlignment) -> tuple[list[Row], list[Mea
         cell.label,
         n_pairs,
         k,
-        layer_map["strategy"],
-        tuple(layer_map["parent_of"]),
+        layer_map.strategy,
+        layer_map.parent_of,
         tuple(absent),
     )
     return rows, measures, comparison

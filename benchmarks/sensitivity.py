@@ -31,6 +31,7 @@ from interp_xfer.layer_maps import proportional
 from interp_xfer.layer_sensitivity import answer_gradients, directional_derivatives
 from interp_xfer.layer_sweep import single_layers, sweep_windows
 from interp_xfer.models import LoadedModel
+from interp_xfer.origins import ConceptOrigin, ProjectionOrigin
 from interp_xfer.prompt_hashes import PromptHashes
 from interp_xfer.teacher_forcing import TargetRow, row_batch, shared_length, target_log_probabilities
 
@@ -43,7 +44,8 @@ def random_vectors(model: LoadedModel, norm: float = 200.0) -> SteeringVectors:
     n = model.n_layers
     return SteeringVectors(
         random_isotropic(1, n, model.d_model)[0].float(), torch.full((n,), norm), proportional(n, n),
-        model.fingerprint, model.fingerprint, (False,) * n, {"kind": "random"}, {"kind": "none"}, PromptHashes(),
+        model.fingerprint, model.fingerprint, (False,) * n, ConceptOrigin(kind="random"),
+        ProjectionOrigin(kind="none"), PromptHashes(),
     )  # fmt: skip
 
 

@@ -36,6 +36,7 @@ from interp_xfer.generation.reference import StopWhenComplete, cut_row, pad_left
 from interp_xfer.layer_maps import proportional
 from interp_xfer.models import LoadedModel
 from interp_xfer.models.stock_attention import stock_attention
+from interp_xfer.origins import ConceptOrigin, ProjectionOrigin
 from interp_xfer.prompt_hashes import PromptHashes
 from interp_xfer.steering import steer
 from interp_xfer.vectors import SteeringVectors
@@ -51,7 +52,7 @@ def random_vectors(model: LoadedModel, norm: float = 200.0) -> SteeringVectors:
     n = model.n_layers
     return SteeringVectors(
         vectors, torch.full((n,), norm), proportional(n, n), model.fingerprint, model.fingerprint, (False,) * n,
-        {"kind": "random"}, {"kind": "none"}, PromptHashes(),
+        ConceptOrigin(kind="random"), ProjectionOrigin(kind="none"), PromptHashes(),
     )  # fmt: skip
 
 

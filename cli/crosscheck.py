@@ -46,8 +46,9 @@ def crosscheck(
 ) -> None:
     """The same model, prompts and steering through lm-eval: both numbers, question by question; needs its extra."""
     from interp_xfer import GenerationSettings, SteeringVectors, get_task, load_model, load_problems
-    from interp_xfer.artifacts import write_json
     from interp_xfer.crosscheck import crosscheck as run_crosscheck
+    from interp_xfer.crosscheck import crosscheck_record
+    from interp_xfer.evaluation_record import conditions
     from interp_xfer.lm_eval_harness import require_lm_eval
 
     require_lm_eval()
@@ -64,21 +65,8 @@ def crosscheck(
     )
     model = load_model(child, dtype=dtype)
     found = run_crosscheck(model, problems, vectors, strength, settings=settings, task=task)
-    write_json(
-        out,
-        {
-            "kind": "crosscheck",
-            "child": model.fingerprint.to_dict(),
-            "dataset": dataset,
-            "strength": strength,
-            "unit": unit,
-            "operator": operator,
-            "tokens": tokens,
-            "n_shots": n_shots,
-            "scoring": settings.scoring,
-            **found.to_dict(),
-        },
-    )
+    asked = conditions(model.fingerprint, vectors, settings, task)
+    crosscheck_record(asked, strength, problems, found).write(out)
     rows = [
         (
             name,

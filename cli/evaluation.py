@@ -59,7 +59,7 @@ def search(
 ) -> None:
     """Algorithm 2: the strength that answers most validation questions; writes a JSON file."""
     from interp_xfer import SteeringVectors, load_model, load_problems, search_lambda
-    from interp_xfer.artifacts import write_json
+    from interp_xfer.evaluation_record import conditions, search_record
 
     grid = parse_strengths(strengths)
     task = _task(dataset, system_prompt, few_shot)
@@ -69,19 +69,9 @@ def search(
     model = load_model(child, dtype=dtype)
     with shown_step("searching lambda", (len(grid) + 1) * len(problems), "answers") as progress:
         found = search_lambda(model, vectors, problems, grid=grid, settings=settings, task=task, progress=progress)
-    rows = [{"strength": s, **found.table.summary(s).to_dict()} for s in found.table.strengths]
-    write_json(
-        out,
-        {
-            "kind": "search",
-            "lambda_star": found.best,
-            "unit": unit,
-            "scoring": scoring,
-            "n": len(problems),
-            "strengths": rows,
-        },
-    )
-    _print_strengths(f"{child}, {dataset}, {len(problems)} validation questions", rows)
+    record = search_record(conditions(model.fingerprint, vectors, settings, task), found)
+    record.write(out)
+    _print_strengths(f"{child}, {dataset}, {len(problems)} validation questions", record.strengths)
     typer.echo(f"{out}: lambda* = {found.best:g} ({unit}; smallest strength on a tie)")
 
 
@@ -113,37 +103,33 @@ def evaluate(
     """Algorithm 3: baseline, lambda* and vote on the test questions; writes a JSON file."""
     from interp_xfer import SteeringVectors, load_model, load_problems
     from interp_xfer import evaluate as run_evaluation
-    from interp_xfer.artifacts import read_json, write_json
     from interp_xfer.errors import ConfigError
+    from interp_xfer.evaluation_record import SearchRecord, conditions, evaluation_record
 
     if (search_file is None) == (strength is None):
         raise ConfigError("give lambda* either by --search FILE or by --strength NUMBER.")
-    if search_file is not None:
-        found = read_json(search_file)
-        if found.get("unit") != unit:
-            raise ConfigError(f"{search_file} was searched in {found.get('unit')} units, but --unit is {unit}.")
-        if found.get("scoring", "generate") != scoring:
-            raise ConfigError(f"{search_file} was searched by {found.get('scoring')}, but --scoring is {scoring}.")
-        strength = float(found["lambda_star"])
-    assert strength is not None
+    searched = None if search_file is None else SearchRecord.read(search_file)
     grid = parse_strengths(strengths)
     task = _task(dataset, system_prompt, few_shot)
     problems = load_problems(task, "test", n, data_dir, seed)
     vectors = SteeringVectors.load(steering)
     settings = _settings(n_shots, unit, operator, tokens, max_new_tokens, max_memory, scoring)
     model = load_model(child, dtype=dtype)
+    asked = conditions(model.fingerprint, vectors, settings, task)
+    if searched is not None:
+        searched.require(asked, str(search_file))
+        searched.require_unseen(problems, str(search_file))
+        strength = searched.lambda_star
+    assert strength is not None
     n_arms = len({0.0, strength, *(grid if with_its else ())})
     with shown_step("evaluating", n_arms * len(problems), "answers") as progress:
         result = run_evaluation(
             model, vectors, problems, strength, with_its=with_its, grid=grid, settings=settings, task=task,
             progress=progress,
         )  # fmt: skip
-    rows = [{"strength": s, **result.table.summary(s).to_dict()} for s in result.table.strengths]
-    arms = {arm.name: arm.to_dict() for arm in result.arms}
-    write_json(
-        out, {"kind": "evaluation", "unit": unit, "scoring": scoring, "n": len(problems), **arms, "strengths": rows}
-    )
-    _print_strengths(f"{child}, {dataset}, {len(problems)} test questions", rows)
+    record = evaluation_record(asked, result)
+    record.write(out)
+    _print_strengths(f"{child}, {dataset}, {len(problems)} test questions", record.strengths)
     for arm in result.arms[1:]:
         assert arm.difference is not None
         d = arm.difference
@@ -188,20 +174,20 @@ def _settings(
     )
 
 
-def _print_strengths(title: str, rows: list[dict[str, Any]]) -> None:
+def _print_strengths(title: str, rows: Any) -> None:
     columns = ("strength", "right", "accuracy %", "95 % interval", "invalid", "truncated", "tokens")
     print_rows(
         title,
         columns,
         [
             (
-                f"{row['strength']:g}",
-                f"{row['correct']}/{row['n']}",
-                points(row["accuracy"]),
-                f"{points(row['low'])} to {points(row['high'])}",
-                str(row["invalid"]),
-                str(row["truncated"]),
-                f"{row['mean_tokens']:.1f}",
+                f"{row.strength:g}",
+                f"{row.correct}/{row.n}",
+                points(row.accuracy),
+                f"{points(row.low)} to {points(row.high)}",
+                str(row.invalid),
+                str(row.truncated),
+                f"{row.mean_tokens:.1f}",
             )
             for row in rows
         ],

@@ -44,8 +44,7 @@ def layers(
 ) -> None:
     """Which layers correspond, and which concept directions survive the crossing; nothing is generated."""
     from analyses.layer_figures import write_layer_figures
-    from interp_xfer.artifacts import read_json
-    from interp_xfer.studies.layer_study import make_layer_study, run_layer_study
+    from interp_xfer.studies.layer_study import load_layer_study, make_layer_study, run_layer_study
 
     study = make_layer_study(
         {
@@ -66,32 +65,32 @@ def layers(
         }
     )
     made = run_layer_study(study, out, shown_step)
-    record = read_json(made / "layers.json")
+    record, _ = load_layer_study(made)
     print_rows(
         f"{parent} -> {child}, {dataset}, mean AUROC over child layers, {n_held_out} held-out pairs",
         ("directions", "layers", "AUROC", "95 % interval", "random, mean (best)", "rank p"),
         [
             (
                 name,
-                str(row["n_layers"]),
-                f"{row['auroc']['estimate']:.3f}",
-                f"{row['auroc']['low']:.3f} to {row['auroc']['high']:.3f}",
-                f"{row['random_mean']:.3f} ({row['random_best']:.3f})",
-                f"{row['rank_p']:.3g}",
+                str(row.n_layers),
+                f"{row.auroc.estimate:.3f}",
+                f"{row.auroc.low:.3f} to {row.auroc.high:.3f}",
+                f"{row.random_mean:.3f} ({row.random_best:.3f})",
+                f"{row.rank_p:.3g}",
             )
-            for name, row in record["summary"].items()
+            for name, row in record.summary.items()
         ],
     )
     print_rows(
         "the same for controls of several draws",
         ("directions", "draws", "AUROC, mean", "lowest to highest"),
         [
-            (name, str(row["n"]), f"{row['mean']:.3f}", f"{row['low']:.3f} to {row['high']:.3f}")
-            for name, row in record["draw_summary"].items()
+            (name, str(row.n), f"{row.mean:.3f}", f"{row.low:.3f} to {row.high:.3f}")
+            for name, row in record.draw_summary.items()
         ],
     )
-    for name, layer_map in record["maps"].items():
-        typer.echo(f"{name}: {layer_map['verdict']}")
+    for name, layer_map in record.maps.items():
+        typer.echo(f"{name}: {layer_map.verdict}")
     export = write_layer_figures(made, out / "figures", ("png",) if png else ())
     for path in (made, *export.files):
         typer.echo(f"wrote {path}")

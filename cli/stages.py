@@ -84,17 +84,28 @@ def map_(
 ) -> None:
     """Which parent layer feeds each child layer."""
     from interp_xfer import contrast_pairs, load_model, map_layers
-    from interp_xfer.artifacts import write_json
+    from interp_xfer.layer_map_record import LayerMapRecord
+    from interp_xfer.model_maps import MEASURED
+    from interp_xfer.prompt_hashes import PromptHashes
     from interp_xfer.rationale_writing import load_training
 
     made = []
-    if strategy.startswith("cka"):
+    if strategy in MEASURED:
         made = contrast_pairs(load_training(dataset, n_pairs, data_dir, seed, offset, rationales), pairs, seed)
     parent_model = load_model(parent, dtype=dtype)
     child_model = load_model(child, dtype=dtype)
     with shown_step("matching layers", 4 * len(made), "texts") as progress:
         mapping = map_layers(parent_model, child_model, made, strategy, seed=seed, progress=progress)
-    write_json(out, mapping.to_dict())
+    LayerMapRecord(
+        parent=parent_model.fingerprint,
+        child=child_model.fingerprint,
+        layer_map=mapping,
+        dataset=dataset if made else None,
+        pairs=pairs if made else None,
+        n_pairs=len(made),
+        seed=seed,
+        prompts=tuple(PromptHashes.of(made).to_list()),
+    ).write(out)
     typer.echo(f"{out}: child layer -> parent layer {list(mapping.parent_of)}; {mapping.verdict}")
 
 
@@ -114,15 +125,16 @@ def project(
 ) -> None:
     """Fit the linear maps from parent to child layers, on texts disjoint from the contrast pairs."""
     from interp_xfer import fit_projection, get_task, load_model, projection_texts
-    from interp_xfer.artifacts import read_json
-    from interp_xfer.layer_maps import LayerMap
+    from interp_xfer.layer_map_record import LayerMapRecord
     from interp_xfer.model_maps import n_passes
     from interp_xfer.rationale_writing import load_training
 
-    mapping = LayerMap.from_dict(read_json(map_file))
+    mapped = LayerMapRecord.read(map_file)
+    mapping = mapped.layer_map
     texts = projection_texts(get_task(dataset), load_training(dataset, n_texts, data_dir, seed, offset, rationales))
     parent_model = load_model(parent, dtype=dtype)
     child_model = load_model(child, dtype=dtype)
+    mapped.require(str(map_file), parent_model.fingerprint, child_model.fingerprint)
     total = len(texts) * n_passes(mapping, parent_model.d_model, child_model.d_model)
     with shown_step(f"fitting the {kind} projection", total, "texts") as progress:
         projection = fit_projection(
@@ -154,21 +166,27 @@ def transfer(
     dtype: DTypeOption = None,
 ) -> None:
     """Carry the concept into the child: map, unit length, sign from calibration pairs."""
-    from interp_xfer import calibrate, contrast_pairs, load_model, transfer_concept
-    from interp_xfer.artifacts import read_json
-    from interp_xfer.concepts import ConceptVectors
-    from interp_xfer.layer_maps import LayerMap
-    from interp_xfer.model_maps import ProjectionSet
-    from interp_xfer.rationale_writing import load_training
+    from dataclasses import replace
 
-    found = ConceptVectors.load(concept)
-    mapping = LayerMap.from_dict(read_json(map_file))
+    from interp_xfer import calibrate, contrast_pairs, load_model, transfer_concept
+    from interp_xfer.concepts import ConceptVectors
+    from interp_xfer.layer_map_record import LayerMapRecord
+    from interp_xfer.model_maps import ProjectionSet
+    from interp_xfer.prompt_hashes import PromptHashes
+    from interp_xfer.rationale_writing import load_training
+    from interp_xfer.transfer import require_fit
+
+    found, mapped, maps = ConceptVectors.load(concept), LayerMapRecord.read(map_file), ProjectionSet.load(projection)
+    mapped.require(str(map_file), parent=found.model)
+    require_fit(found, mapped.layer_map, maps)
     problems = load_training(dataset, n_calibration, data_dir, seed, offset, rationales)
-    pairs = contrast_pairs(problems, found.settings["kind"], seed)
+    pairs = contrast_pairs(problems, found.settings.kind, seed)
     child_model = load_model(child, dtype=dtype)
+    mapped.require(str(map_file), child=child_model.fingerprint)
     with shown_step("calibrating the child", 4 * len(pairs), "texts") as progress:
         calibration = calibrate(child_model, pairs, progress=progress)
-    steering = transfer_concept(found, mapping, ProjectionSet.load(projection), calibration)
+    steering = transfer_concept(found, mapped.layer_map, maps, calibration)
+    steering = replace(steering, prompts=steering.prompts | PromptHashes.from_list(mapped.prompts))
     steering.save(out)
     typer.echo(
         f"{out}: {len(steering.steered_layers)} of {child_model.n_layers} child layers steered, "

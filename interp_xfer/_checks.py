@@ -1,5 +1,7 @@
 """Refusals shared by the pure modules: what is wrong, with its shape, and what to do about it."""
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
@@ -23,6 +25,30 @@ def require_finite(name: str, values: Tensor) -> None:
         raise ShapeError(
             f"{name} of shape {tuple(values.shape)} hold {int(bad.sum())} NaN or infinite values (rows {shown}); "
             "read the activations again in float32, or drop those rows."
+        )
+
+
+def require_unit(name: str, rows: Tensor, filled: Sequence[int] | None = None) -> None:
+    """Pass, or raise ShapeError when rows are not float32 of length 1, or those that should be zero are not.
+
+    Arguments:
+        name: what a row is, in the plural, for example "steering vectors".
+        rows: (rows, width).
+        filled: which rows have length 1; the others are zero. None: all.
+    Raises: ShapeError naming the first wrong row and its length.
+    Source: house rule.
+    """
+    if rows.dtype != torch.float32:
+        raise ShapeError(f"{name} are {rows.dtype}; give them in float32.")
+    require_finite(name, rows)
+    wanted = torch.ones(len(rows)) if filled is None else torch.zeros(len(rows))
+    wanted[list(filled or ())] = 1
+    lengths = rows.detach().cpu().double().norm(dim=-1)
+    wrong = ((lengths - wanted).abs() > torch.where(wanted == 0, 0, 1e-3)).nonzero().flatten().tolist()
+    if wrong:
+        raise ShapeError(
+            f"{name} must have length 1, and 0 at layers without one; layer {wrong[0]} has length "
+            f"{lengths[wrong[0]]:.4g} instead of {wanted[wrong[0]]:g}. Scale it, or leave it out of the layer map."
         )
 
 

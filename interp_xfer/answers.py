@@ -18,6 +18,7 @@ from interp_xfer.errors import ConfigError, DataError
 from interp_xfer.generation import FinishedAnswers, SweepEngine, tokenise_prompt
 from interp_xfer.likelihood import OptionScores, require_choices, score_options
 from interp_xfer.progress import Progress, no_progress
+from interp_xfer.records import STRICT
 from interp_xfer.statistics import Interval, wilson_interval
 from interp_xfer.tasks import Problem, Task, get_task, likelihood_prompt, render_prompt
 from interp_xfer.tasks.scoring import score_many
@@ -47,6 +48,8 @@ class GenerationSettings:
 @dataclass(frozen=True)
 class Answer:
     """One scored generation, or one choice by likelihood."""
+
+    __pydantic_config__ = STRICT
 
     problem_id: str
     strength: float
@@ -156,6 +159,29 @@ def make_engine(model: Any, steering: Any, settings: GenerationSettings) -> Swee
     )
 
 
+def require_unseen(problems: Sequence[Problem], steering: Any, engine: SweepEngine | None, split: str) -> None:
+    """Nothing, if no problem took part in making the vectors, those of an engine included.
+
+    Raises: LeakError otherwise.
+    """
+    for vectors in (steering, engine and engine.steering):
+        if vectors is not None:
+            vectors.prompts.require_disjoint(problems, "material of the steering vectors", split)
+
+
+def engine_for(
+    model: Any, steering: Any, settings: GenerationSettings, engine: SweepEngine | None = None
+) -> SweepEngine:
+    """The given engine, once it is known to be for these; a new one for None.
+
+    Raises: SteeringError if it is for another model, other vectors, or another operator, token scope or unit.
+    """
+    if engine is None:
+        return make_engine(model, steering, settings)
+    engine.require(model, steering, operator=settings.operator, tokens=settings.tokens, unit=settings.unit)
+    return engine
+
+
 def answer_problems(
     engine: SweepEngine,
     problems: Sequence[Problem],
@@ -179,10 +205,11 @@ def answer_problems(
         keep: generations as in `SweepEngine.generate`, for calls that can be repeated after an interrupt.
         progress: called with the number of answers just finished.
     Raises: DataError without problems, by likelihood without options, or where `known` answers other problems;
-        otherwise as `SweepEngine.generate`.
+        SteeringError if the engine steers in another way than the settings say; otherwise as `SweepEngine.generate`.
     """
     if not problems:
         raise DataError("no problems to answer; the split is empty.")
+    engine_for(engine.model, engine.steering, settings, engine)
     task = task or get_task(problems[0].task)
     if known is None:
         return _answer(engine, problems, strengths, settings, task, keep, progress)

@@ -18,23 +18,25 @@ contrast differences, the concept itself taken out by centring, take the place o
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Literal
 
 import torch
 from einops import einsum
 from jaxtyping import Float
 from torch import Tensor
 
-from interp_xfer.artifacts import complete, load_artifact, save_artifact
+from interp_xfer._checks import require_finite
 from interp_xfer.concepts import ConceptVectors, Members, concept_from_differences, contrast_members
 from interp_xfer.controls import random_covariance_matched
 from interp_xfer.direction_matrix import carried_directions, n_readings
 from interp_xfer.directions import further_components
 from interp_xfer.errors import LeakError
 from interp_xfer.models import Fingerprint, LoadedModel
+from interp_xfer.origins import ConceptSettings, Corpus
 from interp_xfer.paired_corpus import PairedCorpus
 from interp_xfer.progress import Progress, no_progress
 from interp_xfer.prompt_hashes import PromptHashes
+from interp_xfer.records import Digest, NotNegative, Positive, Record, damaged, require_tensors
 from interp_xfer.score_alignment import MINIMUM_PAIRS
 from interp_xfer.subspaces import principal_cosines
 from interp_xfer.tasks import ContrastPair
@@ -58,6 +60,20 @@ class CosineMatrix:
     """Cosines of the principal angles between the spans of all components."""
 
 
+class AlignmentSettings(Record):
+    """How components were found and compared."""
+
+    concept: ConceptSettings
+    """Of the parent."""
+    n_pairs_child: Positive
+    """Of the concept's pairs, those that the child's components were found from."""
+    n_held_out: Positive
+    n_components: Positive
+    alphas: tuple[NotNegative, ...] | None
+    """Ridge strength by parent layer; None where nothing was carried."""
+    corpus: Corpus | None
+
+
 @dataclass(frozen=True, eq=False)
 class ComponentAlignment:
     """Scores and cosines of the components of two models."""
@@ -74,8 +90,7 @@ class ComponentAlignment:
     """The first is the child's own concept."""
     parent: Fingerprint
     child: Fingerprint
-    settings: dict[str, Any]
-    """Those of the concept; n_pairs_parent, n_pairs_child, n_held_out; alphas and corpus of the carried directions."""
+    settings: AlignmentSettings
     prompts: PromptHashes
     """Of all pairs and texts."""
 
@@ -85,13 +100,15 @@ class ComponentAlignment:
         for space, matrix in (("carried", self.carried), ("raw", self.raw)):
             if matrix is not None:
                 tensors |= {f"{space}.{name}": getattr(matrix, name).float() for name in ("cosines", "null", "angles")}
-        description = {
-            "parent": self.parent.to_dict(),
-            "child": self.child.to_dict(),
-            "settings": self.settings,
-            "prompts": self.prompts.to_list(),
-        }
-        return save_artifact(Path(directory), "alignment", description, tensors)
+        description = _Description(
+            parent=self.parent,
+            child=self.child,
+            settings=self.settings,
+            has_carried=self.carried is not None,
+            has_raw=self.raw is not None,
+            prompts=tuple(self.prompts.to_list()),
+        )
+        return description.save(directory, tensors)
 
     @classmethod
     def load(cls, directory: Path | str) -> "ComponentAlignment":
@@ -99,20 +116,49 @@ class ComponentAlignment:
 
         Raises: ArtifactError if files are missing or damaged.
         """
-        description, tensors = load_artifact(Path(directory), "alignment")
-        with complete(directory):
-            return cls(
-                **{name: tensors[name] for name in _PLAIN},
-                carried=_matrix_in(tensors, "carried"),
-                raw=_matrix_in(tensors, "raw"),
-                parent=Fingerprint.from_dict(description["parent"]),
-                child=Fingerprint.from_dict(description["child"]),
-                settings=description["settings"],
-                prompts=PromptHashes.from_list(description["prompts"]),
-            )
+        found, tensors = _Description.load(directory)
+        require_tensors(tensors, found.shapes, directory)
+        with damaged(directory):
+            for name, values in tensors.items():
+                require_finite(name, values)
+        return cls(
+            **{name: tensors[name] for name in _PLAIN},
+            carried=_matrix_in(tensors, "carried"),
+            raw=_matrix_in(tensors, "raw"),
+            parent=found.parent,
+            child=found.child,
+            settings=found.settings,
+            prompts=PromptHashes.from_list(found.prompts),
+        )
 
 
 _PLAIN = ("parent_scores", "child_scores", "child_components")
+
+
+class _Description(Record):
+    """`alignment.json`."""
+
+    kind: Literal["alignment"] = "alignment"
+    parent: Fingerprint
+    child: Fingerprint
+    settings: AlignmentSettings
+    has_carried: bool
+    has_raw: bool
+    """Whether there are cosines of that space."""
+    prompts: tuple[Digest, ...]
+
+    @property
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        """What the tensors must look like."""
+        layers, k, n = (self.parent.n_layers, self.child.n_layers), self.settings.n_components, self.settings.n_held_out
+        out: dict[str, tuple[int, ...]] = {
+            "parent_scores": (layers[0], 2, k, n),
+            "child_scores": (layers[1], 2, k, n),
+            "child_components": (layers[1], k, self.child.d_model),
+        }
+        for space in [name for name, there in (("carried", self.has_carried), ("raw", self.has_raw)) if there]:
+            out |= {f"{space}.cosines": layers, f"{space}.null": (N_DRAWS, *layers), f"{space}.angles": (*layers, k)}
+        return out
 
 
 @dataclass(frozen=True, eq=False)
@@ -162,19 +208,22 @@ def measure_alignment(
         differences = contrast_members(parent, pairs, progress).differences
     own_pairs = pairs[:n_child]
     child_differences = contrast_members(child, own_pairs, progress).differences
-    found = {name: concept.settings[name] for name in ("method", "normalize_differences", "seed")}
-    centering = concept.settings["centering"] or "symmetric"
-    own = concept_from_differences(child_differences, own_pairs, child.fingerprint, centering=centering, **found)
+    found = concept.settings
+    centering = found.centering or "symmetric"
+    own = concept_from_differences(
+        child_differences, own_pairs, child.fingerprint, method=found.method, centering=centering,
+        normalize_differences=found.normalize_differences, seed=found.seed,
+    )  # fmt: skip
     k = n_components(n_child, len(held_out))
     sides = ((concept, differences), (own, child_differences))
     parent_components, child_components = (
-        further_components(side.vectors, rows, k - 1, centering, found["normalize_differences"], found["seed"])
+        further_components(side.vectors, rows, k - 1, centering, found.normalize_differences, found.seed)
         for side, rows in sides
     )
     read = [contrast_members(parent, held_out, progress), known.child_held_out]
     members = [contrast_members(child, held_out, progress) if side is None else side for side in read]
     scores = [_scores(side, rows) for side, rows in zip(members, (parent_components, child_components), strict=True)]
-    draws = random_covariance_matched(differences, N_DRAWS, found["seed"]).transpose(0, 1)
+    draws = random_covariance_matched(differences, N_DRAWS, found.seed).transpose(0, 1)
     every = torch.cat([parent_components, draws], dim=1)  # (n_parent, k + draws, d_parent)
     carried = None
     alphas = list(alphas or [DEFAULT_ALPHA] * parent.n_layers)
@@ -192,14 +241,14 @@ def measure_alignment(
         child_components=child_components,
         parent=parent.fingerprint,
         child=child.fingerprint,
-        settings={
-            **concept.settings,
-            "n_pairs_parent": concept.settings["n_pairs"],
-            "n_pairs_child": n_child,
-            "n_held_out": len(held_out),
-            "alphas": alphas if corpus is not None else None,
-            "corpus": None if corpus is None else corpus.describe(),
-        },
+        settings=AlignmentSettings(
+            concept=concept.settings,
+            n_pairs_child=n_child,
+            n_held_out=len(held_out),
+            n_components=k,
+            alphas=tuple(alphas) if corpus is not None else None,
+            corpus=corpus and corpus.describe(),
+        ),
         prompts=concept.prompts | PromptHashes.of(held_out) | (PromptHashes() if corpus is None else corpus.prompts),
     )
 

@@ -13,7 +13,7 @@ pairs are told apart by random directions whose sign was resolved on labelled pa
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from einops import einsum
@@ -138,17 +138,3 @@ def compare_sources(scores: MemberScores, source: str, other: str) -> Interval:
     if not layers:
         raise ShapeError(f"{source!r} and {other!r} have no layer in common; compare other sources.")
     return auroc_difference(scores.wins(source, layers), scores.wins(other, layers))
-
-
-def readout_record(readouts: Sequence[Readout | None]) -> list[dict[str, Any] | None]:
-    """Plain JSON, one entry per layer."""
-    return [
-        None
-        if readout is None
-        else {
-            "auroc": readout.auroc._asdict(),
-            "pair_accuracy": readout.pair_accuracy._asdict(),
-            "n_pairs": readout.n_pairs,
-        }
-        for readout in readouts
-    ]

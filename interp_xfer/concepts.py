@@ -10,20 +10,22 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Literal, NamedTuple
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from interp_xfer._checks import require_unit
 from interp_xfer.activations import last_token_activations, last_tokens_and_norms
-from interp_xfer.artifacts import complete, load_artifact, save_artifact
 from interp_xfer.choices import Centering, Method
 from interp_xfer.directions import difference_cosines, mean_difference, pca_directions, resolve_sign
-from interp_xfer.errors import ConfigError, DataError
+from interp_xfer.errors import ConfigError, DataError, ShapeError
 from interp_xfer.models import Fingerprint, LoadedModel
+from interp_xfer.origins import ConceptSettings
 from interp_xfer.progress import Progress, no_progress
 from interp_xfer.prompt_hashes import PromptHashes
+from interp_xfer.records import Digest, Record, damaged, require_tensors
 from interp_xfer.tasks import ContrastPair, adds_special_tokens, render_pair
 
 
@@ -40,17 +42,33 @@ class ConceptVectors:
     cosine_spread: Float[Tensor, " layers"]
     """Standard deviation over pairs of the cosine with the mean difference; wide predicts failure (2505.22637)."""
     model: Fingerprint
-    settings: dict[str, Any]
-    """method, centering, normalize_differences, seed, kind of pairs, number of pairs."""
+    settings: ConceptSettings
     prompts: PromptHashes
     """The questions of the contrast pairs."""
 
+    def __post_init__(self) -> None:
+        shape = (self.model.n_layers, self.model.d_model)
+        if tuple(self.vectors.shape) != shape:
+            raise ShapeError(
+                f"concept vectors have shape {tuple(self.vectors.shape)}, but {self.model.reference} has {shape[0]} "
+                f"layers of d_model {shape[1]}; extract the concept from this model."
+            )
+        require_unit("concept vectors", self.vectors)
+        for name, (low, high) in _PER_LAYER.items():
+            values = getattr(self, name)
+            # NaN: a mean explains no variance, and differences of length 0 have no cosine.
+            if tuple(values.shape) != shape[:1] or bool(((values < low - 1e-4) | (values > high + 1e-4)).any()):
+                raise ShapeError(
+                    f"{name} must have one value from {low} to {high} for each of {shape[0]} layers, got shape "
+                    f"{tuple(values.shape)}; extract the concept again."
+                )
+
     def save(self, directory: Path | str) -> Path:
         """Write `concept.json` and `concept.safetensors` (vectors named `blocks.{l}.hook_resid_post`)."""
-        tensors = {f"blocks.{i}.hook_resid_post": vector.clone() for i, vector in enumerate(self.vectors)}
+        tensors = {_hook(i): vector.clone() for i, vector in enumerate(self.vectors)}
         tensors |= {name: getattr(self, name).clone() for name in _PER_LAYER}
-        description = {"model": self.model.to_dict(), "settings": self.settings, "prompts": self.prompts.to_list()}
-        return save_artifact(Path(directory), "concept", description, tensors)
+        description = _Description(model=self.model, settings=self.settings, prompts=tuple(self.prompts.to_list()))
+        return description.save(directory, tensors)
 
     @classmethod
     def load(cls, directory: Path | str) -> "ConceptVectors":
@@ -58,19 +76,36 @@ class ConceptVectors:
 
         Raises: ArtifactError if files are missing or damaged.
         """
-        description, tensors = load_artifact(Path(directory), "concept")
-        with complete(directory):
-            model = Fingerprint.from_dict(description["model"])
+        found, tensors = _Description.load(directory)
+        n_layers, d_model = found.model.n_layers, found.model.d_model
+        shapes: dict[str, tuple[int, ...]] = {name: (n_layers,) for name in _PER_LAYER}
+        shapes |= {_hook(layer): (d_model,) for layer in range(n_layers)}
+        require_tensors(tensors, shapes, directory)
+        with damaged(directory):
             return cls(
-                vectors=torch.stack([tensors[f"blocks.{i}.hook_resid_post"] for i in range(model.n_layers)]),
+                vectors=torch.stack([tensors[_hook(layer)] for layer in range(n_layers)]),
                 **{name: tensors[name] for name in _PER_LAYER},
-                model=model,
-                settings=description["settings"],
-                prompts=PromptHashes.from_list(description["prompts"]),
+                model=found.model,
+                settings=found.settings,
+                prompts=PromptHashes.from_list(found.prompts),
             )
 
 
-_PER_LAYER = ("explained_variance", "mean_cosine", "cosine_spread")
+class _Description(Record):
+    """`concept.json`."""
+
+    kind: Literal["concept"] = "concept"
+    model: Fingerprint
+    settings: ConceptSettings
+    prompts: tuple[Digest, ...]
+
+
+_PER_LAYER = {"explained_variance": (0, 1), "mean_cosine": (-1, 1), "cosine_spread": (0, 1)}
+"""Name -> lowest and highest."""
+
+
+def _hook(layer: int) -> str:
+    return f"blocks.{layer}.hook_resid_post"
 
 
 class Members(NamedTuple):
@@ -206,14 +241,14 @@ def concept_from_differences(
         mean_cosine=torch.stack(cosines).float(),
         cosine_spread=torch.stack(spreads).float(),
         model=model,
-        settings={
-            "kind": pairs[0].kind,
-            "n_pairs": len(pairs),
-            "method": method,
-            "centering": centering if method == "pca" else None,
-            "normalize_differences": normalize_differences,
-            "seed": seed,
-        },
+        settings=ConceptSettings(
+            kind=pairs[0].kind,
+            n_pairs=len(pairs),
+            method=method,
+            centering=centering if method == "pca" else None,
+            normalize_differences=normalize_differences,
+            seed=seed,
+        ),
         prompts=PromptHashes.of(pairs),
     )
 

@@ -29,6 +29,7 @@ from interp_xfer.errors import ConfigError, FingerprintError, LayerError
 from interp_xfer.layer_maps import LayerMap
 from interp_xfer.model_maps import SHUFFLED_PAIRS, ProjectionSet
 from interp_xfer.models import require_same_model
+from interp_xfer.origins import ProjectionOrigin
 from interp_xfer.projections import identity
 from interp_xfer.transfer import Calibration, signed_unit, transfer_concept
 from interp_xfer.vectors import SteeringVectors
@@ -100,9 +101,9 @@ def shuffled_labels_control(sources: ControlSources, seed: int) -> SteeringVecto
     differences = shuffled_label_differences(members.positive, members.negative, seed)
     vectors = torch.zeros(sources.calibration.mean_differences.shape, dtype=torch.float64)
     for p, c in _same_layers(sources, projection).pairs:
-        if settings.get("method") == "pca":
-            options = {"centering": settings["centering"], "normalize_differences": settings["normalize_differences"]}
-            found = pca_directions(differences[p], 1, **options).directions[0]
+        if settings.method == "pca":
+            options = (settings.centering or "symmetric", bool(settings.normalize_differences))
+            found = pca_directions(differences[p], 1, *options).directions[0]
         else:
             found = mean_difference(differences[p])
         vectors[c] = projection.maps[c].map_direction(found)
@@ -119,7 +120,7 @@ def shuffled_pairs_control(sources: ControlSources, seed: int) -> SteeringVector
     if projection.kind != SHUFFLED_PAIRS:
         raise ConfigError(f"shuffled_projection is of kind {projection.kind!r}; fit one of kind {SHUFFLED_PAIRS!r}.")
     made = transfer_concept(concept, _same_layers(sources, projection), projection, sources.calibration)
-    control = _control(sources, "shuffled-pairs", made.vectors, seed=projection.corpus.get("seed"))
+    control = _control(sources, "shuffled-pairs", made.vectors, seed=projection.corpus and projection.corpus.seed)
     return replace(control, prompts=control.prompts | made.prompts)
 
 
@@ -141,7 +142,7 @@ def wrong_layer_control(sources: ControlSources, seed: int) -> SteeringVectors:
         raise LayerError(f"the {other.strategy} map equals the real one; shift it or draw another.")
     made = transfer_concept(concept, other, projection, sources.calibration)
     kept = tuple(p if real.parent_of[c] is not None else None for c, p in enumerate(other.parent_of))
-    control = _control(sources, "wrong-layer", made.vectors, layer_map=other.strategy, same_as_real=len(same))
+    control = _control(sources, "wrong-layer", made.vectors, same_as_real=len(same))
     layer_map = LayerMap(kept, other.n_parent_layers, other.strategy)
     return replace(control, layer_map=layer_map, prompts=control.prompts | made.prompts)
 
@@ -163,7 +164,7 @@ def negated_control(sources: ControlSources, seed: int) -> SteeringVectors:
         real,
         vectors=-real.vectors,
         flipped=tuple(not flipped for flipped in real.flipped),
-        projection={**real.projection, "kind": "control:negated", "controls": real.projection.get("kind")},
+        projection=real.projection.model_copy(update={"kind": "control:negated", "controls": real.projection.kind}),
     )
 
 
@@ -204,12 +205,12 @@ def _control(
         real,
         vectors=made,
         flipped=tuple(flipped),
-        projection={
-            "kind": f"control:{name}",
+        projection=ProjectionOrigin(
+            kind=f"control:{name}",
+            controls=real.projection.kind,
+            calibration_pairs=sources.calibration.n_pairs,
             **details,
-            "controls": real.projection.get("kind"),
-            "calibration_pairs": sources.calibration.n_pairs,
-        },
+        ),
     )
 
 

@@ -15,13 +15,17 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from importlib import metadata
-from typing import Any
+from typing import Any, Literal
+
+from pydantic import JsonValue
 
 from interp_xfer.answers import Answer, GenerationSettings, answer_problems, make_engine
 from interp_xfer.errors import ConfigError, SteeringError
+from interp_xfer.evaluation_record import Answered, Conditions, answered
 from interp_xfer.likelihood import require_choices
 from interp_xfer.lm_eval_harness import choice_task, require_lm_eval, run_harness, text_task
 from interp_xfer.models import LoadedModel
+from interp_xfer.records import Count, Fraction, NotNegative
 from interp_xfer.tasks import Problem, Task, cut_at_stop, get_task
 from interp_xfer.vectors import SteeringVectors
 
@@ -45,9 +49,26 @@ class Crosscheck:
     items: tuple[dict[str, Any], ...]
     """One record per question."""
 
-    def to_dict(self) -> dict[str, Any]:
-        """Plain JSON."""
-        return {**self.__dict__, "items": list(self.items)}
+
+class CrosscheckRecord(Answered):
+    """`interp-xfer crosscheck`; values as in `Crosscheck`."""
+
+    kind: Literal["crosscheck"] = "crosscheck"
+    strength: float
+    ours: dict[str, Fraction]
+    lm_eval: dict[str, Fraction]
+    agreement: dict[str, Fraction]
+    max_difference: NotNegative | None
+    steered_passes: Count
+    lm_eval_version: str
+    items: tuple[dict[str, JsonValue], ...]
+
+
+def crosscheck_record(
+    asked: Conditions, strength: float, problems: Sequence[Problem], found: Crosscheck
+) -> CrosscheckRecord:
+    """The file of a cross-check."""
+    return CrosscheckRecord(**{**found.__dict__, **answered(asked, "test", problems)}, strength=strength)
 
 
 def crosscheck(

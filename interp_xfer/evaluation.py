@@ -16,7 +16,8 @@ from interp_xfer.answers import (
     ArmSummary,
     GenerationSettings,
     answer_problems,
-    make_engine,
+    engine_for,
+    require_unseen,
     summarise,
     voted,
 )
@@ -92,16 +93,17 @@ def evaluate(
         grid: strengths that vote.
         settings: as in the search.
         task: None takes the one the problems name.
-        engine: reuse the one of the search to keep its prefixes.
+        engine: reuse the one of the search to keep its prefixes; it must be for these vectors and settings.
         known: as in `search_lambda`.
         keep: as in `answer_problems`.
         progress: called with the number of answers just finished.
-    Raises: LeakError if a problem took part in the vectors; ConfigError for a bad grid or strength.
+    Raises: LeakError if a problem took part in the vectors; ConfigError for a bad grid or strength; SteeringError for
+        an engine of another model, other vectors or other settings.
     Source: arXiv 2512.19069, algorithm 3.
     """
-    steering.prompts.require_disjoint(test, "material of the steering vectors", "test")
     settings = settings or GenerationSettings()
-    engine = engine or make_engine(child, steering, settings)
+    require_unseen(test, steering, engine, "test")
+    engine = engine_for(child, steering, settings, engine)
     to_run = [0.0, *((strengths,) if strengths != 0 else ())]
     if with_its:
         check_grid(grid)

@@ -5,10 +5,10 @@ the strength of the grid with the highest accuracy, the smallest of them on a ti
 that is a result.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from interp_xfer.answers import AnswerTable, GenerationSettings, answer_problems, make_engine
+from interp_xfer.answers import AnswerTable, GenerationSettings, answer_problems, engine_for, require_unseen
 from interp_xfer.errors import ConfigError
 from interp_xfer.generation import FinishedAnswers, SweepEngine
 from interp_xfer.models import LoadedModel
@@ -55,17 +55,18 @@ def search_lambda(
         grid: strengths to choose from, without 0.
         settings: how questions are asked; default the paper's (5 examples, greedy).
         task: None takes the one the problems name.
-        engine: reuse one to keep its prefixes; None makes one.
+        engine: reuse one to keep its prefixes, made for these vectors and settings; None makes one.
         known: answers to the same problems under the same settings, such as the baseline's; they are not made again.
         keep: as in `answer_problems`.
         progress: called with the number of answers just finished.
-    Raises: ConfigError for an empty grid, duplicates or a 0 in it; LeakError if a problem took part in the vectors.
+    Raises: ConfigError for an empty grid, duplicates or a 0 in it; LeakError if a problem took part in the vectors;
+        SteeringError for an engine of another model, other vectors or other settings.
     Source: arXiv 2512.19069, algorithm 2; the tie rule is ours.
     """
     check_grid(grid)
-    steering.prompts.require_disjoint(validation, "material of the steering vectors", "validation")
     settings = settings or GenerationSettings()
-    engine = engine or make_engine(child, steering, settings)
+    require_unseen(validation, steering, engine, "validation")
+    engine = engine_for(child, steering, settings, engine)
     table = answer_problems(
         engine, validation, (0.0, *grid), settings, task=task, known=known, keep=keep, progress=progress
     )
@@ -74,7 +75,12 @@ def search_lambda(
 
 def choose_strength(table: AnswerTable, grid: Sequence[float]) -> float:
     """The strength of the grid with the most right answers; the smallest on a tie."""
-    return max(sorted(grid, key=abs), key=lambda strength: table.summary(strength).correct)
+    return smallest_of_the_best({strength: table.summary(strength).correct for strength in grid})
+
+
+def smallest_of_the_best(correct: Mapping[float, int]) -> float:
+    """The strength with the most right answers, by strength; the smallest on a tie."""
+    return max(sorted(correct, key=abs), key=correct.__getitem__)
 
 
 def check_grid(grid: Sequence[float]) -> None:

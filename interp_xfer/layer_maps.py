@@ -15,7 +15,7 @@ similarity from activations and says whether the map is better than chance.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
 import torch
@@ -24,6 +24,7 @@ from torch import Tensor
 
 from interp_xfer._checks import require_finite
 from interp_xfer.errors import ConfigError, LayerError
+from interp_xfer.records import STRICT, Fraction, Layer, Layers, checked
 
 # Scores become integers of this resolution, so that equal totals are ties and not a matter of rounding order.
 _RESOLUTION = 10**12
@@ -33,10 +34,12 @@ _RESOLUTION = 10**12
 class LayerMap:
     """One parent layer, or None, for each child layer, with the evidence for the choice where there is any."""
 
-    parent_of: tuple[int | None, ...]
+    __pydantic_config__ = STRICT
+
+    parent_of: tuple[Layer | None, ...]
     """Index: child layer."""
 
-    n_parent_layers: int
+    n_parent_layers: Layers
     """Depth of the parent model."""
 
     strategy: str
@@ -51,16 +54,16 @@ class LayerMap:
     held_out_scores: tuple[float | None, ...] | None = None
     """Similarity on prompts that did not choose the map."""
 
-    bootstrap: tuple[tuple[float, ...], ...] | None = None
+    bootstrap: tuple[tuple[Fraction, ...], ...] | None = None
     """Row: child layer; entry: share of resamples of the prompts that chose this parent layer."""
 
-    weights: tuple[tuple[float, ...], ...] | None = None
+    weights: tuple[tuple[Fraction, ...], ...] | None = None
     """Row: child layer; entry: weight of this parent layer in a mixture (transport only); each row sums to 1."""
 
-    p_permutation: float | None = None
+    p_permutation: Fraction | None = None
     """P value of the largest similarity against prompts permuted jointly in all layers."""
 
-    p_random_map: float | None = None
+    p_random_map: Fraction | None = None
     """Rank p value of the mean held-out score against random monotone maps."""
 
     def __post_init__(self) -> None:
@@ -74,6 +77,19 @@ class LayerMap:
                 raise LayerError(
                     f"child layer {child} is mapped to parent layer {parent}, but the parent has layers 0 to "
                     f"{self.n_parent_layers - 1}; choose one of them, or None for no transfer."
+                )
+        for name in ("scores", "margins", "held_out_scores", "bootstrap", "weights"):
+            rows = getattr(self, name)
+            if rows is not None and len(rows) != len(self.parent_of):
+                raise LayerError(
+                    f"{name} of a layer map have {len(rows)} entries for {len(self.parent_of)} child layers; give one "
+                    "for each."
+                )
+        for name in ("bootstrap", "weights"):
+            if wrong := {len(row) for row in getattr(self, name) or ()} - {self.n_parent_layers}:
+                raise LayerError(
+                    f"{name} of a layer map have rows of {wrong.pop()} entries for {self.n_parent_layers} parent "
+                    "layers; give one for each."
                 )
 
     @property
@@ -105,17 +121,13 @@ class LayerMap:
         return {key: _as_lists(value) for key, value in asdict(self).items()}
 
     @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> "LayerMap":
+    def from_dict(cls, values: Mapping[str, Any], source: str = "a layer map") -> "LayerMap":
         """The map that `to_dict` wrote.
 
-        Raises: ConfigError on unknown or missing keys; LayerError on a layer that the parent does not have.
+        Raises: ArtifactError naming `source` for values that are missing, unknown or not allowed, such as a layer that
+            the parent does not have.
         """
-        known = [field.name for field in fields(cls)]
-        if unknown := sorted(set(values) - set(known)):
-            raise ConfigError(f"a layer map has no {', '.join(unknown)}; its keys are {', '.join(known)}.")
-        if missing := [key for key in known[:3] if key not in values]:
-            raise ConfigError(f"a layer map needs {', '.join(missing)}; got only {', '.join(values) or 'nothing'}.")
-        return cls(**{key: _as_tuples(value) for key, value in values.items()})
+        return checked(cls, values, source)
 
 
 def greedy(n_parent: int, n_child: int) -> LayerMap:
@@ -302,7 +314,3 @@ def _best_monotone(columns: list[dict[int, int]], n_parent: int) -> list[int]:
 
 def _as_lists(value: Any) -> Any:
     return [_as_lists(entry) for entry in value] if isinstance(value, tuple) else value
-
-
-def _as_tuples(value: Any) -> Any:
-    return tuple(_as_tuples(entry) for entry in value) if isinstance(value, list | tuple) else value

@@ -8,17 +8,17 @@ from the contrast pairs and from every evaluation question: `transfer_concept` a
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Literal, NamedTuple
 
 from torch import Tensor
 
-from interp_xfer.artifacts import complete, load_artifact, save_artifact
 from interp_xfer.choices import ProjectionKind
 from interp_xfer.concepts import ConceptVectors, contrast_differences
-from interp_xfer.errors import ConfigError, DataError, InterpXferError
+from interp_xfer.errors import ConfigError, DataError, InterpXferError, ShapeError
 from interp_xfer.layer_maps import STRATEGIES, LayerMap, random_monotone
 from interp_xfer.layer_matching import Method, match_layers
 from interp_xfer.models import Fingerprint, LoadedModel
+from interp_xfer.origins import Corpus
 from interp_xfer.paired_corpus import LayerPair, PairedCorpus, passes, stream_sums
 from interp_xfer.paired_sums import PairedSums
 from interp_xfer.progress import Progress, no_progress
@@ -32,6 +32,7 @@ from interp_xfer.projections import (
     ridge_r2_along,
 )
 from interp_xfer.prompt_hashes import PromptHashes
+from interp_xfer.records import Count, Digest, Record, damaged, require_tensors
 from interp_xfer.tasks import ContrastPair, FitText
 
 SHUFFLED_PAIRS = "shuffled-pairs"
@@ -64,10 +65,25 @@ class ProjectionSet:
     parent: Fingerprint
     child: Fingerprint
     kind: str
-    corpus: dict[str, Any]
-    """n_texts, n_rows, paired_fraction (of the child's tokens), seed of shuffled pairs; empty if not fitted."""
+    corpus: Corpus | None
+    """None if not fitted."""
     prompts: PromptHashes
     """The texts of the corpus."""
+
+    def __post_init__(self) -> None:
+        if sorted(self.maps) != [child for _, child in self.layer_map.pairs]:
+            raise ShapeError(
+                f"there are maps for child layers {sorted(self.maps)}, but the layer map feeds "
+                f"{[child for _, child in self.layer_map.pairs]}; fit one for each of them."
+            )
+        require_depths(self.layer_map, self.parent, self.child, "the layer map of the projection")
+        shape = (self.parent.d_model, self.child.d_model)
+        for layer, made in self.maps.items():
+            if tuple(made.weight.shape) != shape or len(made.bias) != shape[1]:
+                raise ShapeError(
+                    f"the map to child layer {layer} is {tuple(made.weight.shape)}, but the models are {shape[0]} and "
+                    f"{shape[1]} wide; fit it for them."
+                )
 
     def save(self, directory: Path | str) -> Path:
         """Write `projection.json` and `projection.safetensors`."""
@@ -75,19 +91,18 @@ class ProjectionSet:
         for layer, projection in self.maps.items():
             tensors[f"{layer}.weight"] = projection.weight.float()
             tensors[f"{layer}.bias"] = projection.bias.float()
-        description = {
-            "kind_of_map": self.kind,
-            "parent": self.parent.to_dict(),
-            "child": self.child.to_dict(),
-            "layer_map": self.layer_map.to_dict(),
-            "corpus": self.corpus,
-            "fits": {
-                str(layer): {"kind": p.kind, "n_rows": p.n_rows, "diagnostics": p.diagnostics}
-                for layer, p in self.maps.items()
+        description = _Description(
+            kind_of_map=self.kind,
+            parent=self.parent,
+            child=self.child,
+            layer_map=self.layer_map,
+            corpus=self.corpus,
+            fits={
+                layer: _Fit(kind=p.kind, n_rows=p.n_rows, diagnostics=p.diagnostics) for layer, p in self.maps.items()
             },
-            "prompts": self.prompts.to_list(),
-        }
-        return save_artifact(Path(directory), "projection", description, tensors)
+            prompts=tuple(self.prompts.to_list()),
+        )
+        return description.save(directory, tensors)
 
     @classmethod
     def load(cls, directory: Path | str) -> "ProjectionSet":
@@ -95,27 +110,66 @@ class ProjectionSet:
 
         Raises: ArtifactError if files are missing or damaged.
         """
-        description, tensors = load_artifact(Path(directory), "projection")
-        with complete(directory):
+        found, tensors = _Description.load(directory)
+        d_parent, d_child = found.parent.d_model, found.child.d_model
+        shapes: dict[str, tuple[int, ...]] = {f"{layer}.weight": (d_parent, d_child) for layer in found.fits}
+        shapes |= {f"{layer}.bias": (d_child,) for layer in found.fits}
+        require_tensors(tensors, shapes, directory)
+        with damaged(directory):
             maps = {
-                int(layer): Projection(
+                layer: Projection(
                     tensors[f"{layer}.weight"].double(),
                     tensors[f"{layer}.bias"].double(),
-                    fit["kind"],
-                    fit["n_rows"],
-                    fit["diagnostics"],
+                    fit.kind,
+                    fit.n_rows,
+                    fit.diagnostics,
                 )
-                for layer, fit in description["fits"].items()
+                for layer, fit in found.fits.items()
             }
             return cls(
                 maps=maps,
-                layer_map=LayerMap.from_dict(description["layer_map"]),
-                parent=Fingerprint.from_dict(description["parent"]),
-                child=Fingerprint.from_dict(description["child"]),
-                kind=description["kind_of_map"],
-                corpus=description["corpus"],
-                prompts=PromptHashes.from_list(description["prompts"]),
+                layer_map=found.layer_map,
+                parent=found.parent,
+                child=found.child,
+                kind=found.kind_of_map,
+                corpus=found.corpus,
+                prompts=PromptHashes.from_list(found.prompts),
             )
+
+
+class _Fit(Record):
+    """One map, without its tensors."""
+
+    kind: str
+    n_rows: Count
+    diagnostics: dict[str, float]
+
+
+class _Description(Record):
+    """`projection.json`."""
+
+    kind: Literal["projection"] = "projection"
+    kind_of_map: str
+    parent: Fingerprint
+    child: Fingerprint
+    layer_map: LayerMap
+    corpus: Corpus | None
+    fits: dict[int, _Fit]
+    """By child layer."""
+    prompts: tuple[Digest, ...]
+
+
+def require_depths(mapping: LayerMap, parent: Fingerprint, child: Fingerprint, what: str) -> None:
+    """Nothing, if a layer map has the depths of two models.
+
+    Raises: ShapeError naming all of them.
+    """
+    depths = (mapping.n_parent_layers, mapping.n_child_layers)
+    if depths != (parent.n_layers, child.n_layers):
+        raise ShapeError(
+            f"{what} is from {depths[0]} to {depths[1]} layers, but {parent.reference} has {parent.n_layers} and "
+            f"{child.reference} {child.n_layers}; use a map of these two models."
+        )
 
 
 def map_layers(
@@ -183,7 +237,7 @@ def fit_projection(
     """
     if kind in UNFITTED:
         maps = {c: UNFITTED[kind](parent.d_model, child.d_model) for _, c in mapping.pairs}
-        return ProjectionSet(maps, mapping, parent.fingerprint, child.fingerprint, kind, {}, PromptHashes())
+        return ProjectionSet(maps, mapping, parent.fingerprint, child.fingerprint, kind, None, PromptHashes())
     if kind not in FITTED:
         raise ConfigError(f"projection {kind!r} is not one of {', '.join([*FITTED, *UNFITTED])}.")
     if not texts:
@@ -314,9 +368,9 @@ def _same_sums(wanted: Mapping[str, Collection[LayerPair]]) -> list[list[str]]:
     return [kinds for kinds in (real, [kind for kind in wanted if kind == SHUFFLED_PAIRS]) if kinds]
 
 
-def describe_corpus(corpus: PairedCorpus, kind: str, seed: int = 0) -> dict[str, Any]:
+def describe_corpus(corpus: PairedCorpus, kind: str, seed: int = 0) -> Corpus:
     """What a `ProjectionSet` says about its corpus."""
-    return {**corpus.describe(), **({"seed": seed} if kind == SHUFFLED_PAIRS else {})}
+    return corpus.describe(seed if kind == SHUFFLED_PAIRS else None)
 
 
 def n_readings(wanted: Mapping[str, Collection[LayerPair]], d_parent: int, d_child: int) -> int:

@@ -14,7 +14,7 @@ from collections.abc import Hashable, Iterator, Sequence
 from copy import copy
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from jaxtyping import Float, Int
@@ -24,6 +24,7 @@ from interp_xfer.activations import pad_right, read_residuals
 from interp_xfer.controls import rows_of_other_prompts
 from interp_xfer.errors import ShapeError
 from interp_xfer.models import LoadedModel
+from interp_xfer.origins import Corpus
 from interp_xfer.paired_sums import PairedSums, SharedSums
 from interp_xfer.progress import Progress, no_progress
 from interp_xfer.prompt_hashes import PromptHashes
@@ -95,9 +96,9 @@ class PairedCorpus:
         self._keep_part = self._bytes(sum(sizes[: self._n_part])) <= part_bytes
         self._part: list[RowBatch] = []
 
-    def describe(self) -> dict[str, Any]:
-        """Plain JSON: n_texts, n_rows, and the share of the child's tokens that were paired."""
-        return {"n_texts": self.n_texts, "n_rows": self.n_rows, "paired_fraction": self.paired_fraction}
+    def describe(self, seed: int | None = None) -> Corpus:
+        """What artifacts say about it; with the seed of shuffled pairs."""
+        return Corpus(n_texts=self.n_texts, n_rows=self.n_rows, paired_fraction=self.paired_fraction, seed=seed)
 
     def first_part(self) -> "PairedCorpus":
         """A corpus of the batches at the beginning that hold `part_rows` rows, or of all where there are fewer.

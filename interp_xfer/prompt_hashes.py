@@ -5,11 +5,13 @@ made them, so they carry the ids and the hashed normalised texts of their questi
 """
 
 import hashlib
+import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from interp_xfer.errors import LeakError
 from interp_xfer.tasks.leaks import Item, leak_keys
+from interp_xfer.tasks.records import Problem
 
 
 @dataclass(frozen=True)
@@ -46,6 +48,12 @@ class PromptHashes:
                 f"{len(shared)} of {len(items)} {used_for} items (first: {shared[0]}) are also in the {made_from}; the "
                 f"result would be a leak, not a transfer. Give the two other problems."
             )
+
+
+def problems_digest(problems: Iterable[Problem]) -> str:
+    """Sixteen hex digits over ids, questions, options and reference answers, in order; reasoning is not asked."""
+    content = [[p.id, p.question, p.answer, [[c.label, c.text] for c in p.choices]] for p in problems]
+    return hashlib.sha256(json.dumps(content).encode()).hexdigest()[:16]
 
 
 def _hashes(item: Item) -> frozenset[str]:

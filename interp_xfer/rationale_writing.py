@@ -15,7 +15,7 @@ from typing import Any
 
 from interp_xfer.errors import ConfigError
 from interp_xfer.generation import SweepEngine, tokenise_prompt
-from interp_xfer.models import LoadedModel
+from interp_xfer.models import LoadedModel, require_same_model
 from interp_xfer.progress import Progress, no_progress
 from interp_xfer.tasks import (
     Problem,
@@ -73,13 +73,16 @@ def write_rationales(
         store: from `open_store`.
         n_shots: examples, which must have reasoning of their own.
         max_new_tokens: None for the task's limit; longer texts are refused.
-        engine: reuse one; None makes one.
+        engine: reuse one of this model; None makes one.
         progress: called with the number of problems just tried.
     Returns: how many of the new texts were accepted.
-    Raises: ConfigError if the task has fewer examples with reasoning; WriteError if the file cannot be written.
+    Raises: ConfigError if the task has fewer examples with reasoning; FingerprintError for an engine of another model;
+        WriteError if the file cannot be written.
     Source: 2512.19069, section 4; prompt and acceptance are ours.
     """
-    engine = engine or SweepEngine(model)
+    if engine is None:
+        engine = SweepEngine(model)
+    require_same_model(engine.model.fingerprint, model.fingerprint, "the engine")
     asking = _asking(task, n_shots)
     accepted = 0
     with store.writing():

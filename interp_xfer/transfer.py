@@ -10,7 +10,7 @@ For child layer c with parent layer p = layer_map(c):
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from einops import reduce
@@ -22,6 +22,7 @@ from interp_xfer.errors import FingerprintError, LeakError, ShapeError
 from interp_xfer.layer_maps import LayerMap, proportional
 from interp_xfer.model_maps import ProjectionSet
 from interp_xfer.models import Fingerprint, LoadedModel, require_same_model
+from interp_xfer.origins import ConceptOrigin, Corpus, ProjectionOrigin
 from interp_xfer.progress import Progress, no_progress
 from interp_xfer.prompt_hashes import PromptHashes
 from interp_xfer.tasks import ContrastPair
@@ -72,13 +73,8 @@ def transfer_concept(
     Source: arXiv 2512.19069, section 3, for the setting; arXiv 2506.06609 for directions under linear maps; sign and
         unit length are house rules.
     """
-    require_same_model(projection.parent, concept.model, "the projection (parent side)")
+    require_fit(concept, mapping, projection)
     require_same_model(projection.child, calibration.child, "the projection (child side)")
-    if projection.layer_map.parent_of != mapping.parent_of:
-        raise FingerprintError(
-            f"the projection was fitted for a {projection.layer_map.strategy} layer map, not for this "
-            f"{mapping.strategy} one; fit it again for the map in use."
-        )
     directions = {c: projection.maps[c].map_direction(concept.vectors[p].double()) for p, c in mapping.pairs}
     fitted = FittedOn(
         projection.kind,
@@ -89,13 +85,27 @@ def transfer_concept(
     return steering_from_directions(concept, mapping, directions, fitted, calibration)
 
 
+def require_fit(concept: ConceptVectors, mapping: LayerMap, projection: ProjectionSet) -> None:
+    """Nothing, if a projection is for the model of a concept and for a layer map.
+
+    Raises: FingerprintError otherwise.
+    """
+    require_same_model(projection.parent, concept.model, "the projection (parent side)")
+    own = projection.layer_map
+    if (own.parent_of, own.n_parent_layers) != (mapping.parent_of, mapping.n_parent_layers):
+        raise FingerprintError(
+            f"the projection was fitted for a {own.strategy} layer map, not for this {mapping.strategy} one; fit it "
+            "again for the map in use."
+        )
+
+
 @dataclass(frozen=True, eq=False)
 class FittedOn:
     """Where mapped directions come from."""
 
     kind: str
     """Of the projection."""
-    corpus: dict[str, Any]
+    corpus: Corpus | None
     fits: dict[int, dict[str, float]]
     """Child layer -> diagnostics of its map."""
     prompts: PromptHashes
@@ -139,17 +149,13 @@ def steering_from_directions(
         child=calibration.child,
         parent=concept.model,
         flipped=tuple(flipped),
-        concept={
-            **concept.settings,
-            "explained_variance": _finite_or_none(concept.explained_variance),
-            "mean_cosine": _finite_or_none(concept.mean_cosine),
-        },
-        projection={
-            "kind": fitted.kind,
-            "corpus": fitted.corpus,
-            "fits": {str(c): fitted.fits[c] for _, c in mapping.pairs},
-            "calibration_pairs": calibration.n_pairs,
-        },
+        concept=_origin(concept),
+        projection=ProjectionOrigin(
+            kind=fitted.kind,
+            corpus=fitted.corpus,
+            fits={c: fitted.fits[c] for _, c in mapping.pairs},
+            calibration_pairs=calibration.n_pairs,
+        ),
         prompts=concept.prompts | fitted.prompts | calibration.prompts,
     )
 
@@ -192,15 +198,20 @@ def native_steering(concept: ConceptVectors, calibration: Calibration) -> Steeri
         child=concept.model,
         parent=concept.model,
         flipped=(False,) * n_layers,
-        concept={
-            **concept.settings,
-            "explained_variance": _finite_or_none(concept.explained_variance),
-            "mean_cosine": _finite_or_none(concept.mean_cosine),
-        },
-        projection={"kind": "native"},
+        concept=_origin(concept),
+        projection=ProjectionOrigin(kind="native"),
         prompts=concept.prompts | calibration.prompts,
     )
 
 
-def _finite_or_none(values: Tensor) -> list[float | None]:
-    return [value if value == value else None for value in values.tolist()]
+def _origin(concept: ConceptVectors) -> ConceptOrigin:
+    return ConceptOrigin(
+        **concept.settings.model_dump(),
+        explained_variance=_within(concept.explained_variance, 0.0, 1.0),
+        mean_cosine=_within(concept.mean_cosine, -1.0, 1.0),
+    )
+
+
+def _within(values: Tensor, low: float, high: float) -> tuple[float | None, ...]:
+    """Shares and cosines, which rounding may put just beyond their ends; None for NaN."""
+    return tuple(None if value != value else min(max(value, low), high) for value in values.tolist())

@@ -61,7 +61,7 @@ def test_a_model_and_its_copy(models, pairs, held_out):
     torch.testing.assert_close(found.raw.cosines.diagonal(), ones, atol=1e-5, rtol=0)
     torch.testing.assert_close(found.raw.angles.diagonal().T, torch.ones(N_LAYERS, 3).double(), atol=1e-4, rtol=0)
     assert found.carried is None and found.raw.null.shape == (N_DRAWS, N_LAYERS, N_LAYERS)
-    assert found.settings["n_held_out"] == N_HELD_OUT
+    assert found.settings.n_held_out == N_HELD_OUT
 
 
 def test_a_rotated_copy(pairs, held_out, texts, tmp_path):

@@ -9,10 +9,10 @@ import torch
 from sklearn.decomposition import PCA
 from tiny_models import D_MODEL, N_LAYERS, make_tokenizer, tiny
 
-from interp_xfer import concepts
-from interp_xfer.concepts import ConceptVectors, contrast_differences, extract_concept
+from interp_xfer.concepts import ConceptVectors, concept_from_differences, contrast_differences, extract_concept
 from interp_xfer.directions import pca_directions
 from interp_xfer.errors import ArtifactError, ConfigError, DataError, ShapeError
+from interp_xfer.origins import ConceptSettings
 from interp_xfer.prompt_hashes import PromptHashes
 from interp_xfer.tasks import contrast_pairs, load_problems
 
@@ -36,14 +36,13 @@ def swapped(pairs):
     return [replace(pair, positive=pair.negative, negative=pair.positive) for pair in pairs]
 
 
-def plant(monkeypatch, shift, n=512, d=256):
-    """Differences with a concept axis, an orthogonal nuisance axis of spread 1.5, and noise; the concept axis."""
+def plant(shift, n=512, d=256):
+    """A concept axis, and differences of one layer along it, an orthogonal nuisance axis of spread 1.5, and noise."""
     generator = torch.Generator().manual_seed(0)
     concept_axis, nuisance = torch.linalg.qr(torch.randn(d, 2, generator=generator)).Q.T
     noise = 0.3 * torch.randn(n, d, generator=generator)
     planted = shift * concept_axis + 1.5 * torch.randn(n, 1, generator=generator) * nuisance + noise
-    monkeypatch.setattr(concepts, "contrast_differences", lambda *_: planted[None])
-    return concept_axis
+    return concept_axis, planted[None]
 
 
 @pytest.mark.parametrize("chat", [True, False])
@@ -115,10 +114,11 @@ def test_order_of_pairs_does_not_matter(models, pairs, concept):
         ({"centering": "ordered", "normalize_differences": True}, False),
     ],
 )
-def test_the_trap_on_planted_differences(models, pairs, monkeypatch, options, recovered):
+def test_the_trap_on_planted_differences(models, pairs, options, recovered):
     """Handbook, section 2, test (b), shift 3."""
-    axis = plant(monkeypatch, shift=3.0)
-    found = extract_concept(models["llama"], pairs, **options)
+    axis, planted = plant(shift=3.0)
+    one_layer = replace(models["llama"].fingerprint, n_layers=1, d_model=256)
+    found = concept_from_differences(planted, pairs, one_layer, **options)
     cosine = float(found.vectors[0] @ axis)
     assert cosine > 0.99 if recovered else abs(cosine) < 0.05
 
@@ -135,15 +135,14 @@ def test_the_trap_on_activations_of_a_model(models, pairs, concept, differences)
 
 def test_what_is_recorded(models, pairs, concept):
     assert concept.model == models["llama"].fingerprint
-    assert concept.settings == {
-        "kind": "reasoning-vs-answer", "n_pairs": 24, "method": "pca", "centering": "symmetric",
-        "normalize_differences": False, "seed": 0,
-    }  # fmt: skip
+    assert concept.settings == ConceptSettings(
+        kind="reasoning-vs-answer", n_pairs=24, method="pca", centering="symmetric", normalize_differences=False, seed=0
+    )
     assert concept.prompts == PromptHashes.of(pairs)
     assert concept.vectors.shape == (N_LAYERS, D_MODEL) and concept.vectors.dtype == torch.float32
     assert (concept.cosine_spread > 0).all() and (concept.cosine_spread < 1).all()
     mean = extract_concept(models["llama"], pairs, method="mean-difference")
-    assert mean.explained_variance.isnan().all() and mean.settings["centering"] is None
+    assert mean.explained_variance.isnan().all() and mean.settings.centering is None
     torch.testing.assert_close(mean.mean_cosine, torch.ones(N_LAYERS))
 
 
@@ -175,8 +174,27 @@ def test_an_artifact_with_a_layer_missing(concept, tmp_path):
     description, tensors = load_artifact(tmp_path / "c", "concept")
     del tensors["blocks.1.hook_resid_post"]
     save_artifact(tmp_path / "c", "concept", description, tensors)
-    with pytest.raises(ArtifactError, match="is damaged .'blocks.1.hook_resid_post' is missing"):
+    with pytest.raises(ArtifactError, match="is damaged .tensor blocks.1.hook_resid_post is missing"):
         ConceptVectors.load(tmp_path / "c")
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"vectors": lambda c: c.vectors * 1.1}, r"concept vectors must have length 1.*layer 0 has length 1\.1"),
+        ({"vectors": lambda c: c.vectors / 0}, "concept vectors .* hold .* NaN or infinite"),
+        ({"vectors": lambda c: c.vectors.double()}, "concept vectors are torch.float64"),
+        ({"vectors": lambda c: c.vectors[:, :8]}, r"shape \(3, 8\), but tiny/llama-0 has 3 layers of d_model 32"),
+        ({"mean_cosine": lambda c: c.mean_cosine + 3}, "mean_cosine must have one value from -1 to 1"),
+        ({"explained_variance": lambda c: c.explained_variance - 2}, "explained_variance must have one value from 0"),
+    ],
+)
+def test_vectors_that_are_no_concept(concept, changes, words):
+    from tiny_models import unchecked
+
+    ((name, change),) = changes.items()
+    with unchecked(), pytest.raises(ShapeError, match=words):
+        replace(concept, **{name: change(concept)})
 
 
 def test_refusals(models, pairs):

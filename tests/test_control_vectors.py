@@ -46,7 +46,7 @@ def test_same_child_layers_length_and_sign(sources, name, tmp_path):
     torch.testing.assert_close(made.vectors.norm(dim=1), torch.tensor([1.0, 0, 1, 1]))
     assert torch.equal(made.residual_norms, real.residual_norms)
     assert made.strength_scales("relative") == real.strength_scales("relative")
-    assert made.projection["kind"] == f"control:{name}"
+    assert made.projection.kind == f"control:{name}"
     assert made.prompts.values >= real.prompts.values
     side = torch.einsum("lw,lw->l", made.vectors, sources.calibration.mean_differences)
     assert bool((side <= 0).all() if name == "negated" else (side >= 0).all())
@@ -59,7 +59,7 @@ def test_seeds(sources, name):
     first, same, other = (make_control(name, sources, seed).vectors for seed in (1, 1, 2))
     assert torch.equal(first, same)
     assert not torch.allclose(first, other)
-    assert make_control(name, sources, 2).projection["seed"] == 2
+    assert make_control(name, sources, 2).projection.seed == 2
 
 
 def test_directions_are_what_they_say(sources):
@@ -71,8 +71,8 @@ def test_directions_are_what_they_say(sources):
     expected = torch.nn.functional.normalize(sources.concept.vectors[2, :24], dim=0)
     torch.testing.assert_close((copied[3] @ expected).abs(), torch.tensor(1.0))
     wrong = make_control("wrong-layer", sources)
-    assert wrong.layer_map.parent_of == (1, None, 0, 0) and wrong.projection["same_as_real"] == 0
-    assert make_control("shuffled-pairs", sources).projection["seed"] == 4
+    assert wrong.layer_map.parent_of == (1, None, 0, 0) and wrong.projection.same_as_real == 0
+    assert make_control("shuffled-pairs", sources).projection.seed == 4
     # Mean differences have their method in the concept's settings.
     mean = make_control("shuffled-labels", with_method(sources, "mean-difference"), 1).vectors
     assert not torch.allclose(mean, make_control("shuffled-labels", sources, 1).vectors)
@@ -81,7 +81,7 @@ def test_directions_are_what_they_say(sources):
 def with_method(sources, method):
     from dataclasses import replace
 
-    concept = {**sources.controlled.concept, "method": method}
+    concept = sources.controlled.concept.model_copy(update={"method": method})
     return replace(sources, controlled=replace(sources.controlled, concept=concept))
 
 

@@ -12,11 +12,12 @@ from tiny_models import make_tokenizer, random_steering, tiny
 from typer.testing import CliRunner
 
 from interp_xfer.answers import GenerationSettings
-from interp_xfer.crosscheck import crosscheck
+from interp_xfer.crosscheck import Crosscheck, CrosscheckRecord, crosscheck, crosscheck_record
 from interp_xfer.errors import ConfigError, SteeringError
+from interp_xfer.evaluation_record import conditions
 from interp_xfer.lm_eval_harness import require_lm_eval
 from interp_xfer.steering import Steerer
-from interp_xfer.tasks import Choice, Problem, load_problems
+from interp_xfer.tasks import Choice, Problem, get_task, load_problems
 
 needs_lm_eval = pytest.mark.skipif(importlib.util.find_spec("lm_eval") is None, reason="needs the extra lm-eval")
 # The harness and what it imports are not ours to keep free of warnings.
@@ -40,7 +41,7 @@ CHOICE = GenerationSettings(n_shots=0, scoring="likelihood")
 @needs_lm_eval
 @pytest.mark.parametrize("scope", ["all", "prompt", "generated"])
 @pytest.mark.parametrize("architecture", ["llama", "gpt_neox"])
-def test_generation_under_steering(models, architecture, scope, monkeypatch):
+def test_generation_under_steering(models, architecture, scope, monkeypatch, tmp_path):
     """Equal texts; every pass of the harness goes through our hooks; steering changes what it writes."""
     model = models[architecture]
     steering = random_steering(model)
@@ -55,7 +56,9 @@ def test_generation_under_steering(models, architecture, scope, monkeypatch):
     assert plain.steered_passes == 0 and plain.agreement["text"] == 1.0
     assert [i["lm_eval"]["text"] for i in plain.items] != [i["lm_eval"]["text"] for i in found.items]
     assert not any(model.bridge.blocks[layer].hook_out.fwd_hooks for layer in range(model.n_layers))
-    json.dumps(found.to_dict(), allow_nan=False)
+    asked = conditions(model.fingerprint, steering, settings, get_task("gsm8k"))
+    record = crosscheck_record(asked, 2.0, GSM8K, found)
+    assert CrosscheckRecord.read(record.write(tmp_path / "x.json")) == record
 
 
 @needs_lm_eval
@@ -114,6 +117,19 @@ def test_command(models, tmp_path, monkeypatch):
     record = json.loads(out.read_text())
     assert record["n"] == 2 and record["scoring"] == "likelihood" and "acc_norm" in result.output
     assert load_problems("arc_challenge", "test", 2, tmp_path)[1].id == record["items"][1]["id"]
+
+
+def test_what_is_kept(models, tmp_path):
+    """The record without the harness: what it is for, both numbers, the items."""
+    steering = random_steering(models["llama"])
+    item = {"id": "gsm8k/3", "ours": {"text": "7", "primary": True}, "lm_eval": {"text": "7"}, "same_text": True}
+    found = Crosscheck(1, {"strict": 1.0}, {"strict": 1.0}, {"text": 1.0}, None, 12, "0.4", (item,))
+    asked = conditions(models["llama"].fingerprint, steering, TEXT, get_task("gsm8k"))
+    record = crosscheck_record(asked, 2.0, GSM8K[:1], found)
+    assert CrosscheckRecord.read(record.write(tmp_path / "x.json")) == record
+    values = json.loads((tmp_path / "x.json").read_text())
+    assert values["kind"] == "crosscheck" and values["items"] == [item] and values["steering"] == steering.digest
+    assert values["child"]["weights"] == steering.child.weights and values["unit"] == "relative" and values["n"] == 1
 
 
 def test_without_the_extra_the_command_to_install_it_is_named(monkeypatch):

@@ -6,10 +6,12 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tiny_models import random_steering, scripted_engine
+from tiny_models import random_steering, scripted_engine, tiny
 
-from interp_xfer.answers import GenerationSettings
-from interp_xfer.errors import ConfigError, FingerprintError, LeakError
+from interp_xfer.answers import GenerationSettings, answer_problems
+from interp_xfer.errors import ConfigError, FingerprintError, LeakError, SteeringError
+from interp_xfer.evaluation import evaluate
+from interp_xfer.generation import SweepEngine
 from interp_xfer.lambda_search import PAPER_GRID, check_grid, search_lambda
 from interp_xfer.prompt_hashes import PromptHashes
 from interp_xfer.tasks import Problem, load_problems
@@ -87,6 +89,46 @@ def test_problems_that_made_the_vectors_are_refused(models):
         assert f"1 of 3 validation items (first: {problems[1].id}) are also in the material of the steering" in str(
             caught.value
         )
+
+
+def test_problems_that_made_the_vectors_of_the_engine_are_refused(models):
+    """The same vectors, so the engine is accepted, but with more known of where they come from."""
+    model, problems = models["llama"], load_problems("sums", "validation", 3)
+    steering = random_steering(model)
+    engine = SweepEngine(model, replace(steering, prompts=PromptHashes.of(problems)))
+    with pytest.raises(LeakError, match="3 of 3 validation items"):
+        search_lambda(model, steering, problems, grid=(0.1,), settings=SETTINGS, engine=engine)
+
+
+OTHER_ENGINES = [
+    ("vectors", lambda model: SweepEngine(model, random_steering(model, 1)), r"steering vectors \w{16} / \w{16}\."),
+    ("none", lambda model: SweepEngine(model), r"steering vectors None / \w{16}\."),
+    (
+        "model",
+        lambda model: SweepEngine(other := tiny("qwen2"), random_steering(other)),
+        "model tiny/qwen2-0 .* / tiny",
+    ),
+    ("unit", lambda model: SweepEngine(model, random_steering(model), unit="raw"), "unit raw / relative"),
+    ("operator", lambda model: SweepEngine(model, random_steering(model), operator="clamp"), "operator clamp / add"),
+    ("scope", lambda model: SweepEngine(model, random_steering(model), tokens="prompt"), "tokens prompt / all"),
+]
+
+
+@pytest.mark.parametrize(("make", "words"), [e[1:] for e in OTHER_ENGINES], ids=[e[0] for e in OTHER_ENGINES])
+def test_an_engine_for_something_else_is_refused(models, make, words):
+    """It would answer for its own model, vectors and settings, whatever was asked."""
+    model, problems = models["llama"], load_problems("sums", "validation", 2)
+    options = {"settings": SETTINGS, "engine": make(model)}
+    with pytest.raises(SteeringError, match=f"the engine answers for something else than is asked: .*{words}"):
+        search_lambda(model, random_steering(model), problems, grid=(0.1,), **options)
+    with pytest.raises(SteeringError, match=words):
+        evaluate(model, random_steering(model), problems, 0.1, grid=(0.1,), **options)
+
+
+def test_an_engine_that_steers_otherwise_than_the_settings_say(models):
+    engine = SweepEngine(models["llama"], random_steering(models["llama"]), unit="raw")
+    with pytest.raises(SteeringError, match="unit raw / relative. Make an engine for it, or leave"):
+        answer_problems(engine, load_problems("sums", "validation", 2), (0.1,), SETTINGS)
 
 
 @pytest.mark.parametrize(

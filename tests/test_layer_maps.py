@@ -8,7 +8,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from interp_xfer.errors import ConfigError, LayerError, ShapeError
+from interp_xfer.errors import ArtifactError, ConfigError, LayerError, ShapeError
 from interp_xfer.layer_maps import (
     STRATEGIES,
     LayerMap,
@@ -158,6 +158,10 @@ def test_layers_without_parent_or_rival_have_no_margin():
     assert with_scores(greedy(1, 2), torch.tensor([[0.5, 0.25]])).margins == (None, None)
 
 
+def read(layer_map, **changes):
+    return LayerMap.from_dict({**layer_map.to_dict(), **changes}, "f")
+
+
 REFUSALS = [
     ("out of range", lambda: manual([0, 5], 5), LayerError, "child layer 1 is mapped to parent layer 5.*layers 0 to 4"),
     ("negative", lambda: manual([-1], 5), LayerError, "parent layer -1"),
@@ -167,13 +171,18 @@ REFUSALS = [
     ("NaN", lambda: cka_matched(torch.full((2, 2), float("nan"))), ShapeError, "layer similarities .* 4 NaN"),
     ("penalty", lambda: cka_matched(torch.eye(2), penalty=-1.0), ConfigError, "must not be negative, got -1.0"),
     ("depths", lambda: with_scores(greedy(2, 2), torch.eye(3)), LayerError, r"\(3, 3\) .* does not fit .*\(2, 2\)"),
+    ("unknown", lambda: read(LayerMap((0,), 1, "x"), parents=[0]), ArtifactError, "f is damaged .parents: Unexpected"),
+    ("missing", lambda: LayerMap.from_dict({"parent_of": [0]}, "f"), ArtifactError, "n_parent_layers: Field required"),
+    ("no such layer", lambda: read(greedy(2, 2), parent_of=[0, 2]), ArtifactError, "mapped to parent layer 2"),
     (
-        "unknown key",
-        lambda: LayerMap.from_dict({"parents": [0]}),
-        ConfigError,
-        "has no parents; its keys are parent_of",
+        "text",
+        lambda: read(greedy(2, 2), parent_of=["0", 1]),
+        ArtifactError,
+        r"parent_of\.0: Input should be a valid int",
     ),
-    ("missing key", lambda: LayerMap.from_dict({"parent_of": [0]}), ConfigError, "needs n_parent_layers, strategy"),
+    ("chance", lambda: read(greedy(2, 2), p_permutation=1.5), ArtifactError, "p_permutation: Input should be less"),
+    ("few scores", lambda: LayerMap((0, 0), 1, "x", (0.5,)), LayerError, "scores .* have 1 entries for 2 child"),
+    ("few shares", lambda: LayerMap((0,), 2, "x", bootstrap=((1.0,),)), LayerError, "rows of 1 entries for 2 parent"),
 ]
 
 

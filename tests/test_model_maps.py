@@ -55,7 +55,7 @@ def test_streaming_equals_collecting(models, other_tokens, texts):
     for p, c in mapping.pairs:
         sums = collected(parent, other_tokens, few, p, c)
         expected = fit_ridge(sums)
-        assert found.maps[c].n_rows == sums.n_rows == found.corpus["n_rows"]
+        assert found.maps[c].n_rows == sums.n_rows == found.corpus.n_rows
         assert found.maps[c].diagnostics["alpha"] == expected.diagnostics["alpha"]
         assert found.maps[c].diagnostics["r2"] == pytest.approx(expected.diagnostics["r2"], abs=1e-4)
         activation = rows(parent, few[0].text, p)[5].double()
@@ -63,8 +63,8 @@ def test_streaming_equals_collecting(models, other_tokens, texts):
             found.maps[c].map_activation(activation), expected.map_activation(activation), atol=1e-3, rtol=1e-3
         )
     n_child = sum(len(other_tokens.tokenizer(text.text)["input_ids"]) for text in few)
-    assert found.corpus["n_texts"] == 6 and 0 < found.corpus["paired_fraction"] < 1
-    assert found.corpus["paired_fraction"] == pytest.approx(found.corpus["n_rows"] / n_child)
+    assert found.corpus.n_texts == 6 and 0 < found.corpus.paired_fraction < 1
+    assert found.corpus.paired_fraction == pytest.approx(found.corpus.n_rows / n_child)
     assert found.prompts == PromptHashes.of(few) and found.kind == "ridge"
 
 
@@ -93,7 +93,7 @@ def test_a_rotation_of_the_stream_is_recovered(texts):
     mapping = proportional(N_LAYERS, N_LAYERS)
     for kind, tolerance in (("ridge", 1e-2), ("procrustes", 1e-4)):
         found = fit_projection(parent, child, texts, mapping, kind)
-        assert found.corpus["paired_fraction"] > 0.95, "every token but the first of each text"
+        assert found.corpus.paired_fraction > 0.95, "every token but the first of each text"
         for layer in range(N_LAYERS):
             torch.testing.assert_close(found.maps[layer].weight, rotation.double(), atol=tolerance, rtol=0)
             assert found.maps[layer].diagnostics["r2"] > 0.999
@@ -112,7 +112,7 @@ def test_maps_that_are_not_fitted_read_no_text(models, other_tokens):
     mapping = proportional(N_LAYERS, N_LAYERS)
     found = fit_projection(models["llama"], models["mistral"], [], mapping, "identity")
     assert all(torch.equal(p.weight, torch.eye(D_MODEL).double()) for p in found.maps.values())
-    assert found.corpus == {} and found.prompts == PromptHashes()
+    assert found.corpus is None and found.prompts == PromptHashes()
     found = fit_projection(models["llama"], other_tokens, [], mapping, "random-orthogonal")
     weight = found.maps[0].weight
     torch.testing.assert_close(weight.T @ weight, torch.eye(24).double())

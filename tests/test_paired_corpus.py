@@ -123,7 +123,7 @@ def test_shuffled_pairs_teach_nothing(models, child, texts):
         assert diagnostics["shuffled_r2"] < 0.01 < diagnostics["r2"]
         assert wrong.maps[layer].diagnostics["r2"] < 0.01
         assert "shuffled_r2" not in wrong.maps[layer].diagnostics
-    assert wrong.kind == "shuffled-pairs" and wrong.corpus["seed"] == 3
+    assert wrong.kind == "shuffled-pairs" and wrong.corpus.seed == 3
     bare = fit_projection(parent, child, texts, proportional(N_LAYERS, 3), measure_shuffled=False)
     torch.testing.assert_close(bare.maps[1].weight, real.maps[1].weight)
     assert "shuffled_r2" not in bare.maps[1].diagnostics

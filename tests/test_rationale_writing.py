@@ -7,7 +7,7 @@ from tiny_models import make_tokenizer, scripted_engine, tiny
 from typer.testing import CliRunner
 
 from interp_xfer.errors import ConfigError, DataError, FingerprintError
-from interp_xfer.generation import Generation
+from interp_xfer.generation import Generation, SweepEngine
 from interp_xfer.rationale_writing import load_training, open_store, write_rationales
 from interp_xfer.studies.config import make_study
 from interp_xfer.studies.pipeline import load_data
@@ -102,6 +102,13 @@ def test_texts_are_cut_at_stop_sequences_and_truncated_ones_refused(models, prob
     engine = scripted_engine(model, lambda name, _: texts[name])
     assert write_rationales(model, ARC, problems[:3], store, engine=engine) == 1
     assert store.reasoning == {problems[0].id: "Trucks are heavy."} and len(store.refused) == 2
+
+
+def test_an_engine_of_another_model_is_refused(models, problems, tmp_path):
+    """The file would name a writer that wrote nothing."""
+    store = open_store(tmp_path / "r.jsonl", ARC, models["llama"])
+    with pytest.raises(FingerprintError, match="the engine: made for tiny/mistral-0"):
+        write_rationales(models["llama"], ARC, problems[:2], store, engine=SweepEngine(models["mistral"]))
 
 
 def test_a_real_model_writes_and_nothing_of_it_is_kept(models, problems, tmp_path):

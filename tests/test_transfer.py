@@ -147,10 +147,10 @@ def test_what_is_recorded(rotated, pairs, calibration_pairs, texts):
     assert (found.parent, found.child) == (rotated["parent"].fingerprint, rotated["child"].fingerprint)
     expected = PromptHashes.of(pairs) | PromptHashes.of(texts) | PromptHashes.of(calibration_pairs)
     assert found.prompts == expected
-    assert found.concept["kind"] == "reasoning-vs-answer" and len(found.concept["explained_variance"]) == N_LAYERS
-    assert found.projection["kind"] == "ridge" and found.projection["calibration_pairs"] == N_CALIBRATION
-    assert found.projection["corpus"]["n_texts"] == N_TEXTS
-    assert set(found.projection["fits"]) == {"0", "1", "2"} and found.projection["fits"]["1"]["r2"] > 0.999
+    assert found.concept.kind == "reasoning-vs-answer" and len(found.concept.explained_variance) == N_LAYERS
+    assert found.projection.kind == "ridge" and found.projection.calibration_pairs == N_CALIBRATION
+    assert found.projection.corpus.n_texts == N_TEXTS
+    assert set(found.projection.fits) == {0, 1, 2} and found.projection.fits[1]["r2"] > 0.999
 
 
 def test_native_vectors_need_no_projection(rotated, pairs, calibration_pairs):
@@ -158,7 +158,7 @@ def test_native_vectors_need_no_projection(rotated, pairs, calibration_pairs):
     found = native_steering(concept, rotated["calibration"])
     assert torch.equal(found.vectors, concept.vectors) and found.parent == found.child == concept.model
     assert found.layer_map.strategy == "native" and found.layer_map.parent_of == (0, 1, 2)
-    assert found.concept["explained_variance"] == [None] * N_LAYERS, "NaN is no JSON"
+    assert found.concept.explained_variance == (None,) * N_LAYERS, "NaN is no JSON"
     assert found.prompts == PromptHashes.of(pairs) | PromptHashes.of(calibration_pairs)
 
 

@@ -183,6 +183,7 @@ def make_tokenizer(chat: bool = True, corpus: Sequence[str] = CORPUS) -> Any:
 def random_steering(model: Any, seed: int = 0, layers: Sequence[int] | None = None, norm: float = 8.0) -> Any:
     """Random unit vectors for some layers (default: all) of a model, and residual norms near `norm`."""
     from interp_xfer.layer_maps import LayerMap
+    from interp_xfer.origins import ConceptOrigin, ProjectionOrigin
     from interp_xfer.prompt_hashes import PromptHashes
     from interp_xfer.vectors import SteeringVectors
 
@@ -198,9 +199,9 @@ def random_steering(model: Any, seed: int = 0, layers: Sequence[int] | None = No
         child=model.fingerprint,
         parent=replace(model.fingerprint, reference="tiny/parent"),
         flipped=(False,) * model.n_layers,
-        concept={"kind": "random", "explained_variance": [None] * model.n_layers},
-        projection={"kind": "none"},
-        prompts=PromptHashes(frozenset({"00aa", "11bb"})),
+        concept=ConceptOrigin(kind="random", explained_variance=(None,) * model.n_layers),
+        projection=ProjectionOrigin(kind="none"),
+        prompts=PromptHashes(frozenset({"00aa" * 4, "11bb" * 4})),
     )
 
 
@@ -263,13 +264,15 @@ def cached_logits(
 def scripted_engine(model: Any, write: Callable[[str, float], Any]) -> Any:
     """A sweep engine that computes nothing: `write(problem id, strength)` gives each text, or a whole Generation.
 
-    For what is done with answers once they are there; `engine.calls` keeps the strengths of each call.
+    For what is done with answers once they are there; `engine.calls` keeps the strengths of each call. It is for
+    `random_steering(model)` with the settings that are the default.
     """
     from interp_xfer.generation import Generation, SweepEngine
 
     class Scripted(SweepEngine):
         def __init__(self) -> None:
-            self.model = model
+            self.model, self.steering = model, random_steering(model)
+            self.operator, self.tokens, self.unit = "add", "all", "relative"
             self.calls: list[tuple[float, ...]] = []
 
         def generate(self, prompts: Any, strengths: Any, **options: Any) -> Any:

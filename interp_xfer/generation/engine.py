@@ -25,6 +25,7 @@ from interp_xfer.generation.passes import SteeredPasses
 from interp_xfer.generation.records import (
     Generation,
     IsComplete,
+    Making,
     RowKey,
     TokenPrompt,
     check_fits,
@@ -75,6 +76,38 @@ class SweepEngine:
         steerer = None if steering is None else Steerer(model, steering, operator, unit)
         self._limits = pass_limits(model.device) if limits is None else limits
         self._passes = SteeredPasses(model, steerer, tokens, budget)
+
+    def require(
+        self,
+        model: LoadedModel,
+        steering: SteeringVectors | None,
+        *,
+        operator: OperatorName,
+        tokens: TokenScope,
+        unit: StrengthUnit,
+    ) -> None:
+        """Nothing, if the answers of this engine are those of this model under this steering.
+
+        Raises: SteeringError naming all that differs.
+        """
+        own, asked = (
+            {
+                "model": str(one.fingerprint),
+                "steering vectors": None if vectors is None else vectors.digest,
+                "operator": how[0],
+                "tokens": how[1],
+                "unit": how[2],
+            }
+            for one, vectors, how in (
+                (self.model, self.steering, (self.operator, self.tokens, self.unit)),
+                (model, steering, (operator, tokens, unit)),
+            )
+        )
+        if differing := [f"{name} {own[name]} / {asked[name]}" for name in own if own[name] != asked[name]]:
+            raise SteeringError(
+                f"the engine answers for something else than is asked: {'; '.join(differing)}. Make an engine for it, "
+                "or leave the engine out."
+            )
 
     @property
     def forward_tokens(self) -> int:
@@ -127,8 +160,8 @@ class SweepEngine:
             max_new_tokens: limit for each answer.
             is_complete: stops a row once its text holds the answer.
             sampling: None decodes greedily.
-            keep: answers made before by this engine with these settings, which are not made again; new ones are added
-                as they are finished, so an interrupted call can be repeated.
+            keep: answers made before; those of the same model, vectors, steering and limits are not made again, others
+                are not used. New ones are added as they are finished, so an interrupted call can be repeated.
             progress: called with the number of answers just finished.
         Returns: [strength][prompt], in the order given.
         Raises: ConfigError for a prompt beyond the context, a budget too small for one row, or a strength that is not
@@ -147,7 +180,10 @@ class SweepEngine:
                 )
                 for strength, sample in zip(strengths, row_samples(strengths), strict=True)
             ]  # fmt: skip
-        rows = self._rows(prompts, strengths, sampling)
+        made_by = Making.of(
+            self.model, self.steering, self.operator, self.tokens, self.unit, max_new_tokens, is_complete, sampling
+        )
+        rows = self._rows(prompts, strengths, sampling, made_by.digest)
         finished: dict[tuple[int, int], Generation] = {}
         if keep is not None:
             for row in rows:
@@ -211,11 +247,13 @@ class SweepEngine:
         return [[finished[k, i] for i in range(len(prompts))] for k in range(len(strengths))]
 
     @staticmethod
-    def _rows(prompts: Sequence[TokenPrompt], strengths: Sequence[float], sampling: Sampling | None) -> list[Row]:
+    def _rows(
+        prompts: Sequence[TokenPrompt], strengths: Sequence[float], sampling: Sampling | None, made_by: str
+    ) -> list[Row]:
         """[strength * n_prompts + prompt]."""
         rows = []
         for k, (strength, sample) in enumerate(zip(strengths, row_samples(strengths), strict=True)):
             for i, prompt in enumerate(prompts):
-                key = RowKey(prompt, strength, sample)
+                key = RowKey(prompt, strength, sample, made_by)
                 rows.append(Row(prompt, i, strength, k, key, None if sampling is None else sampling.stream(key)))
         return rows

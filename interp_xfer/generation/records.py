@@ -6,9 +6,11 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal
 
+from interp_xfer.choices import OperatorName, StrengthUnit, TokenScope
 from interp_xfer.errors import ConfigError
 from interp_xfer.models import LoadedModel
 from interp_xfer.tasks import RenderedPrompt
+from interp_xfer.vectors import SteeringVectors
 
 StopReason = Literal["eos", "complete", "length", "degenerate"]
 
@@ -39,12 +41,65 @@ class RowKey:
     strength: float
     sample: int = 0
     """How often the strength was listed before; 0 unless a call repeats one."""
+    made_by: str = ""
+    """`Making.digest`: all else that decides the answer."""
+
+    @cached_property
+    def row(self) -> str:
+        """The same for the same tokens, strength and sample, in any process: what a row draws depends on this."""
+        tokens = ",".join(map(str, (*self.prompt.prefix, *self.prompt.suffix)))
+        return hashlib.sha256(f"{tokens}|{self.strength!r}|{self.sample}".encode()).hexdigest()[:32]
 
     @cached_property
     def digest(self) -> str:
-        """The same for the same tokens, strength and sample, in any process."""
-        tokens = ",".join(map(str, (*self.prompt.prefix, *self.prompt.suffix)))
-        return hashlib.sha256(f"{tokens}|{self.strength!r}|{self.sample}".encode()).hexdigest()[:32]
+        """The same only for a row of the same model, vectors, steering and limits: an answer is known by this."""
+        return hashlib.sha256(f"{self.made_by}|{self.row}".encode()).hexdigest()[:32]
+
+
+@dataclass(frozen=True)
+class Making:
+    """What decides the answer to a prompt at a strength."""
+
+    model: str
+    """Digest of the fingerprint."""
+    steering: str | None
+    """Digest of the vectors."""
+    operator: OperatorName
+    tokens: TokenScope
+    unit: StrengthUnit
+    max_new_tokens: int
+    is_complete: str | None
+    """Module and name of the function."""
+    sampling: str | None
+
+    @classmethod
+    def of(
+        cls,
+        model: LoadedModel,
+        steering: SteeringVectors | None,
+        operator: OperatorName,
+        tokens: TokenScope,
+        unit: StrengthUnit,
+        max_new_tokens: int,
+        is_complete: IsComplete | None,
+        sampling: object,
+    ) -> "Making":
+        """From what `SweepEngine.generate` is given."""
+        return cls(
+            model=model.fingerprint.digest,
+            steering=None if steering is None else steering.digest,
+            operator=operator,
+            tokens=tokens,
+            unit=unit,
+            max_new_tokens=max_new_tokens,
+            is_complete=is_complete and f"{is_complete.__module__}.{getattr(is_complete, '__qualname__', is_complete)}",
+            sampling=None if sampling is None else repr(sampling),
+        )
+
+    @cached_property
+    def digest(self) -> str:
+        """Sixteen hex digits."""
+        return hashlib.sha256(repr(self).encode()).hexdigest()[:16]
 
 
 def row_samples(strengths: Sequence[float]) -> list[int]:

@@ -15,7 +15,7 @@ from transformers import StoppingCriteria
 
 from interp_xfer.choices import OperatorName, StrengthUnit, TokenScope
 from interp_xfer.generation.finished import FinishedAnswers
-from interp_xfer.generation.records import Generation, IsComplete, RowKey, StopReason, TokenPrompt, end_tokens
+from interp_xfer.generation.records import Generation, IsComplete, Making, RowKey, StopReason, TokenPrompt, end_tokens
 from interp_xfer.generation.sampling import Sampling, sample_tokens
 from interp_xfer.models import LoadedModel
 from interp_xfer.progress import Progress, no_progress
@@ -46,7 +46,8 @@ def reference_generate(
     Arguments and returns as in `SweepEngine.generate`, for one strength, of which this is sample number `sample`.
     """
     ends = end_tokens(model)
-    keys = [RowKey(prompt, strength, sample) for prompt in prompts]
+    made_by = Making.of(model, steering, operator, tokens, unit, max_new_tokens, is_complete, sampling)
+    keys = [RowKey(prompt, strength, sample, made_by.digest) for prompt in prompts]
     keep = FinishedAnswers() if keep is None else keep
     missing = [index for index, key in enumerate(keys) if keep.get(key) is None]
     if len(missing) < len(prompts):

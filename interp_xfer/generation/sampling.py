@@ -34,7 +34,7 @@ class Sampling:
 
     def stream(self, key: RowKey) -> random.Random:
         """The random numbers of one row: one for each token, whatever else is in the batch."""
-        return random.Random(f"{self.seed}|{key.digest}")
+        return random.Random(f"{self.seed}|{key.row}")
 
 
 def sample_tokens(

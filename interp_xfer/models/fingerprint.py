@@ -7,12 +7,14 @@ files came from (a hub id or a copy in a folder) does not matter and is kept onl
 import hashlib
 import json
 from dataclasses import asdict, dataclass, fields
-from typing import Any
+from typing import Annotated, Any
 
 import torch
+from pydantic import Field
 
 from interp_xfer.choices import WeightProcessing
 from interp_xfer.errors import FingerprintError
+from interp_xfer.records import STRICT, Digest, Layers, Width, checked
 
 _DESCRIPTIVE = ("reference", "revision")
 
@@ -21,21 +23,23 @@ _DESCRIPTIVE = ("reference", "revision")
 class Fingerprint:
     """Identity of a loaded model; stored with every artifact made from it."""
 
+    __pydantic_config__ = STRICT
+
     reference: str
     """What the user wrote: hub id, folder, `gguf:` or `bundled:` name."""
     revision: str | None
     """Hub commit, or sha256 of the GGUF file; None for a folder."""
     architecture: str
     """Class name of the Hugging Face model."""
-    n_layers: int
-    d_model: int
-    dtype: str
+    n_layers: Layers
+    d_model: Width
+    dtype: Annotated[str, Field(pattern=r"^b?float\d+$")]
     """float32, bfloat16 or float16: numbers differ between them."""
-    weights: str
+    weights: Digest
     """sha256 over names, shapes and bytes of all parameters, first 16 hex digits."""
-    tokenizer: str
+    tokenizer: Digest
     """sha256 of the tokenizer, first 16 hex digits."""
-    chat_template: str | None
+    chat_template: Digest | None
     """sha256 of the chat template, first 16 hex digits; None without one."""
     weight_processing: WeightProcessing
     """`hooked-transformer` folds and centres, which changes the residual basis of LayerNorm models."""
@@ -54,9 +58,12 @@ class Fingerprint:
         return asdict(self)
 
     @classmethod
-    def from_dict(cls, values: dict[str, Any]) -> "Fingerprint":
-        """The fingerprint stored by `to_dict`."""
-        return cls(**{field.name: values[field.name] for field in fields(cls)})
+    def from_dict(cls, values: dict[str, Any], source: str = "a fingerprint") -> "Fingerprint":
+        """The fingerprint stored by `to_dict`.
+
+        Raises: ArtifactError naming `source` for fields that are missing, unknown or malformed.
+        """
+        return checked(cls, values, source)
 
 
 def require_same_model(expected: Fingerprint, found: Fingerprint, artifact: str) -> None:

@@ -10,14 +10,12 @@ from pathlib import Path
 from typing import Literal
 
 from interp_xfer.answers import Answer, AnswerTable, answer_problems, make_engine
-from interp_xfer.artifacts import write_json
 from interp_xfer.errors import ArtifactError
 from interp_xfer.models import Fingerprint, LoadedModel
 from interp_xfer.progress import Progress, no_progress
-from interp_xfer.studies.cell_record import Record
+from interp_xfer.records import Key, Record
 from interp_xfer.studies.config import Study
-from interp_xfer.studies.identity import Key
-from interp_xfer.studies.run_store import RunStore, read_record
+from interp_xfer.studies.run_store import RunStore
 from interp_xfer.studies.study_data import StudyData
 from interp_xfer.tasks import Problem
 
@@ -73,7 +71,7 @@ def make_baseline(
         for problems in (data.validation, data.test)
     )
     record = BaselineRecord(key=key, child=child.fingerprint, validation=_split(validation), test=_split(test))
-    write_json(store.baseline(key), record.model_dump(mode="json"))
+    record.write(store.baseline(key))
     return Baseline(child.fingerprint, validation, test)
 
 
@@ -85,7 +83,7 @@ def read_baseline(key: str, data: StudyData, store: RunStore) -> Baseline | None
     path = store.baseline(key)
     if not path.exists():
         return None
-    record = read_record(path, BaselineRecord)
+    record = BaselineRecord.read(path)
     if record.key != key:
         raise ArtifactError(f"{path} holds the record of {record.key!r}. Delete it and make it again.")
     tables = [

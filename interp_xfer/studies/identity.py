@@ -12,25 +12,20 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any, NamedTuple
-
-from pydantic import BaseModel, ConfigDict, StringConstraints
+from typing import Any, NamedTuple
 
 from interp_xfer.choices import DTypeName
 from interp_xfer.models import default_dtype, model_identity
+from interp_xfer.records import Digest, Record
 from interp_xfer.studies.config import Study
 from interp_xfer.studies.study_data import StudyData
 from interp_xfer.tasks import ContrastPair, FitText, Problem, Task
 
 _FORMAT = 2  # changes when the same settings and contents give other numbers or other files
-Digest = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{16}$")]
-Key = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{12}$")]
 
 
-class Contents(BaseModel):
+class Contents(Record):
     """Digests, sixteen hex digits each, of what a study is made from."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     parent: Digest
     """Model files, or the commit of a repository (`model_identity`)."""

@@ -30,7 +30,6 @@ from interp_xfer.concept_readout import (
     MemberScores,
     compare_sources,
     layer_readouts,
-    readout_record,
     score_members,
     summarise_source,
 )
@@ -42,8 +41,19 @@ from interp_xfer.layer_matching import match_layers, score_map
 from interp_xfer.model_maps import ProjectionSet, fit_projections
 from interp_xfer.models import LoadedModel
 from interp_xfer.paired_corpus import PairedCorpus
+from interp_xfer.readout import Readout
 from interp_xfer.similarity import paired_grams
 from interp_xfer.similarity_nulls import PermutationNull, permutation_null
+from interp_xfer.studies.layer_record import (
+    DrawRange,
+    DrawSummary,
+    Estimate,
+    LayerMeasured,
+    LayerReadout,
+    Similarity,
+    Sizes,
+    SourceSummaryRow,
+)
 from interp_xfer.studies.pipeline import Step, silent_step
 from interp_xfer.tasks import ContrastPair, FitText
 from interp_xfer.transfer import Calibration, calibrate, native_steering, signed_unit, transfer_concept
@@ -85,7 +95,7 @@ class LayerSlices:
 class LayerMeasurements:
     """The content of `layers.json` and `layers.safetensors`."""
 
-    record: dict[str, Any]
+    record: LayerMeasured
     tensors: dict[str, Tensor]
     """cka_NAME (n_parent, n_child), null_max_NAME (permutations); auroc_matrix, _low, _high and
     flipped_matrix (n_parent, n_child); direction_SOURCE (n_child, d_child)."""
@@ -136,17 +146,17 @@ def measure_layers(
     )
     with step("reading held-out pairs", 2 * len(slices.held_out), "texts") as progress:
         scores = score_members(child, slices.held_out, directions, progress)
-    record: dict[str, Any] = {
-        "pairs": {name: len(getattr(slices, name)) for name in ("concept", "calibration", "texts", "held_out")},
-        "corpus": corpus.describe(),
-        "similarity": {name: _null_record(null) for name, null in nulls.items()},
-        "maps": {name: {**layer_map.to_dict(), "verdict": layer_map.verdict} for name, layer_map in maps.items()},
-        "fits": {name: {str(c): fit.maps[c].diagnostics for c in sorted(fit.maps)} for name, fit in fits.items()},
-        "alphas": alphas,
-        "flipped": {name: turned for name, turned in flipped.items() if not name.startswith(_MANY)},
-        "cosine_with_native": _cosines(directions),
+    record = LayerMeasured(
+        pairs=Sizes(**{name: len(getattr(slices, name)) for name in Sizes.model_fields}),
+        corpus=corpus.describe(),
+        similarity={name: _null_record(null) for name, null in nulls.items()},
+        maps=maps,
+        fits={name: {c: fit.maps[c].diagnostics for c in sorted(fit.maps)} for name, fit in fits.items()},
+        alphas=tuple(alphas),
+        flipped={name: tuple(turned) for name, turned in flipped.items() if not name.startswith(_MANY)},
+        cosine_with_native=_cosines(directions),
         **_readout(scores, settings),
-    }
+    )
     tensors = {f"cka_{name}": null.observed for name, null in nulls.items()}
     tensors |= {f"null_max_{name}": null.null_max for name, null in nulls.items()}
     tensors |= _matrix(scores, parent.n_layers)
@@ -247,27 +257,36 @@ def _readout(scores: MemberScores, settings: MeasureSettings) -> dict[str, Any]:
     summaries = {name: summarise_source(scores, name, draws["random-isotropic"])._asdict() for name in real}
     ranks = {name: {kind: summarise_source(scores, name, d).rank_p for kind, d in draws.items()} for name in real}
     return {
-        "readout": {name: readout_record(layer_readouts(scores, name)) for name in real},
+        "readout": {name: tuple(map(_layer_readout, layer_readouts(scores, name))) for name in real},
         "draws": {kind: _ranges(scores, names) for kind, names in draws.items()},
-        "summary": {name: {**s, "auroc": s["auroc"]._asdict()} for name, s in summaries.items()},
+        "summary": {name: SourceSummaryRow(**{**s, "auroc": Estimate.of(s["auroc"])}) for name, s in summaries.items()},
         "rank_p": ranks,
         "draw_summary": {
-            kind: {"mean": float(means.mean()), "low": float(means.min()), "high": float(means.max()), "n": len(names)}
+            kind: DrawSummary(mean=float(means.mean()), low=float(means.min()), high=float(means.max()), n=len(names))
             for kind, names in draws.items()
             for means in [torch.stack([scores.wins(name, scores.layers(name)).mean() for name in names])]
         },
-        "difference_from": {f"{used} minus {name}": compare_sources(scores, used, name)._asdict() for name in others},
+        "difference_from": {
+            f"{used} minus {name}": Estimate.of(compare_sources(scores, used, name)) for name in others
+        },
     }
 
 
-def _ranges(scores: MemberScores, names: list[str]) -> list[dict[str, Any]]:
+def _layer_readout(readout: Readout | None) -> LayerReadout | None:
+    if readout is None:
+        return None
+    auroc, accuracy = Estimate.of(readout.auroc), Estimate.of(readout.pair_accuracy)
+    return LayerReadout(auroc=auroc, pair_accuracy=accuracy, n_pairs=readout.n_pairs)
+
+
+def _ranges(scores: MemberScores, names: list[str]) -> tuple[DrawRange, ...]:
     """Mean, lowest and highest AUROC over draws, per child layer."""
     layers = scores.layers(names[0])
     areas = torch.stack([scores.wins(name, layers).mean(dim=(1, 2)) for name in names])
-    return [
-        {"layer": c, "mean": float(column.mean()), "low": float(column.min()), "high": float(column.max())}
+    return tuple(
+        DrawRange(layer=c, mean=float(column.mean()), low=float(column.min()), high=float(column.max()))
         for c, column in zip(layers, areas.T, strict=True)
-    ]
+    )
 
 
 def _matrix(scores: MemberScores, n_parent: int) -> dict[str, Tensor]:
@@ -280,14 +299,14 @@ def _matrix(scores: MemberScores, n_parent: int) -> dict[str, Tensor]:
     }
 
 
-def _null_record(null: PermutationNull) -> dict[str, Any]:
-    return {"threshold": null.threshold, "p_value": null.p_value, "largest": float(null.observed.max())}
+def _null_record(null: PermutationNull) -> Similarity:
+    return Similarity(threshold=null.threshold, p_value=null.p_value, largest=float(null.observed.max()))
 
 
-def _cosines(directions: Mapping[str, Tensor]) -> dict[str, list[float | None]]:
+def _cosines(directions: Mapping[str, Tensor]) -> dict[str, tuple[float | None, ...]]:
     """Cosine with the child's own direction at each layer; None where there is none."""
     return {
-        name: [float(a @ b) if a.norm() > 0 else None for a, b in zip(rows, directions["native"], strict=True)]
+        name: tuple(float(a @ b) if a.norm() > 0 else None for a, b in zip(rows, directions["native"], strict=True))
         for name, rows in directions.items()
         if name.startswith("transferred-") or name in ("identity", "shuffled-pairs", "wrong-layer")
     }

@@ -6,19 +6,23 @@ questions are not touched, so that layers may be chosen by what comes out. `laye
 """
 
 import time
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-from pydantic import Field, ValidationError
+import torch
+from pydantic import Field, ValidationError, model_validator
+from torch import Tensor
 
-from interp_xfer.artifacts import save_artifact
+from interp_xfer._checks import require_finite
 from interp_xfer.choices import DTypeName, WeightProcessing
 from interp_xfer.errors import ConfigError
-from interp_xfer.models import LoadedModel, default_dtype, load_model, model_identity
+from interp_xfer.model_maps import require_depths
+from interp_xfer.models import Fingerprint, LoadedModel, default_dtype, load_model, model_identity
+from interp_xfer.records import Digest, Key, NotNegative, Record, damaged, reasons, require_tensors
 from interp_xfer.studies.cell_record import versions
 from interp_xfer.studies.identity import items_digest, key_of, shown_files, shown_models
 from interp_xfer.studies.layer_measurements import LayerSlices, MeasureSettings, measure_layers
+from interp_xfer.studies.layer_record import LayerMeasured
 from interp_xfer.studies.pipeline import Step, silent_step
 from interp_xfer.tasks import check_disjoint, contrast_pairs, get_task, load_problems, projection_texts
 
@@ -57,8 +61,86 @@ def make_layer_study(values: dict[str, Any]) -> LayerStudy:
     try:
         return LayerStudy(**values)
     except ValidationError as error:
-        problems = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
-        raise ConfigError(f"the settings: {problems}") from None
+        raise ConfigError(f"the settings: {reasons(error)}") from None
+
+
+class LayerContents(Record):
+    """Digests of what a layer study is made from, as `identity.Contents` for a study."""
+
+    parent: Digest
+    child: Digest
+    dtype: DTypeName
+    concept: Digest
+    calibration: Digest
+    texts: Digest
+    held_out: Digest
+
+
+class LayerStudyRecord(LayerMeasured):
+    """`layers.json`."""
+
+    kind: Literal["layers"] = "layers"
+    key: Key
+    study: LayerStudy
+    """Files and folders by their names alone."""
+    contents: LayerContents
+    parent: Fingerprint
+    child: Fingerprint
+    wall_s: NotNegative
+    versions: dict[str, str]
+
+    @model_validator(mode="after")
+    def _agree(self) -> Any:
+        if self.key != layer_key(self.study, self.contents):
+            raise ValueError(f"key {self.key} is not that of the study and contents in it")
+        for name, layer_map in self.maps.items():
+            require_depths(layer_map, self.parent, self.child, f"the {name} map")
+            if sorted(self.fits.get(name, {})) != [c for _, c in layer_map.pairs]:
+                raise ValueError(f"the fits of {name} are not those of its layers")
+            if any("r2" not in fit for fit in self.fits[name].values()):
+                raise ValueError(f"a fit of {name} has no r2")
+            if f"transferred-{name}" not in self.flipped:
+                raise ValueError(f"the signs of transferred-{name} are missing")
+        if missing := {"greedy", "proportional", "cka"} - set(self.maps):
+            raise ValueError(f"the layer map {missing.pop()} is missing")
+        if self.maps["cka"].bootstrap is None or set(self.similarity) != set(_SIMILARITIES):
+            raise ValueError("what the CKA map rests on is missing")
+        if len(self.alphas) != self.parent.n_layers:
+            raise ValueError(f"there are {len(self.alphas)} alphas for {self.parent.n_layers} parent layers")
+        for rows in (*self.flipped.values(), *self.cosine_with_native.values(), *self.readout.values()):
+            if len(rows) != self.child.n_layers:
+                raise ValueError(f"a source has {len(rows)} entries for {self.child.n_layers} child layers")
+        if any(row.layer >= self.child.n_layers for rows in self.draws.values() for row in rows):
+            raise ValueError("a range over draws is of a layer that the child does not have")
+        return self
+
+    @property
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        """What the tensors must look like."""
+        layers = (self.parent.n_layers, self.child.n_layers)
+        out: dict[str, tuple[int, ...]] = {name: layers for name in (*_AUROC, "flipped_matrix")}
+        out |= {f"cka_{name}": layers for name in _SIMILARITIES}
+        out |= {f"null_max_{name}": (self.study.n_permutations,) for name in _SIMILARITIES}
+        return out | {f"direction_{name}": (layers[1], self.child.d_model) for name in self.flipped}
+
+
+_SIMILARITIES = ("raw", "differences")
+_AUROC = ("auroc_matrix", "auroc_matrix_low", "auroc_matrix_high")
+_DTYPES = {f"{kind}_{name}": torch.float64 for kind in ("cka", "null_max") for name in _SIMILARITIES}
+_DTYPES["flipped_matrix"] = torch.bool
+
+
+def load_layer_study(directory: Path | str) -> tuple[LayerStudyRecord, dict[str, Tensor]]:
+    """What `run_layer_study` kept.
+
+    Raises: ArtifactError if it is missing or damaged.
+    """
+    record, tensors = LayerStudyRecord.load(directory)
+    require_tensors(tensors, record.shapes, directory, _DTYPES)
+    with damaged(directory):
+        for name, values in tensors.items():
+            require_finite(name, values)
+    return record, tensors
 
 
 def run_layer_study(study: LayerStudy, out: Path, step: Step = silent_step) -> Path:
@@ -86,39 +168,39 @@ def run_layer_study(study: LayerStudy, out: Path, step: Step = silent_step) -> P
     settings = MeasureSettings(**{name: getattr(study, name) for name in MeasureSettings.model_fields})
     parent, child = models
     measured = measure_layers(parent, child, slices, settings, step)
-    record = {
-        "key": key,
-        "study": _shown(study, contents),
-        "contents": contents,
-        "parent": parent.fingerprint.to_dict(),
-        "child": child.fingerprint.to_dict(),
-        **measured.record,
-        "wall_s": round(time.monotonic() - start, 1),
-        "versions": versions(),
-    }
-    return save_artifact(target, "layers", record, measured.tensors)
+    record = LayerStudyRecord(
+        key=key,
+        study=_shown(study, contents),
+        contents=contents,
+        parent=parent.fingerprint,
+        child=child.fingerprint,
+        **{name: getattr(measured.record, name) for name in LayerMeasured.model_fields},
+        wall_s=round(time.monotonic() - start, 1),
+        versions=versions(),
+    )
+    return record.save(target, measured.tensors)
 
 
-def layer_contents(study: LayerStudy, slices: LayerSlices) -> dict[str, str]:
-    """Digests of what a layer study is made from, as `identity.Contents` for a study."""
-    return {
-        "parent": model_identity(study.parent),
-        "child": model_identity(study.child),
-        "dtype": study.dtype or default_dtype(),
+def layer_contents(study: LayerStudy, slices: LayerSlices) -> LayerContents:
+    """What a layer study is made from, as it is now."""
+    return LayerContents(
+        parent=model_identity(study.parent),
+        child=model_identity(study.child),
+        dtype=study.dtype or default_dtype(),
         **{name: items_digest(getattr(slices, name)) for name in ("concept", "calibration", "texts", "held_out")},
-    }
+    )
 
 
-def layer_key(study: LayerStudy, contents: Mapping[str, str]) -> str:
+def layer_key(study: LayerStudy, contents: LayerContents) -> str:
     """Twelve hex digits over contents and the settings of measuring."""
     settings = study.model_dump(mode="json", include={*MeasureSettings.model_fields, "weight_processing"})
-    return key_of({"kind": "layers", "settings": settings, "contents": dict(contents)})
+    return key_of({"kind": "layers", "settings": settings, "contents": contents.to_dict()})
 
 
-def _shown(study: LayerStudy, contents: Mapping[str, str]) -> dict[str, Any]:
+def _shown(study: LayerStudy, contents: LayerContents) -> LayerStudy:
     """The settings as they may be shown to anybody."""
-    names = shown_models(study.parent, study.child, contents)
-    return {**shown_files(study.model_dump(mode="json")), **names}
+    names = shown_models(study.parent, study.child, contents.to_dict())
+    return study.model_copy(update={**shown_files(study.model_dump(mode="json")), **names})
 
 
 def load_slices(study: LayerStudy) -> LayerSlices:

@@ -27,9 +27,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import yaml
-from pydantic import BaseModel, ValidationError
 
-from interp_xfer.artifacts import read_json, write_json, write_text
+from interp_xfer.artifacts import write_text
 from interp_xfer.component_alignment import ComponentAlignment
 from interp_xfer.errors import ArtifactError, WriteError
 from interp_xfer.places import RUN_MARK, require_settings_place
@@ -37,7 +36,6 @@ from interp_xfer.studies.cell_record import CellRecord, FailureRecord, PlanRecor
 from interp_xfer.studies.config import Study
 
 _KEY = re.compile(r"[0-9a-f]{12}")
-M = TypeVar("M", bound=BaseModel)
 R = TypeVar("R", CellRecord, FailureRecord)
 
 
@@ -104,7 +102,7 @@ class RunStore:
     def write_plan(self, settings: dict[str, Any], plan: PlanRecord) -> None:
         """Keep a resolved comparison and its plan."""
         self._write_settings("comparison.yaml", settings)
-        write_json(self.root / "plan.json", plan.model_dump(mode="json"))
+        plan.write(self.root / "plan.json")
 
     def _write_settings(self, name: str, values: dict[str, Any]) -> None:
         self._settings = self.root / name
@@ -117,7 +115,7 @@ class RunStore:
         Raises: ArtifactError if it is damaged.
         """
         path = self.root / "plan.json"
-        return read_record(path, PlanRecord) if path.exists() else None
+        return PlanRecord.read(path) if path.exists() else None
 
     def write_cell(self, record: CellRecord, items: Iterable[dict[str, Any]]) -> CellRecord:
         """Keep the answers, then the record: a cell that is there has its answers. A failure of it is removed.
@@ -133,13 +131,13 @@ class RunStore:
         lines = "".join(json.dumps(item, ensure_ascii=False, allow_nan=False) + "\n" for item in items)
         record = record.model_copy(update={"items_sha256": hashlib.sha256(lines.encode()).hexdigest()})
         write_text(self.items(record.key), lines)
-        write_json(self.cell(record.key), record.model_dump(mode="json"))
+        record.write(self.cell(record.key))
         self.failure(record.asked).unlink(missing_ok=True)
         return record
 
     def write_failure(self, failure: FailureRecord) -> Path:
         """Keep why a cell could not be made; `write_cell` removes it."""
-        return write_json(self.failure(failure.key), failure.model_dump(mode="json"))
+        return failure.write(self.failure(failure.key))
 
     def read_failures(self) -> list[FailureRecord]:
         """All cells that could not be made and have not been since, in the order of their names.
@@ -195,23 +193,10 @@ class RunStore:
 
     def _read(self, folder: str, file: Path, model: type[R]) -> R:
         """A record that lies under its own key."""
-        record = read_record(file, model)
+        record = model.read(file)
         if file != self._place(folder, file.stem, ".json") or record.key != file.stem:
             raise ArtifactError(f"{file} holds the record of {record.key!r}. Delete it and make it again.")
         return record
-
-
-def read_record(path: Path, model: type[M]) -> M:
-    """A record of one type.
-
-    Raises: ArtifactError if it is missing, damaged or of another type.
-    """
-    try:
-        return model.model_validate(read_json(path))
-    except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(map(str, first["loc"])) or "the record"
-        raise ArtifactError(f"{path} is damaged ({place}: {first['msg']}). Delete it and make it again.") from None
 
 
 def _require_counts(path: Path, items: Sequence[dict[str, Any]], record: CellRecord) -> None:

@@ -28,6 +28,7 @@ from interp_xfer.gold_answers import gold_rows
 from interp_xfer.layer_sensitivity import answer_gradients, directional_derivatives
 from interp_xfer.layer_sweep import LayerSweep, Window, single_layers, sweep_windows, tiled_windows, windowed
 from interp_xfer.models import LoadedModel, require_same_model
+from interp_xfer.records import reasons
 from interp_xfer.sensitivity_nulls import covariance_deviation, isotropic_deviation
 from interp_xfer.studies.cell_record import CellRecord, versions
 from interp_xfer.studies.config import Study
@@ -71,8 +72,7 @@ def make_settings(**values: object) -> SensitivitySettings:
     try:
         return SensitivitySettings.model_validate({name: v for name, v in values.items() if v is not None})
     except ValidationError as error:
-        problems = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
-        raise ConfigError(f"layer sensitivity: {problems}") from None
+        raise ConfigError(f"layer sensitivity: {reasons(error)}") from None
 
 
 def measure_run(
@@ -121,6 +121,9 @@ def measure_run(
         elif found.settings != settings:
             path = store.sensitivity(record.key)
             raise ArtifactError(f"{path} was measured with other settings; {_changes(found.settings, settings)}.")
+        elif found.steering != SteeringVectors.load(store.transfer(record.keys.transfer)).digest:
+            path = store.sensitivity(record.key)
+            raise ArtifactError(f"{path} was measured with other steering vectors. Delete it and measure again.")
         out.append(found)
     return tuple(out)
 
@@ -196,6 +199,7 @@ def measure_cell(
         key=keys.cell,
         settings=settings,
         child=child.fingerprint,
+        steering=steering.digest,
         unit=study.unit,
         tokens=study.tokens,
         problem_ids=tuple(problem.id for problem in problems),

@@ -4,15 +4,17 @@ Values of single questions are kept, so that every mean, interval and test can b
 Slopes and changes are in nats of log p(gold answer), strengths in the unit of the cell.
 """
 
+import os
 from pathlib import Path
+from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from interp_xfer.artifacts import write_json
 from interp_xfer.choices import StrengthUnit, TokenScope
 from interp_xfer.errors import ArtifactError
 from interp_xfer.models import Fingerprint
-from interp_xfer.studies.run_store import RunStore, read_record
+from interp_xfer.records import Count, Digest, Key, Layer, NotNegative, Positive, Record
+from interp_xfer.studies.run_store import RunStore
 
 Values = tuple[float, ...]
 
@@ -46,68 +48,102 @@ class SensitivitySettings(BaseModel):
         return tuple(sorted(value))
 
 
-class _Record(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
-
-
-class Sweep(_Record):
+class Sweep(Record):
     """Teacher-forced sweep."""
 
-    windows: tuple[tuple[int, ...], ...]
+    windows: tuple[tuple[Layer, ...], ...]
     """Single layers first, then neighbouring layers together."""
     strengths: Values
     change: tuple[tuple[Values, ...], ...]
     """[window][strength][question]: log p minus its unsteered value."""
 
 
-class GeneratedArm(_Record):
+class GeneratedArm(Record):
     """Answers with one window steered at one strength."""
 
-    window: tuple[int, ...]
+    window: tuple[Layer, ...]
     """Empty: unsteered."""
     strength: float
     correct: tuple[bool, ...]
     """By question."""
-    invalid: int
-    mean_tokens: float
+    invalid: Count
+    mean_tokens: NotNegative
 
 
-class Sensitivity(_Record):
+class Sensitivity(Record):
     """The measurement of one cell."""
 
-    key: str
+    kind: Literal["sensitivity"] = "sensitivity"
+    key: Key
     """Of the cell."""
     settings: SensitivitySettings
     child: Fingerprint
+    steering: Digest
+    """Of the vectors."""
     unit: StrengthUnit
     tokens: TokenScope
     problem_ids: tuple[str, ...]
     """Validation questions."""
-    n_answer_tokens: tuple[int, ...]
+    n_answer_tokens: tuple[Positive, ...]
     log_p: Values
     """Of each gold answer, unsteered."""
-    layers: tuple[int, ...]
+    layers: tuple[Layer, ...]
     """Steered child layers; the order of all values by layer."""
-    scales: Values
+    scales: tuple[NotNegative, ...]
     """Length of the shift at strength 1 where a layer is steered alone."""
     slopes: dict[str, tuple[Values, ...]]
     """Direction -> [question][layer]: d log p / d strength at strength 0."""
     random_slopes: dict[str, tuple[Values, ...]]
     """Kind of random direction -> [draw][layer]: the same, mean over questions."""
-    deviations: dict[str, Values]
+    deviations: dict[str, tuple[NotNegative, ...]]
     """Kind of random direction -> [layer]: standard deviation of its slope by formula (`sensitivity_nulls`)."""
     sweep: Sweep | None
     generation: tuple[GeneratedArm, ...]
     """Unsteered first; empty where nothing was generated."""
     left_out: tuple[str, ...]
     """What was not measured, and why."""
-    wall_s: dict[str, float]
+    wall_s: dict[str, NotNegative]
     versions: dict[str, str]
+
+    @model_validator(mode="after")
+    def _agree(self) -> Any:
+        n, layers = len(self.problem_ids), len(self.layers)
+        if not {len(self.n_answer_tokens), len(self.log_p)} == {n} or not n:
+            raise ValueError(f"not every one of {n} questions has its log p and number of tokens")
+        if list(self.layers) != sorted({layer for layer in self.layers if layer < self.child.n_layers}):
+            raise ValueError(f"the layers are not some of the {self.child.n_layers} of the child, in order")
+        rows = [self.scales, *self.deviations.values()]
+        rows += [row for values in (self.slopes, self.random_slopes) for of_one in values.values() for row in of_one]
+        if {len(row) for row in rows} != {layers}:
+            raise ValueError(f"not every value by layer has {layers} entries")
+        if TRANSFERRED not in self.slopes or {len(of_one) for of_one in self.slopes.values()} != {n}:
+            raise ValueError(f"not every direction has slopes of {n} questions")
+        if set(self.random_slopes) != set(self.deviations) or set(self.deviations) != {ISOTROPIC, COVARIANCE}:
+            raise ValueError("the random directions are not the isotropic and the covariance-matched ones")
+        if {len(draws) for draws in self.random_slopes.values()} != {self.settings.n_random}:
+            raise ValueError(f"there are not {self.settings.n_random} draws")
+        if self.sweep is not None:
+            self._check_sweep(self.sweep, n)
+        for arm in self.generation:
+            if not set(arm.window) <= set(self.layers) or not 0 < len(arm.correct) <= n or arm.invalid > n:
+                raise ValueError(f"the generated arm of window {list(arm.window)} is not one of these questions")
+        return self
+
+    def _check_sweep(self, sweep: Sweep, n: int) -> None:
+        if [window[0] for window in sweep.windows if len(window) == 1] != list(self.layers):
+            raise ValueError("the sweep does not begin with every layer alone")
+        if any(not window or not set(window) <= set(self.layers) for window in sweep.windows):
+            raise ValueError("the sweep has a window of layers that are not steered")
+        shape = {len(of_window) for of_window in sweep.change} | {len(sweep.strengths)}
+        if len(sweep.change) != len(sweep.windows) or len(shape) != 1:
+            raise ValueError("the sweep has not one change for each window and strength")
+        if {len(row) for of_window in sweep.change for row in of_window} != {n}:
+            raise ValueError(f"the sweep has not a change for each of the {n} questions")
 
 
 def write_sensitivity(store: RunStore, record: Sensitivity) -> Path:
     """Keep a measurement."""
-    return write_json(store.sensitivity(record.key), record.model_dump(mode="json"))
+    return record.write(store.sensitivity(record.key))
 
 
 def read_sensitivity(store: RunStore, key: str) -> Sensitivity | None:
@@ -116,9 +152,9 @@ def read_sensitivity(store: RunStore, key: str) -> Sensitivity | None:
     Raises: ArtifactError if it is damaged, or that of another cell.
     """
     path = store.sensitivity(key)
-    if not path.exists():
+    if not os.path.lexists(path):
         return None
-    record = read_record(path, Sensitivity)
+    record = Sensitivity.read(path)
     if record.key != key:
         raise ArtifactError(f"{path} holds the measurement of cell {record.key}. Delete it and measure again.")
     return record

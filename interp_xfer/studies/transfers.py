@@ -31,6 +31,7 @@ from interp_xfer.model_maps import (
     n_readings,
 )
 from interp_xfer.models import LoadedModel, require_same_model
+from interp_xfer.origins import Corpus
 from interp_xfer.paired_corpus import LayerPair, PairedCorpus
 from interp_xfer.prompt_hashes import PromptHashes
 from interp_xfer.studies.config import Study
@@ -58,7 +59,7 @@ class _Mapped:
     directions: dict[LayerPair, Tensor] = field(default_factory=dict)
     fits: dict[LayerPair, dict[str, float]] = field(default_factory=dict)
     errors: dict[LayerPair, InterpXferError] = field(default_factory=dict)
-    corpus: dict[str, object] = field(default_factory=dict)
+    corpus: Corpus | None = None
     prompts: PromptHashes = field(default_factory=PromptHashes)
 
 

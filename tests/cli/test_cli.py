@@ -34,6 +34,47 @@ def test_stages_in_order(folders, run, tmp_path):
     assert result["lambda_star"]["strength"] == found["lambda_star"]
 
 
+def test_artifacts_of_other_models_maps_and_searches_are_refused(folders, run, tmp_path):
+    """Every reader looks at what a file is for; nothing is written then."""
+    parent, child = folders / "parent", folders / "child"
+    data = ("--dataset", "sums")
+
+    def made(*arguments):
+        code, _, err = run(*arguments)
+        assert code == 0, err
+
+    def refused(*arguments):
+        code, _, err = run(*arguments, "--out", tmp_path / "refused")
+        assert code == 1 and err.startswith("error: ") and not (tmp_path / "refused").exists()
+        return err
+
+    for name, ends in (("map", (parent, child)), ("turned", (child, parent))):
+        made("map", "--parent", ends[0], "--child", ends[1], "--strategy", "greedy", "--out", tmp_path / name)
+    made("map", "--parent", parent, "--child", child, "--strategy", "random-monotone", "--out", tmp_path / "random")
+    project = ("project", "--parent", parent, "--child", child, *data, "--kind", "identity", "--n-texts", 2)
+    assert "the layer map" in refused(*project, "--map", tmp_path / "turned")
+    made(*project, "--map", tmp_path / "map", "--out", tmp_path / "projection")
+    made("extract", "--parent", parent, *data, "--n-pairs", 4, "--out", tmp_path / "concept")
+    transfer = ("transfer", "--concept", tmp_path / "concept", "--child", child, *data, "--offset", 12)
+    transfer += ("--n-calibration", 4, "--projection", tmp_path / "projection", "--map")
+    assert "the layer map" in refused(*transfer, tmp_path / "turned")
+    assert "was fitted for a greedy layer map, not for this random-monotone" in refused(*transfer, tmp_path / "random")
+    made(*transfer, tmp_path / "map", "--out", tmp_path / "steering")
+    from tiny_models import random_steering
+
+    from interp_xfer import load_model
+
+    random_steering(load_model(str(child))).save(tmp_path / "other")
+    asked = ("--child", child, *data, "--n-shots", 0, "--max-new-tokens", 2, "--n", 2, "--strengths", "0.5")
+    made("search", *asked, "--steering", tmp_path / "steering", "--out", tmp_path / "search.json")
+    evaluate = ("evaluate", *asked, "--search", tmp_path / "search.json", "--steering")
+    assert "steering " in refused(*evaluate, tmp_path / "other")
+    err = refused(*evaluate, tmp_path / "steering", "--unit", "raw", "--tokens", "prompt")
+    assert "tokens all / prompt; unit relative / raw" in err
+    err = refused("evaluate", *asked, "--steering", tmp_path / "steering", "--search", tmp_path / "map")
+    assert "is a 'map' record, not 'search'" in err
+
+
 def test_leaking_projection_is_refused(folders, run, tmp_path):
     parent, child = folders / "parent", folders / "child"
     run("extract", "--parent", parent, "--dataset", "sums", "--n-pairs", 12, "--out", tmp_path / "concept")

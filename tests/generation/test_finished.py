@@ -1,13 +1,17 @@
 """Finished answers on disk."""
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tiny_models import token_prompts
+from tiny_models import random_steering, token_prompts
 
 from interp_xfer.errors import ArtifactError
-from interp_xfer.generation import FinishedAnswers, Generation
+from interp_xfer.generation import FinishedAnswers, Generation, SweepEngine
 from interp_xfer.generation.records import RowKey, row_samples
+from interp_xfer.generation.sampling import Sampling
+from interp_xfer.prompt_hashes import PromptHashes
 
 PROMPTS = token_prompts([2, 3], 4)
 KEYS = [RowKey(prompt, strength, sample) for prompt in PROMPTS for strength in (0.0, 0.5) for sample in (0, 1)]
@@ -50,11 +54,70 @@ def test_a_torn_last_line_costs_that_answer_only(tmp_path_factory, cut):
     assert len(FinishedAnswers(path)) == 2
 
 
-def test_another_file_is_refused_with_its_line(tmp_path):
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ('{"row": "x"}', "line 2 is damaged .row: String should match"),
+        ("[1]", "line 2 is no finished answer"),
+        ('{"row": ', "line 2 is damaged .Expecting value"),
+        ("\\xff", "line 2 is damaged .Expecting value"),
+        ("", "line 2 is damaged .Expecting value"),
+    ],
+)
+def test_a_damaged_line_is_named(tmp_path, line, words):
     path = tmp_path / "rows.jsonl"
-    path.write_text('{"row": "x"}\n')
-    with pytest.raises(ArtifactError, match=r"rows\.jsonl:1 is not a finished answer"):
+    FinishedAnswers(path).add([(KEYS[0], ANSWER)])
+    with path.open("a") as file:
+        file.write(line + "\n")
+    with pytest.raises(ArtifactError, match=words):
         FinishedAnswers(path)
+
+
+def test_a_changed_answer_is_refused(tmp_path):
+    path = tmp_path / "rows.jsonl"
+    FinishedAnswers(path).add([(KEYS[0], ANSWER)])
+    path.write_text(path.read_text().replace("another", "an other"))
+    with pytest.raises(ArtifactError, match="line 1 is damaged .*the checksum differs"):
+        FinishedAnswers(path)
+    path.unlink()
+    path.mkdir()
+    with pytest.raises(ArtifactError, match="is a folder"):
+        FinishedAnswers(path)
+
+
+def test_answers_of_another_making_are_not_found(models, tmp_path):
+    """One file, and each of what decides an answer changed: nothing is served; unchanged, all is."""
+    model, other = models["llama"], models["mistral"]
+    steering, options = random_steering(model), {"max_new_tokens": 2, "is_complete": whole}
+    path = tmp_path / "rows.jsonl"
+    SweepEngine(model, steering).generate(PROMPTS, [0.5], **options, keep=FinishedAnswers(path))
+    n = len(FinishedAnswers(path))
+
+    def added(engine, **changes):
+        kept = FinishedAnswers(path)
+        before = len(kept)
+        engine.generate(PROMPTS, [0.5], **(options | changes), keep=kept)
+        return len(kept) - before
+
+    assert n == 2 and added(SweepEngine(model, steering)) == 0
+    assert added(SweepEngine(model, replace(steering, prompts=PromptHashes()))) == 0
+    changed = [
+        (SweepEngine(model, random_steering(model, 1)), {}),
+        (SweepEngine(other, random_steering(other)), {}),
+        (SweepEngine(model, replace(steering, residual_norms=steering.residual_norms * 2)), {}),
+        (SweepEngine(model, steering, operator="norm_preserving"), {}),
+        (SweepEngine(model, steering, tokens="prompt"), {}),
+        (SweepEngine(model, steering, unit="raw"), {}),
+        (SweepEngine(model, steering), {"max_new_tokens": 1}),
+        (SweepEngine(model, steering), {"is_complete": None}),
+        (SweepEngine(model, steering), {"sampling": Sampling(seed=1)}),
+        (SweepEngine(model, steering), {"sampling": Sampling(seed=2)}),
+    ]
+    assert [added(engine, **changes) for engine, changes in changed] == [n] * len(changed)
+
+
+def whole(text):
+    return False
 
 
 def test_row_samples():

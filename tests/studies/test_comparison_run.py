@@ -118,9 +118,9 @@ def test_a_cell_equals_the_same_study_run_alone(finished, tmp_path, mapping):
     ours, theirs = (SteeringVectors.load(s.transfer(expected.keys.transfer)) for s in (store, alone))
     torch.testing.assert_close(ours.vectors, theirs.vectors)
     assert (ours.layer_map, ours.flipped) == (theirs.layer_map, theirs.flipped)
-    assert ours.projection["corpus"] == theirs.projection["corpus"]
-    for layer, fit in theirs.projection["fits"].items():
-        assert ours.projection["fits"][layer] == pytest.approx(fit)
+    assert ours.projection.corpus == theirs.projection.corpus
+    for layer, fit in theirs.projection.fits.items():
+        assert ours.projection.fits[layer] == pytest.approx(fit)
     for name in ("key", "study", "validation", "test", "first_prompt"):
         assert getattr(found, name) == getattr(expected, name), name
 

@@ -61,32 +61,31 @@ def test_settings_are_checked():
 
 def test_a_rotated_copy_receives_the_concept(study, loaded, tmp_path):
     """The child is the parent in another basis: CKA, map, fit and readout must say so; copied coordinates must not."""
-    from interp_xfer.artifacts import load_artifact
-    from interp_xfer.studies.layer_study import run_layer_study
+    from interp_xfer.studies.layer_study import load_layer_study, run_layer_study
 
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "kept.txt").write_text("mine")
     made = run_layer_study(study, tmp_path / "run")
     assert (tmp_path / "run" / "kept.txt").exists()
-    record, tensors = load_artifact(made, "layers")
+    record, tensors = load_layer_study(made)
     n = tensors["cka_raw"].shape[0]
     for name in ("cka_raw", "cka_differences"):
         torch.testing.assert_close(tensors[name].diagonal(), torch.ones(n).double(), atol=1e-4, rtol=0)
-    assert record["maps"]["cka"]["parent_of"] == list(range(n))
-    for fits in record["fits"].values():
+    assert record.maps["cka"].parent_of == tuple(range(n))
+    for fits in record.fits.values():
         for fit in fits.values():
             assert fit["r2"] > 0.99 and fit["r2_along"] > 0.99 and fit["shuffled_r2"] < 0.05
-    for cosine in record["cosine_with_native"]["transferred-cka"]:
+    for cosine in record.cosine_with_native["transferred-cka"]:
         assert cosine > 0.95
-    for transferred, native in zip(record["readout"]["transferred-cka"], record["readout"]["native"], strict=True):
-        assert transferred["auroc"]["estimate"] == pytest.approx(native["auroc"]["estimate"], abs=0.05)
-        assert transferred["n_pairs"] == 16
+    for transferred, native in zip(record.readout["transferred-cka"], record.readout["native"], strict=True):
+        assert transferred.auroc.estimate == pytest.approx(native.auroc.estimate, abs=0.05)
+        assert transferred.n_pairs == 16
     matrix = tensors["auroc_matrix"]
-    for layer, entry in enumerate(record["readout"]["transferred-proportional"]):
-        assert float(matrix[layer, layer]) == pytest.approx(entry["auroc"]["estimate"], abs=0.02)
-    assert {len(rows) for rows in record["draws"].values()} == {n}
-    assert record["draw_summary"]["random-isotropic"]["n"] == 4
-    assert tensors["flipped_matrix"].dtype == torch.bool and record["pairs"]["held_out"] == 16
+    for layer, entry in enumerate(record.readout["transferred-proportional"]):
+        assert float(matrix[layer, layer]) == pytest.approx(entry.auroc.estimate, abs=0.02)
+    assert {len(rows) for rows in record.draws.values()} == {n}
+    assert record.draw_summary["random-isotropic"].n == 4
+    assert tensors["flipped_matrix"].dtype == torch.bool and record.pairs.held_out == 16
     # Again: nothing is loaded.
     assert loaded == ["tiny/a", "tiny/b"]
     assert run_layer_study(study, tmp_path / "run") == made and len(loaded) == 2

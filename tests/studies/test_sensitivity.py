@@ -14,7 +14,7 @@ from interp_xfer.studies.config import Study
 from interp_xfer.studies.pipeline import run_study
 from interp_xfer.studies.run_store import RunStore
 from interp_xfer.studies.sensitivity import checked_windows, make_settings, measure_run, sweep_plan
-from interp_xfer.studies.sensitivity_record import read_sensitivity
+from interp_xfer.studies.sensitivity_record import Sensitivity, read_sensitivity
 from interp_xfer.studies.study_data import load_data
 
 EPSILON = 0.01
@@ -180,6 +180,46 @@ def test_a_damaged_record_is_named(measured, tmp_path):
     with pytest.raises(ArtifactError, match=r"is damaged \(log_p.0: .*Delete it and make it again"):
         read_sensitivity(copy, record.key)
     assert read_sensitivity(copy, "0" * 12) is None
+
+
+def first(row):
+    return (row[0][1:], *row[1:])
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda r: {"log_p": r.log_p[1:]}, "not every one of 4 questions has its log p"),
+        (lambda r: {"layers": (0, 1, 9)}, "the layers are not some of the 3 of the child"),
+        (lambda r: {"layers": r.layers[::-1]}, "the layers are not some of the 3"),
+        (lambda r: {"scales": r.scales[1:]}, "not every value by layer has 3 entries"),
+        (lambda r: {"slopes": {**r.slopes, "native": first(r.slopes["native"])}}, "not every value by layer has 3"),
+        (lambda r: {"slopes": {"native": r.slopes["native"]}}, "not every direction has slopes of 4 questions"),
+        (lambda r: {"deviations": {}}, "the random directions are not"),
+        (lambda r: {"settings": r.settings.model_copy(update={"n_random": 5})}, "there are not 5 draws"),
+        (lambda r: {"sweep": r.sweep.model_copy(update={"change": r.sweep.change[1:]})}, "not one change for each"),
+        (lambda r: {"sweep": r.sweep.model_copy(update={"windows": ((0,),)})}, "does not begin with every layer"),
+        (lambda r: {"generation": (r.generation[0].model_copy(update={"window": (7,)}),)}, "of window .7. is not one"),
+    ],
+)
+def test_records_that_cannot_be(measured, tmp_path, change, words):
+    """Each is written with a checksum of its own, so that only its content tells."""
+    _, _, record = measured
+    path = record.model_copy(update=change(record)).write(tmp_path / "s.json")
+    with pytest.raises(ArtifactError, match=f"s.json is damaged .*{words}"):
+        Sensitivity.read(path)
+
+
+def test_a_measurement_belongs_to_a_cell_and_to_vectors(measured, tmp_path):
+    _, store, record = measured
+    copy = RunStore(shutil.copytree(store.root, tmp_path / "run"))
+    path = copy.sensitivity(record.key)
+    record.model_copy(update={"key": "0" * 12}).write(path)
+    with pytest.raises(ArtifactError, match="holds the measurement of cell 000000000000. Delete it and measure again"):
+        read_sensitivity(copy, record.key)
+    record.model_copy(update={"steering": "0" * 16}).write(path)
+    with pytest.raises(ArtifactError, match="was measured with other steering vectors"):
+        measure_run(copy, make_settings(**SETTINGS))
 
 
 def test_the_command_as_it_is_typed(finished, tmp_path, monkeypatch, capsys):

@@ -1,0 +1,104 @@
+"""The content of `layers.json`: what a layer study measured, by source of directions and by layer."""
+
+from interp_xfer.layer_maps import LayerMap
+from interp_xfer.origins import Corpus
+from interp_xfer.records import Cosine, Fraction, Layer, NotNegative, Positive, Record
+from interp_xfer.statistics import Interval
+
+
+class Sizes(Record):
+    """Problems of each slice of train."""
+
+    concept: Positive
+    calibration: Positive
+    texts: Positive
+    held_out: Positive
+
+
+class Similarity(Record):
+    """CKA of all layer pairs against permuted prompts."""
+
+    threshold: float
+    """What the largest exceeds by chance in one of 20 shuffles."""
+    p_value: Fraction
+    """Of the largest."""
+    largest: float
+
+
+class Estimate(Record):
+    """A number with its 95 % interval."""
+
+    estimate: float
+    low: float
+    high: float
+
+    @classmethod
+    def of(cls, interval: Interval) -> "Estimate":
+        """As a record."""
+        return cls(estimate=interval.estimate, low=interval.low, high=interval.high)
+
+
+class LayerReadout(Record):
+    """A source at one child layer."""
+
+    auroc: Estimate
+    pair_accuracy: Estimate
+    """Share of pairs whose positive member scores higher."""
+    n_pairs: Positive
+
+
+class DrawRange(Record):
+    """AUROC of random directions at one child layer, over draws."""
+
+    layer: Layer
+    mean: Fraction
+    low: Fraction
+    high: Fraction
+
+
+class SourceSummaryRow(Record):
+    """A source averaged over child layers, as in `SourceSummary`."""
+
+    auroc: Estimate
+    random_mean: Fraction
+    random_best: Fraction
+    rank_p: Fraction
+    n_layers: Positive
+
+
+class DrawSummary(Record):
+    """Random directions averaged over child layers, over draws."""
+
+    mean: Fraction
+    low: Fraction
+    high: Fraction
+    n: Positive
+    """Draws."""
+
+
+class LayerMeasured(Record):
+    """All that is no tensor."""
+
+    pairs: Sizes
+    corpus: Corpus
+    similarity: dict[str, Similarity]
+    """raw, differences."""
+    maps: dict[str, LayerMap]
+    fits: dict[str, dict[int, dict[str, float]]]
+    """Layer map -> child layer -> diagnostics of its ridge map."""
+    alphas: tuple[NotNegative, ...]
+    """Ridge strength by parent layer."""
+    flipped: dict[str, tuple[bool, ...]]
+    """Source -> child layers whose direction was turned round."""
+    cosine_with_native: dict[str, tuple[Cosine | None, ...]]
+    """Source -> by child layer."""
+    readout: dict[str, tuple[LayerReadout | None, ...]]
+    """Source -> by child layer; None where it has no direction."""
+    draws: dict[str, tuple[DrawRange, ...]]
+    """Kind of random direction -> by child layer."""
+    summary: dict[str, SourceSummaryRow]
+    rank_p: dict[str, dict[str, Fraction]]
+    """Source -> kind of random direction -> rank p value."""
+    draw_summary: dict[str, DrawSummary]
+    difference_from: dict[str, Estimate]
+    """"One minus other" -> mean AUROC, paired."""
