@@ -11,7 +11,8 @@ from dataclasses import dataclass, replace
 from statistics import median
 from typing import Any
 
-from interp_xfer.studies.cell_record import ArmRecord, CellRecord, Point
+from interp_xfer.evaluation_record import ArmRecord, Point
+from interp_xfer.studies.cell_record import CellRecord
 from interp_xfer.studies.run_store import RunStore
 
 SHIFTING = ("add", "norm_preserving", "piecewise")
@@ -141,7 +142,7 @@ def _cell(record: CellRecord) -> Cell:
         validation=tuple(sorted(record.validation.strengths, key=_strength)),
         test=tuple(sorted(record.test.strengths, key=_strength)),
         arms=record.test.arms,
-        steered_layers=tuple(child for _, child in record.layer_map.pairs),
+        steered_layers=tuple(c for _, c in record.layer_map.pairs),
         residual_norms=record.residual_norms,
         record=record,
         gaps=(),

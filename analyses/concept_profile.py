@@ -5,6 +5,7 @@ the mean difference. Near 1, the principal component is the labelled concept; ne
 """
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import plotly.graph_objects as go
@@ -49,7 +50,7 @@ def compute(store: RunStore) -> ConceptProfile:
     seen: dict[str, str] = {}
     for cell in load_cells(store):
         concept = cell.record.concept
-        explained, cosines = list(concept.explained_variance or ()), list(concept.mean_cosine or ())
+        explained, cosines = concept.explained_variance or (), concept.mean_cosine or ()
         content = json.dumps([cell.parent, explained, cosines])
         if content in seen:
             continue
@@ -115,5 +116,5 @@ def _name(cell: Cell, taken: set[str]) -> str:
     return name if name not in taken else f"{name} ({cell.key})"
 
 
-def _at(values: list, index: int) -> float | None:
-    return None if index >= len(values) or values[index] is None else float(values[index])
+def _at(values: Sequence[float | None], index: int) -> float | None:
+    return values[index] if index < len(values) else None

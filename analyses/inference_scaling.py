@@ -22,7 +22,7 @@ from analyses.scaling_rows import Curve, InferenceScaling, Row, change_text
 from analyses.tables import distinct
 from analyses.vote_curves import vote_curve
 from interp_xfer.errors import ArtifactError
-from interp_xfer.studies.cell_record import ArmRecord
+from interp_xfer.evaluation_record import ArmRecord
 from interp_xfer.studies.run_store import RunStore
 
 

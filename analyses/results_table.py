@@ -17,7 +17,7 @@ from analyses.panels import Panel, arrange, axes, axis_name, category_labels, em
 from analyses.published import Published, published
 from analyses.scaling_panels import error_bars, in_points
 from analyses.tables import distinct
-from interp_xfer.studies.cell_record import ArmRecord
+from interp_xfer.evaluation_record import ArmRecord
 from interp_xfer.studies.run_store import RunStore
 
 ALPHA = 0.05

@@ -13,8 +13,8 @@ from scipy.stats import binomtest
 from analyses import style
 from analyses.cells import Cell
 from analyses.results_table import ALPHA
+from interp_xfer.evaluation_record import ArmRecord, Difference
 from interp_xfer.sample_size import minimum_detectable_effect
-from interp_xfer.studies.cell_record import ArmRecord, Difference
 
 NO_EFFECT = "no detectable effect"
 _ASSUMED_DISCORDANCE = 0.1

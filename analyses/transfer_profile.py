@@ -173,17 +173,12 @@ def _rows(cell: Cell) -> list[Row]:
             child=cell.child,
             layer=layer,
             parent_layer=parent,
-            r2=_r2(fits.get(layer)),
+            r2=fits.get(layer, {}).get("r2"),
             flipped=record.flipped[layer],
             residual_norm=record.residual_norms[layer],
         )
         for layer, parent in enumerate(record.layer_map.parent_of)
     ]
-
-
-def _r2(fit: dict | None) -> float | None:
-    value = (fit or {}).get("r2")
-    return None if value is None else float(value)
 
 
 def _gaps(cell: Cell, rows: list[Row]) -> list[str]:

@@ -18,6 +18,7 @@ from interp_xfer.errors import ConfigError, DataError
 from interp_xfer.generation import FinishedAnswers, SweepEngine, tokenise_prompt
 from interp_xfer.likelihood import OptionScores, require_choices, score_options
 from interp_xfer.progress import Progress, no_progress
+from interp_xfer.records import STRICT
 from interp_xfer.statistics import Interval, wilson_interval
 from interp_xfer.tasks import Problem, Task, get_task, likelihood_prompt, render_prompt
 from interp_xfer.tasks.scoring import score_many
@@ -47,6 +48,8 @@ class GenerationSettings:
 @dataclass(frozen=True)
 class Answer:
     """One scored generation, or one choice by likelihood."""
+
+    __pydantic_config__ = STRICT
 
     problem_id: str
     strength: float

@@ -12,14 +12,14 @@ from typing import Any, Literal
 
 from pydantic import model_validator
 
-from interp_xfer.answers import GenerationSettings
+from interp_xfer.answers import AnswerTable, GenerationSettings
 from interp_xfer.choices import OperatorName, Scoring, StrengthUnit, TokenScope
 from interp_xfer.errors import ConfigError
-from interp_xfer.evaluation import Evaluation
+from interp_xfer.evaluation import Arm, Evaluation
 from interp_xfer.lambda_search import SearchResult, smallest_of_the_best
 from interp_xfer.models import Fingerprint
 from interp_xfer.prompt_hashes import PromptHashes, problems_digest
-from interp_xfer.records import Count, Digest, Fraction, NotNegative, Positive, Record
+from interp_xfer.records import Cosine, Count, Digest, Fraction, NotNegative, Positive, Record
 from interp_xfer.tasks import Problem, Task
 from interp_xfer.tasks.records import Split
 from interp_xfer.vectors import SteeringVectors
@@ -84,7 +84,7 @@ class Answered(Conditions):
     """Of the questions, options and reference answers, in order."""
 
 
-class Tally(Record):
+class Summary(Record):
     """Answers to n questions, counted."""
 
     n: Positive
@@ -94,24 +94,23 @@ class Tally(Record):
     """Lower end of the 95 % Wilson interval."""
     high: Fraction
     invalid: Count
-    """No answer was found."""
+    """Answers in which no answer was found."""
     truncated: Count
-    """The token limit was hit."""
+    """Answers that hit the token limit."""
     mean_tokens: NotNegative
 
     @model_validator(mode="after")
     def _possible(self) -> Any:
         if max(self.correct + self.invalid, self.truncated) > self.n:
-            raise ValueError(f"more answers than the {self.n} questions")
-        if abs(self.accuracy - self.correct / self.n) > _CLOSE:
-            raise ValueError(f"accuracy {self.accuracy} is not {self.correct} of {self.n}")
-        if not self.low - _CLOSE <= self.accuracy <= self.high + _CLOSE:
-            raise ValueError(f"accuracy {self.accuracy} is outside its interval {self.low} to {self.high}")
+            raise ValueError(f"{self.correct} right, {self.invalid} invalid and {self.truncated} cut off of {self.n}")
+        close = abs(self.accuracy - self.correct / self.n) <= _CLOSE
+        if not close or not self.low - _CLOSE <= self.accuracy <= self.high + _CLOSE:
+            raise ValueError(f"accuracy {self.accuracy} in [{self.low}, {self.high}] of {self.correct} in {self.n}")
         return self
 
 
-class StrengthRow(Tally):
-    """One strength."""
+class Point(Summary):
+    """Answers at one strength."""
 
     strength: float
 
@@ -119,10 +118,10 @@ class StrengthRow(Tally):
 class Difference(Record):
     """An arm minus the baseline, paired by question."""
 
-    delta: float
+    delta: Cosine
     standard_error: NotNegative
-    low: float
-    high: float
+    low: Cosine
+    high: Cosine
     broken: Count
     """Right at baseline, wrong in this arm."""
     fixed: Count
@@ -133,20 +132,32 @@ class Difference(Record):
 
     @model_validator(mode="after")
     def _possible(self) -> Any:
-        if self.broken + self.fixed > self.n:
-            raise ValueError(f"more changes than the {self.n} questions")
-        if abs(self.delta - (self.fixed - self.broken) / self.n) > _CLOSE:
-            raise ValueError(f"difference {self.delta} is not {self.fixed} minus {self.broken} of {self.n}")
+        if self.broken + self.fixed > self.n or abs(self.delta - (self.fixed - self.broken) / self.n) > _CLOSE:
+            raise ValueError(f"a difference of {self.delta} from {self.fixed} gained, {self.broken} lost of {self.n}")
         return self
 
 
-class ArmRow(Tally):
-    """One way of answering."""
+class ArmRecord(Summary):
+    """One way of answering the test questions."""
 
+    name: Literal["baseline", "lambda_star", "vote"]
     strength: float | None
     """None for the vote."""
     difference: Difference | None
     """None for the baseline."""
+
+
+def points(table: AnswerTable) -> tuple[Point, ...]:
+    """One record a strength."""
+    return tuple(Point(strength=strength, **table.summary(strength).to_dict()) for strength in table.strengths)
+
+
+def arm_record(arm: Arm) -> ArmRecord:
+    """The record of an arm."""
+    difference = None if arm.difference is None else Difference(**arm.difference._asdict())
+    return ArmRecord.model_validate(
+        {"name": arm.name, "strength": arm.strength, "difference": difference, **arm.summary.to_dict()}
+    )
 
 
 class SearchRecord(Answered):
@@ -156,7 +167,7 @@ class SearchRecord(Answered):
     asked: tuple[Digest, ...]
     """Ids and texts of the questions, hashed as in `PromptHashes`."""
     lambda_star: float
-    strengths: tuple[StrengthRow, ...]
+    strengths: tuple[Point, ...]
     """Baseline first, then the grid."""
 
     @model_validator(mode="after")
@@ -193,10 +204,10 @@ class EvaluationRecord(Answered):
     """`interp-xfer evaluate`."""
 
     kind: Literal["evaluation"] = "evaluation"
-    baseline: ArmRow
-    lambda_star: ArmRow
-    vote: ArmRow | None
-    strengths: tuple[StrengthRow, ...]
+    baseline: ArmRecord
+    lambda_star: ArmRecord
+    vote: ArmRecord | None
+    strengths: tuple[Point, ...]
 
     @model_validator(mode="after")
     def _agree(self) -> Any:
@@ -222,26 +233,19 @@ def search_record(asked: Conditions, found: SearchResult) -> SearchRecord:
         **answered(asked, "validation", problems),
         asked=tuple(PromptHashes.of(problems).to_list()),
         lambda_star=found.best,
-        strengths=_rows(found.table),
+        strengths=points(found.table),
     )
 
 
 def evaluation_record(asked: Conditions, found: Evaluation) -> EvaluationRecord:
     """The file of an evaluation."""
-    arms = {arm.name: ArmRow.model_validate(arm.to_dict()) for arm in found.arms}
+    arms = {arm.name: arm_record(arm) for arm in found.arms}
     return EvaluationRecord(
         **answered(asked, "test", found.table.problems),
         baseline=arms["baseline"],
         lambda_star=arms["lambda_star"],
         vote=arms.get("vote"),
-        strengths=_rows(found.table),
-    )
-
-
-def _rows(table: Any) -> tuple[StrengthRow, ...]:
-    return tuple(
-        StrengthRow.model_validate({"strength": strength, **table.summary(strength).to_dict()})
-        for strength in table.strengths
+        strengths=points(found.table),
     )
 
 

@@ -77,7 +77,7 @@ def write_rationales(
         progress: called with the number of problems just tried.
     Returns: how many of the new texts were accepted.
     Raises: ConfigError if the task has fewer examples with reasoning; FingerprintError for an engine of another model;
-        ArtifactError if the file cannot be written.
+        WriteError if the file cannot be written.
     Source: 2512.19069, section 4; prompt and acceptance are ours.
     """
     if engine is None:

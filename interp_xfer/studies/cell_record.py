@@ -7,87 +7,24 @@ is computed again when it is read.
 import platform
 from collections.abc import Iterator
 from importlib import metadata
-from math import isclose
 from typing import Annotated, Any, Literal
 
 import torch
 from pydantic import Field, model_validator
 
 from interp_xfer.answers import Answer, AnswerTable
-from interp_xfer.evaluation import Arm, Evaluation
+from interp_xfer.evaluation import Evaluation
+from interp_xfer.evaluation_record import ArmRecord, Point, arm_record, points
 from interp_xfer.lambda_search import SearchResult
 from interp_xfer.layer_maps import LayerMap
 from interp_xfer.models import Fingerprint
 from interp_xfer.origins import ConceptOrigin, ProjectionOrigin
-from interp_xfer.records import Count, Fraction, Key, NotNegative, Positive, Record
+from interp_xfer.records import Fraction, Key, NotNegative, Positive, Record
 from interp_xfer.statistics import max_t_sign_flip
 from interp_xfer.studies.config import Study
 from interp_xfer.studies.identity import Contents, Keys, asked_key, shareable, study_keys
 from interp_xfer.tasks import Problem
 from interp_xfer.vectors import SteeringVectors
-
-
-class Summary(Record):
-    """Answers to n questions."""
-
-    n: Positive
-    correct: Count
-    accuracy: Fraction
-    low: Fraction
-    """Lower end of the 95 % Wilson interval."""
-    high: Fraction
-    invalid: Count
-    """Answers in which no answer was found."""
-    truncated: Count
-    """Answers that hit the token limit."""
-    mean_tokens: NotNegative
-
-    @model_validator(mode="after")
-    def _consistent(self) -> "Summary":
-        if max(self.correct, self.invalid, self.truncated) > self.n or self.correct + self.invalid > self.n:
-            raise ValueError(f"{self.correct} right, {self.invalid} invalid and {self.truncated} cut off of {self.n}")
-        if not isclose(self.accuracy, self.correct / self.n) or not self.low <= self.accuracy <= self.high:
-            raise ValueError(f"accuracy {self.accuracy} in [{self.low}, {self.high}] of {self.correct} in {self.n}")
-        return self
-
-
-class Point(Summary):
-    """Answers at one strength."""
-
-    strength: float
-
-
-class Difference(Record):
-    """An arm minus the baseline, paired by question."""
-
-    delta: Annotated[float, Field(ge=-1, le=1)]
-    standard_error: NotNegative
-    low: Annotated[float, Field(ge=-1, le=1)]
-    high: Annotated[float, Field(ge=-1, le=1)]
-    broken: Count
-    """Right at baseline, wrong in this arm."""
-    fixed: Count
-    """Wrong at baseline, right in this arm."""
-    p_value: Fraction
-    n: Positive
-
-    @model_validator(mode="after")
-    def _consistent(self) -> "Difference":
-        if self.broken + self.fixed > self.n or not isclose(
-            self.delta, (self.fixed - self.broken) / self.n, abs_tol=1e-9
-        ):
-            raise ValueError(f"a difference of {self.delta} from {self.fixed} gained, {self.broken} lost of {self.n}")
-        return self
-
-
-class ArmRecord(Summary):
-    """One way of answering the test questions."""
-
-    name: Literal["baseline", "lambda_star", "vote"]
-    strength: float | None
-    """None for the vote."""
-    difference: Difference | None
-    """None for the baseline."""
 
 
 class BestOfGrid(Record):
@@ -141,6 +78,7 @@ class CellRecord(Record):
     child: Fingerprint
     concept: ConceptOrigin
     projection: ProjectionOrigin
+    """With the fits of its maps."""
     layer_map: LayerMap
     flipped: tuple[bool, ...]
     residual_norms: tuple[Annotated[float, Field(gt=0)], ...]
@@ -228,7 +166,7 @@ def cell_record(
 ) -> CellRecord:
     """The record of a cell that was just finished."""
     shown, keys = shareable(study, contents), study_keys(study, contents)
-    baseline, best, *votes = (_arm(arm) for arm in result.arms)
+    baseline, best, *votes = (arm_record(arm) for arm in result.arms)
     return CellRecord(
         key=keys.cell,
         keys=keys,
@@ -243,14 +181,14 @@ def cell_record(
         flipped=steering.flipped,
         residual_norms=tuple(steering.residual_norms.tolist()),
         validation=ValidationPart(
-            n=len(search.table.problems), lambda_star=search.best, strengths=_points(search.table)
+            n=len(search.table.problems), lambda_star=search.best, strengths=points(search.table)
         ),
         test=TestPart(
             n=len(result.table.problems),
             baseline=baseline,
             lambda_star=best,
             vote=votes[0] if votes else None,
-            strengths=_points(result.table),
+            strengths=points(result.table),
             best_of_grid=best_of_grid(result.table, study.strengths) if study.with_its else None,
         ),
         first_prompt=result.table.first_prompt,
@@ -275,17 +213,6 @@ def item_records(search: SearchResult, result: Evaluation) -> Iterator[dict[str,
 
 def _item(split: str, arm: str, problem: Problem, answer: Answer) -> dict[str, Any]:
     return {"split": split, "arm": arm, "question": problem.question, "reference": problem.answer, **answer.to_dict()}
-
-
-def _points(table: AnswerTable) -> tuple[Point, ...]:
-    return tuple(Point(strength=strength, **table.summary(strength).to_dict()) for strength in table.strengths)
-
-
-def _arm(arm: Arm) -> ArmRecord:
-    difference = None if arm.difference is None else Difference(**arm.difference._asdict())
-    return ArmRecord.model_validate(
-        {"name": arm.name, "strength": arm.strength, "difference": difference, **arm.summary.to_dict()}
-    )
 
 
 def best_of_grid(table: AnswerTable, grid: tuple[float, ...]) -> BestOfGrid:

@@ -25,7 +25,7 @@ _FORMAT = 2  # changes when the same settings and contents give other numbers or
 
 
 class Contents(Record):
-    """Digests of what a study is made from."""
+    """Digests, sixteen hex digits each, of what a study is made from."""
 
     parent: Digest
     """Model files, or the commit of a repository (`model_identity`)."""

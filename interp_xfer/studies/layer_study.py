@@ -82,7 +82,7 @@ class LayerStudyRecord(LayerMeasured):
     kind: Literal["layers"] = "layers"
     key: Key
     study: LayerStudy
-    """Folders by their names alone."""
+    """Files and folders by their names alone."""
     contents: LayerContents
     parent: Fingerprint
     child: Fingerprint
@@ -91,8 +91,8 @@ class LayerStudyRecord(LayerMeasured):
 
     @model_validator(mode="after")
     def _agree(self) -> Any:
-        if self.key != (own := layer_key(self.study, self.contents)):
-            raise ValueError(f"key {self.key} is not that of the study and contents, {own}")
+        if self.key != layer_key(self.study, self.contents):
+            raise ValueError(f"key {self.key} is not that of the study and contents in it")
         for name, layer_map in self.maps.items():
             require_depths(layer_map, self.parent, self.child, f"the {name} map")
             if sorted(self.fits.get(name, {})) != [c for _, c in layer_map.pairs]:
@@ -182,7 +182,7 @@ def run_layer_study(study: LayerStudy, out: Path, step: Step = silent_step) -> P
 
 
 def layer_contents(study: LayerStudy, slices: LayerSlices) -> LayerContents:
-    """The contents of everything a layer study names, as it is now."""
+    """What a layer study is made from, as it is now."""
     return LayerContents(
         parent=model_identity(study.parent),
         child=model_identity(study.child),
@@ -200,7 +200,7 @@ def layer_key(study: LayerStudy, contents: LayerContents) -> str:
 def _shown(study: LayerStudy, contents: LayerContents) -> LayerStudy:
     """The settings as they may be shown to anybody."""
     names = shown_models(study.parent, study.child, contents.to_dict())
-    return study.model_copy(update={**shown_files(study.model_dump()), **names})
+    return study.model_copy(update={**shown_files(study.model_dump(mode="json")), **names})
 
 
 def load_slices(study: LayerStudy) -> LayerSlices:

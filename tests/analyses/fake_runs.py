@@ -15,6 +15,7 @@ from interp_xfer.evaluation import Arm, Evaluation
 from interp_xfer.lambda_search import SearchResult, choose_strength
 from interp_xfer.layer_maps import proportional
 from interp_xfer.models import Fingerprint
+from interp_xfer.origins import ConceptOrigin, ConceptSettings, Corpus, ProjectionOrigin
 from interp_xfer.prompt_hashes import PromptHashes
 from interp_xfer.statistics import paired_difference
 from interp_xfer.studies.cell_record import CellRecord, cell_record, item_records
@@ -67,7 +68,7 @@ def steering_vectors(study: Study, rng: np.random.Generator, n_parent=6, n_child
     layer_map = strategy(n_parent, n_child)
     vectors = torch.zeros(n_child, 8)
     vectors[:, 0] = torch.tensor([float(parent is not None) for parent in layer_map.parent_of])
-    fits = {str(child): {"alpha": 0.01, "r2": float(rng.uniform(0.2, 0.8))} for _, child in layer_map.pairs}
+    fits = {child: {"alpha": 0.01, "r2": float(rng.uniform(0.2, 0.8))} for _, child in layer_map.pairs}
     return SteeringVectors(
         vectors=vectors,
         residual_norms=torch.linspace(40, 800, n_child),
@@ -75,12 +76,18 @@ def steering_vectors(study: Study, rng: np.random.Generator, n_parent=6, n_child
         child=fingerprint(study.child, n_child),
         parent=fingerprint(study.parent, n_parent),
         flipped=tuple(bool(value) for value in rng.random(n_child) < 0.3),
-        concept={
-            "method": study.method,
-            "explained_variance": concept_rng.uniform(0.2, 0.7, n_parent).tolist(),
-            "mean_cosine": concept_rng.uniform(0.6, 1.0, n_parent).tolist(),
-        },
-        projection={"kind": study.projection, "corpus": {"n_texts": 64}, "fits": fits, "calibration_pairs": 8},
+        concept=ConceptOrigin(
+            kind=study.pairs,
+            method=study.method,
+            explained_variance=tuple(concept_rng.uniform(0.2, 0.7, n_parent).tolist()),
+            mean_cosine=tuple(concept_rng.uniform(0.6, 1.0, n_parent).tolist()),
+        ),
+        projection=ProjectionOrigin(
+            kind=study.projection,
+            corpus=Corpus(n_texts=64, n_rows=640, paired_fraction=0.9),
+            fits=fits,
+            calibration_pairs=8,
+        ),
         prompts=PromptHashes(),
     )
 
@@ -138,7 +145,7 @@ def evaluation(table: AnswerTable, best: float, grid, with_its=True) -> Evaluati
 
 def alignment(study: Study, parent: Fingerprint, child: Fingerprint, rng: np.random.Generator, n=12, raw=True):
     """Scores that share a part per pair at equal depth, and small cosines."""
-    from interp_xfer.component_alignment import ComponentAlignment, CosineMatrix
+    from interp_xfer.component_alignment import AlignmentSettings, ComponentAlignment, CosineMatrix
 
     def normal(*shape: int) -> torch.Tensor:
         return torch.from_numpy(rng.standard_normal(shape)).float()
@@ -153,7 +160,14 @@ def alignment(study: Study, parent: Fingerprint, child: Fingerprint, rng: np.ran
 
     return ComponentAlignment(
         *sides, matrix(), matrix() if raw else None, normal(layers[1], k, 8), parent, child,
-        {"n_pairs_parent": study.n_pairs, "n_pairs_child": study.n_aligned, "n_held_out": n}, PromptHashes(),
+        AlignmentSettings(
+            concept=ConceptSettings(
+                kind=study.pairs, n_pairs=study.n_pairs, method=study.method, centering=study.centering,
+                normalize_differences=study.normalize_differences, seed=study.seed,
+            ),
+            n_pairs_child=max(study.n_aligned, 1), n_held_out=n, n_components=k, alphas=None, corpus=None,
+        ),
+        PromptHashes(),
     )  # fmt: skip
 
 

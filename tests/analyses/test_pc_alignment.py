@@ -13,6 +13,8 @@ def change_alignment(store, **changes):
 
     (path,) = (store.root / "alignments").iterdir()
     changed = replace(ComponentAlignment.load(path), **changes)
+    _, _, k, n = changed.parent_scores.shape
+    changed = replace(changed, settings=changed.settings.model_copy(update={"n_components": k, "n_held_out": n}))
     changed.save(path)
     return changed
 
@@ -38,7 +40,7 @@ def test_values_are_those_of_the_artifact(demo):
     assert measures["all-members"].n_beyond < 15 and measures["all-members"].search_threshold > 0.8
     assert measures["differences"].entry_analytic == pytest.approx(0.576, abs=1e-3)  # r of 12 pairs at 5 %
     assert measures["within-class"].entry_analytic is None
-    assert table.comparisons[0].parent_of == tuple(demo.read_cells()[0].layer_map.parent_of)
+    assert table.comparisons[0].parent_of == demo.read_cells()[0].layer_map.parent_of
     text = describe(table)
     assert "12 held-out pairs: correlation of score differences" in text and "of 60 pairs of layers beyond it" in text
 
@@ -69,8 +71,9 @@ def test_layers_without_spread_and_few_pairs(demo):
     figure(table)
     three = torch.cat([flat, flat[:, :, :1]], dim=2)
     change_alignment(
-        demo, parent_scores=three, child_scores=torch.randn(10, 2, 3, 4), child_components=torch.randn(10, 3, 8)
-    )
+        demo, parent_scores=three, child_scores=torch.randn(10, 2, 3, 4), child_components=torch.randn(10, 3, 8),
+        carried=None, raw=None,
+    )  # fmt: skip
     reason = dict(compute(demo).comparisons[0].absent)["overlap"]
     assert reason == "4 held-out pairs are too few for spans of 3 components"
 

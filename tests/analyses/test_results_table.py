@@ -59,7 +59,7 @@ def test_rows_equal_the_cells(grid_table, small_grid):
 )
 def test_bold_only_where_the_paired_test_says_so(delta, p_value, better, worse):
     from analyses.results_table import _arm
-    from interp_xfer.studies.cell_record import ArmRecord, Difference
+    from interp_xfer.evaluation_record import ArmRecord, Difference
 
     difference = Difference.model_construct(
         delta=delta, low=delta - 0.05, high=delta + 0.05, p_value=p_value, n=50, broken=1, fixed=2

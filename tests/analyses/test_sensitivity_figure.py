@@ -36,9 +36,10 @@ def add_record(store, seed=0, **changes):
             arms += (
                 GeneratedArm(window=window, strength=strength, correct=correct, invalid=1, mean_tokens=9.0),
             )  # fmt: skip
+    settings = SensitivitySettings(n_questions=QUESTIONS, strengths=STRENGTHS, window=5, n_random=DRAWS)
     values = {
-        "key": cell.key, "settings": SensitivitySettings(n_questions=QUESTIONS, strengths=STRENGTHS, window=5),
-        "child": cell.child, "unit": "relative", "tokens": "all",
+        "settings": settings,
+        "key": cell.key, "child": cell.child, "steering": "0" * 16, "unit": "relative", "tokens": "all",
         "problem_ids": tuple(f"validation-{i}" for i in range(QUESTIONS)), "n_answer_tokens": (7,) * QUESTIONS,
         "log_p": tuple((-rng.gamma(9, size=QUESTIONS)).tolist()), "layers": tuple(range(LAYERS)),
         "scales": tuple(np.linspace(40, 800, LAYERS).tolist()),
@@ -147,6 +148,7 @@ def test_two_layers_have_no_rank_correlation(demo):
     two["deviations"] = {kind: values[:2] for kind, values in full.deviations.items()}
     windows = ((3,), (7,), (3, 7))
     two["sweep"] = full.sweep.model_copy(update={"windows": windows, "change": full.sweep.change[:3]})
+    two["generation"] = full.generation[:1]
     add_record(demo, **two)
     table = compute(demo)
     assert table.agreement == () and [row.layer for row in table.rows] == [3, 7]
@@ -181,6 +183,7 @@ def test_negative_strengths_keep_the_sign_of_the_agreement(demo):
 
 def test_one_measured_cell_among_many_and_the_page(small_grid, tmp_path):
     import shutil
+    from dataclasses import replace
 
     from analyses.layer_sensitivity import compute, figure
     from analyses.report import write_report
@@ -188,7 +191,7 @@ def test_one_measured_cell_among_many_and_the_page(small_grid, tmp_path):
 
     shutil.copytree(small_grid.root, tmp_path / "run")
     store = RunStore(tmp_path / "run")
-    record = add_record(store)
+    record = add_record(store, child=replace(store.read_cells()[0].child, n_layers=LAYERS))
     table = compute(store)
     assert {row.key for row in table.rows} == {record.key} and len(table.missing) == 7
     figure(table)

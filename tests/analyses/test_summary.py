@@ -4,7 +4,7 @@ import pytest
 
 
 def difference(delta, low, high, p_value, broken=5, fixed=5, n=100):
-    from interp_xfer.studies.cell_record import Difference
+    from interp_xfer.evaluation_record import Difference
 
     return Difference.model_construct(delta=delta, low=low, high=high, broken=broken, fixed=fixed, p_value=p_value, n=n)
 

@@ -215,7 +215,7 @@ def test_a_measurement_belongs_to_a_cell_and_to_vectors(measured, tmp_path):
     copy = RunStore(shutil.copytree(store.root, tmp_path / "run"))
     path = copy.sensitivity(record.key)
     record.model_copy(update={"key": "0" * 12}).write(path)
-    with pytest.raises(ArtifactError, match="is the measurement of cell 000000000000. Delete it and measure again"):
+    with pytest.raises(ArtifactError, match="holds the measurement of cell 000000000000. Delete it and measure again"):
         read_sensitivity(copy, record.key)
     record.model_copy(update={"steering": "0" * 16}).write(path)
     with pytest.raises(ArtifactError, match="was measured with other steering vectors"):
