@@ -156,5 +156,5 @@ def read_sensitivity(store: RunStore, key: str) -> Sensitivity | None:
         return None
     record = Sensitivity.read(path)
     if record.key != key:
-        raise ArtifactError(f"{path} is the measurement of cell {record.key}. Delete it and measure again.")
+        raise ArtifactError(f"{path} holds the measurement of cell {record.key}. Delete it and measure again.")
     return record
