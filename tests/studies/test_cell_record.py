@@ -21,13 +21,13 @@ def table(*right):
 
 def test_no_change_is_no_winner():
     found = best_of_grid(table([1, 0, 1], [1, 0, 1], [1, 0, 1]), (0.1, 0.2))
-    assert found == {"strength": None, "p_adjusted": 1.0, "note": "no answer changed at any strength"}
+    assert found.to_dict() == {"strength": None, "p_adjusted": 1.0, "note": "no answer changed at any strength"}
 
 
 def test_one_question_cannot_be_tested():
-    assert best_of_grid(table([0], [1], [0]), (0.1, 0.2))["note"] == "one question cannot be tested"
+    assert best_of_grid(table([0], [1], [0]), (0.1, 0.2)).note == "one question cannot be tested"
 
 
 def test_the_best_strength_is_named_with_its_adjusted_p():
     found = best_of_grid(table([0] * 12, [0] * 11 + [1], [1] * 12), (0.1, 0.2))
-    assert found["strength"] == 0.2 and found["p_adjusted"] < 0.01
+    assert found.strength == 0.2 and found.p_adjusted < 0.01
