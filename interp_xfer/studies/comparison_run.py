@@ -117,8 +117,9 @@ class _Runner:
                 continue
             waiting = []
             for one in resolved:
-                if self._store.cell(one.keys.cell).exists():
-                    self._finish(one.cell, "there", self._store.read_cell(one.keys.cell))
+                record = self._store.finished_cell(one.keys.cell)
+                if record is not None:
+                    self._finish(one.cell, "there", record)
                 else:
                     waiting.append(one)
             if not waiting:

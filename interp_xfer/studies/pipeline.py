@@ -102,9 +102,7 @@ def run_study(study: Study, store: RunStore, step: Step = silent_step) -> CellRe
     contents = read_contents(study, data)
     store.write_study(shareable(study, contents))
     key = study_keys(study, contents).cell
-    if store.cell(key).exists():
-        return store.read_cell(key)
-    return run_cell(study, contents, data, StudyModels(study, step), store, step)
+    return store.finished_cell(key) or run_cell(study, contents, data, StudyModels(study, step), store, step)
 
 
 def run_cell(

@@ -20,9 +20,11 @@ again. No file of a run says where on a machine anything lies.
 
 import hashlib
 import json
+import os
 import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -152,6 +154,19 @@ class RunStore:
         Raises: ArtifactError if it is not there or damaged.
         """
         return self._read("cells", self.cell(key), CellRecord)
+
+    def finished_cell(self, key: str) -> CellRecord | None:
+        """A cell that need not be made again; None where it is not there. What a kill left of making it is removed.
+
+        Raises: ArtifactError if it is damaged.
+        """
+        if not os.path.lexists(self.cell(key)):
+            return None
+        record = self.read_cell(key)
+        with suppress(OSError):  # a finished run may be read-only
+            for path in (self.unfinished(key), self.failure(record.asked)):
+                path.unlink(missing_ok=True)
+        return record
 
     def read_cells(self) -> list[CellRecord]:
         """All finished cells, in the order of their names.
