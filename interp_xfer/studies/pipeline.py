@@ -104,6 +104,7 @@ def run_study(study: Study, store: RunStore, step: Step = silent_step) -> CellRe
     key = study_keys(study, contents).cell
     if store.cell(key).exists():
         return store.read_cell(key)
+    store.require_writable()
     return run_cell(study, contents, data, StudyModels(study, step), store, step)
 
 
