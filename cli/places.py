@@ -10,8 +10,9 @@ from interp_xfer.places import require_artifact_place, require_record_place, req
 
 
 def _out(meaning: str, check: Callable[[Path], None]) -> Any:
-    def checked(path: Path) -> Path:
-        check(path)
+    def checked(path: Path | None) -> Path | None:
+        if path is not None:
+            check(path)
         return path
 
     return typer.Option("--out", help=meaning, callback=checked)
@@ -21,15 +22,16 @@ def _artifact(kind: str) -> Any:
     return _out("Directory to write: new, empty, or of one before.", lambda path: require_artifact_place(path, kind))
 
 
-def _record(kind: str, field: str = "kind") -> Any:
-    return _out("JSON file to write: new, or of one before.", lambda path: require_record_place(path, kind, field))
+def _record(kind: str) -> Any:
+    return _out("JSON file to write: new, or of one before.", lambda path: require_record_place(path, kind))
 
 
 ConceptOut = Annotated[Path, _artifact("concept")]
 ProjectionOut = Annotated[Path, _artifact("projection")]
 SteeringOut = Annotated[Path, _artifact("transfer")]
-MapOut = Annotated[Path, _record("map", "parent_of")]
+MapOut = Annotated[Path, _record("map")]
 SearchOut = Annotated[Path, _record("search")]
 EvaluationOut = Annotated[Path, _record("evaluation")]
 CrosscheckOut = Annotated[Path, _record("crosscheck")]
-LayersOut = Annotated[Path, _out("Directory of a run: new, empty, or of one before.", require_run_place)]
+RunOut = Annotated[Path, _out("Directory of the run: new, empty, or of one before.", require_run_place)]
+NamedRunOut = Annotated[Path | None, _out("Directory of the run; default runs/<file name>.", require_run_place)]
