@@ -31,7 +31,8 @@ class BestOfGrid(Record):
     """The best strength of the grid on the test questions, adjusted for having looked at all of them."""
 
     strength: float | None
-    p_adjusted: Fraction
+    """None where none is better than the baseline, or nothing could be tested."""
+    p_adjusted: Fraction | None
     note: str
 
 
@@ -222,8 +223,11 @@ def best_of_grid(table: AnswerTable, grid: tuple[float, ...]) -> BestOfGrid:
     if not bool((differences != 0).any()):
         return BestOfGrid(strength=None, p_adjusted=1.0, note="no answer changed at any strength")
     if len(differences) < 2:
-        return BestOfGrid(strength=None, p_adjusted=1.0, note="one question cannot be tested")
+        return BestOfGrid(strength=None, p_adjusted=None, note="one question cannot be tested")
     found = max_t_sign_flip(differences)
+    if found.t <= 0:
+        note = "no strength answers more questions than the baseline"
+        return BestOfGrid(strength=None, p_adjusted=found.p_value, note=note)
     return BestOfGrid(strength=grid[found.best], p_adjusted=found.p_value, note="max-T over the grid, one-sided")
 
 
