@@ -6,6 +6,7 @@ from typing import NamedTuple
 import torch
 from jaxtyping import Float, Int
 from scipy.stats import norm
+from scipy.stats import t as student
 from torch import Tensor
 
 from interp_xfer._checks import require_finite, require_rows
@@ -40,17 +41,19 @@ def wilson_interval(k: int, n: int, confidence: float = 0.95) -> Interval:
     return score_interval(k / n, float(n), confidence)
 
 
-def score_interval(share: float, n: float, confidence: float = 0.95) -> Interval:
+def score_interval(share: float, n: float, confidence: float = 0.95, degrees: int | None = None) -> Interval:
     """A share with the interval that `wilson_interval` gives n trials, for an effective, fractional n.
 
     Arguments:
         share: estimate between 0 and 1.
         n: trials that would make the estimate as certain as it is.
         confidence: coverage.
+        degrees: of freedom of Student's quantile, where n itself is an estimate; None takes the normal one.
     Returns: estimate, low, high, fractions.
     Source: Wilson 1927.
     """
-    z = float(norm.ppf((1 + confidence) / 2))
+    tail = (1 + confidence) / 2
+    z = float(norm.ppf(tail) if degrees is None else student.ppf(tail, degrees))
     middle = share + z**2 / (2 * n)
     half = z * math.sqrt(share * (1 - share) / n + z**2 / (4 * n**2))
     low, high = (middle - half) / (1 + z**2 / n), (middle + half) / (1 + z**2 / n)
