@@ -37,4 +37,4 @@ def test_no_other_place_formats_a_p_value():
                     name = ast.unparse(node.value)
                     if name.endswith(("p_value", "p_value']", "rank_p", "rank_p']")) or ".p_" in name or name == "p":
                         found.append(f"{path.name}:{node.lineno}: {name}")
-    assert found == []
+    assert [place for place in found if not place.startswith("p_values.py")] == []

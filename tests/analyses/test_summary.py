@@ -87,7 +87,8 @@ def test_best_of_grid_says_what_was_tested(demo, best, words):
 
     from analyses.cells import load_cells
     from analyses.summary import _best_of_grid
+    from interp_xfer.studies.cell_record import BestOfGrid
 
     cell = load_cells(demo)[0]
-    test = {**cell.record["test"], "best_of_grid": best}
-    assert _best_of_grid(replace(cell, record={**cell.record, "test": test})) == words
+    test = cell.record.test.model_copy(update={"best_of_grid": best and BestOfGrid(**best)})
+    assert _best_of_grid(replace(cell, record=cell.record.model_copy(update={"test": test}))) == words
