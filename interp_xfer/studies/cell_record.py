@@ -13,7 +13,7 @@ import torch
 from pydantic import Field, model_validator
 
 from interp_xfer.answers import Answer, AnswerTable
-from interp_xfer.evaluation import Evaluation
+from interp_xfer.evaluation import Evaluation, unsteered_in_vote
 from interp_xfer.evaluation_record import ArmRecord, Point, arm_record, points
 from interp_xfer.lambda_search import SearchResult
 from interp_xfer.layer_maps import LayerMap
@@ -25,6 +25,7 @@ from interp_xfer.studies.config import Study
 from interp_xfer.studies.identity import Contents, Keys, asked_key, shareable, study_keys
 from interp_xfer.tasks import Problem
 from interp_xfer.vectors import SteeringVectors
+from interp_xfer.voting import UnsteeredVotes
 
 
 class BestOfGrid(Record):
@@ -55,6 +56,8 @@ class TestPart(Record):
     """None without inference-time scaling."""
     strengths: tuple[Point, ...]
     best_of_grid: BestOfGrid | None
+    unsteered_votes: UnsteeredVotes | None = None
+    """How much of the vote is the unsteered model's own answer; None without a vote."""
 
     @property
     def arms(self) -> tuple[ArmRecord, ...]:
@@ -191,6 +194,7 @@ def cell_record(
             vote=votes[0] if votes else None,
             strengths=points(result.table),
             best_of_grid=best_of_grid(result.table, study.strengths) if study.with_its else None,
+            unsteered_votes=unsteered_in_vote(result.table, study.strengths) if study.with_its else None,
         ),
         first_prompt=result.table.first_prompt,
         generation_path=path,
