@@ -1,7 +1,7 @@
 """What do the chosen strength and the vote over strengths change? (Figs. 1 and 4 of arXiv 2512.19069.)
 
 1. Accuracy of baseline, lambda* and vote with 95 % Wilson intervals.
-2. Paired differences from the baseline with intervals, changed questions and exact p values.
+2. Paired differences from the baseline with intervals, changed questions and p values.
 3. Accuracy of a vote over k strengths, for every k: what each further generation buys.
 
 A vote spends as many generations a question as there are strengths, and voting among noisy answers gains without any

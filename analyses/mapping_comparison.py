@@ -3,7 +3,7 @@
 1. Two levels of one axis (layer map, projection, unit) are compared in every context that has both: the same models,
    data set and settings, all else equal. Each cell answers at its own lambda*, chosen on validation questions.
 2. A question's difference is averaged over the contexts; questions are what intervals and tests are over. A single
-   context is compared by McNemar's exact test, several by sign flips of whole questions.
+   context is compared by the score test and interval of `paired`, several by those of `averaged_difference`.
 3. Family: all comparisons of an axis and level in a data set, adjusted by max-T over shared sign flips; the changes of
    single cells from their baseline are a family of their own.
 
@@ -18,7 +18,6 @@ from typing import NamedTuple
 
 import plotly.graph_objects as go
 import torch
-from torch import Tensor
 
 from analyses import style
 from analyses.cells import Cell, load_cells
@@ -28,7 +27,13 @@ from analyses.mapping_rows import AXES, Row, axis_levels, level_rank
 from analyses.panels import empty_figure
 from analyses.tables import distinct
 from interp_xfer.errors import ArtifactError
-from interp_xfer.statistics import averaged_difference, max_t_sign_flip, mcnemar_exact
+from interp_xfer.statistics import (
+    AveragedDifference,
+    averaged_difference,
+    max_t_sign_flip,
+    mcnemar_score,
+    tango_interval,
+)
 from interp_xfer.studies.run_store import RunStore
 
 COMMAND = "interp-xfer compare STUDY.yaml --layer-maps greedy,proportional,cka --projections ridge,procrustes"
@@ -184,9 +189,11 @@ def _rows(
     adjusted = max_t_sign_flip(matrix, alternative="two-sided").adjusted if len(questions) > 1 else (1.0,) * len(found)
     out = []
     for number, ((axis, label, each), values) in enumerate(zip(found, averaged, strict=True)):
-        column = torch.tensor(list(values.values())).double()
-        interval = averaged_difference(column)
         gained, lost = (sum(sign * x > 0 for context in each for x in context.values()) for sign in (1, -1))
+        interval = averaged_difference(torch.tensor(list(values.values())).double())
+        if len(each) == 1:
+            ends = tango_interval(lost, gained, len(values))
+            interval = AveragedDifference(interval.estimate, *ends, mcnemar_score(lost, gained))
         means = [sum(context.values()) / len(context) for context in each]
         out.append(
             Row(
@@ -203,15 +210,12 @@ def _rows(
                 lost=lost,
                 lowest=min(means),
                 highest=max(means),
-                p_value=mcnemar_exact(lost, gained) if len(each) == 1 else _flip_p(column),
-                p_adjusted=float(adjusted[number]),
+                p_value=interval.p_value,
+                # Sign flips are a test of their own, which may find more than the single one; a search does not.
+                p_adjusted=max(float(adjusted[number]), interval.p_value),
             )
         )
     return out
-
-
-def _flip_p(column: Tensor) -> float:
-    return max_t_sign_flip(column[:, None], alternative="two-sided").p_value if len(column) > 1 else 1.0
 
 
 def _differences(before: Mapping[str, bool], after: Mapping[str, bool]) -> dict[str, float]:

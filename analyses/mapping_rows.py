@@ -43,7 +43,7 @@ class Row:
     """Smallest difference of a single context."""
     highest: float
     p_value: float
-    """McNemar's exact test for one context, else sign flips of questions; two-sided."""
+    """Of the test whose inversion is the interval; two-sided."""
     p_adjusted: float
     """Max-T over the comparisons, or over the cells, of the data set."""
 

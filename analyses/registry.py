@@ -83,7 +83,7 @@ ANALYSES: dict[str, Analysis] = {
             inference_scaling.draw,
             inference_scaling.describe,
             "Bars: accuracy with 95 % Wilson intervals. Points: paired change from the baseline with 95 % interval and "
-            "exact McNemar p. The curve shows the vote over k strengths, the mean and range over sets of k.",
+            "its p. The curve shows the vote over k strengths, the mean and range over sets of k.",
             "The intervals cover 0. A vote spends one generation for every strength, and voting "
             "among noisy answers gains without any steering; compare it with a vote among unsteered samples at "
             "equal k.",

@@ -2,7 +2,8 @@
 
 One row per cell: accuracy of baseline, lambda* and vote with 95 % Wilson intervals, paired differences, chosen
 strength; beside them what the paper reports for the same parent, child and data set. A number is bold only where
-McNemar's exact test says that it differs from the baseline (p < .05) and is higher, and marked where it is lower.
+the paired test says that it differs from the baseline (p < .05: the interval of the difference leaves out 0) and is
+higher, and marked where it is lower.
 """
 
 from collections.abc import Sequence
@@ -110,7 +111,7 @@ def _forest(out: Draft, panel: int, rows: Sequence[Row], labels: Sequence[str]) 
     out.scatter(
         x=delta, y=list(labels), mode="markers", name="here, 95 % interval", legendgroup="here", showlegend=panel == 0,
         marker={"color": style.BLUE, "size": 9}, error_x=error_bars(delta, low, high, style.BLUE),
-        customdata=[[lo, h, style.p_text(arm.p_value or 0)] for lo, h, arm in zip(low, high, found, strict=True)],
+        customdata=[[lo, h, style.p_text(arm.p_value)] for lo, h, arm in zip(low, high, found, strict=True)],
         hovertemplate="%{y}<br>%{x:+.1f} points [%{customdata[0]:+.1f}, %{customdata[1]:+.1f}], %{customdata[2]}"
         "<extra></extra>",
         **axes(panel),

@@ -121,7 +121,7 @@ def _changes(out: Draft, panel: int, rows: Sequence[Row]) -> None:
             x=[delta], y=[style.ARM_NAMES[row.arm]], mode="markers+text", showlegend=False,
             marker={"color": colour, "size": 11}, cliponaxis=False, textposition="top center",
             error_x=error_bars([delta], [in_points(row.delta_low)], [in_points(row.delta_high)], colour),
-            text=[f"{style.points(delta / 100)}, {style.p_text(1.0 if row.p_value is None else row.p_value)}"],
+            text=[f"{style.points(delta / 100)}, {style.p_text(row.p_value)}"],
             hovertemplate=f"{style.plain(row.label)}<br>{style.plain(change_text(row))}<extra></extra>", **axes(panel),
         )  # fmt: skip
     out.set({axis_name("x", panel): _around_zero(_edge(rows))})

@@ -9,6 +9,8 @@ from collections.abc import Sequence
 from textwrap import wrap
 from typing import Any
 
+from interp_xfer import p_values
+
 BLUE, ORANGE, GREEN, VERMILLION = "#0072B2", "#E69F00", "#009E73", "#D55E00"
 PURPLE, SKY, GREY = "#CC79A7", "#56B4E9", "#7F7F7F"
 SERIES = (BLUE, ORANGE, GREEN, VERMILLION, PURPLE, SKY, GREY)
@@ -81,12 +83,9 @@ def point_interval(low: float, high: float) -> str:
     return f"[{points(low)},{_SPACE}{points(high)}]"
 
 
-def p_text(p_value: float) -> str:
-    """A p value: "p = .034", or "p < .001"."""
-    if p_value < 0.001:
-        return f"p{_SPACE}<{_SPACE}.001"
-    value = "1" if p_value >= 0.9995 else f"{p_value:.3f}".removeprefix("0")
-    return f"p{_SPACE}={_SPACE}{value}"
+def p_text(p_value: float | None) -> str:
+    """A p value that does not break across lines: "p = .034", "p < .001", "not tested"."""
+    return p_values.p_text(p_value).replace(" ", _SPACE)
 
 
 def strength_axis(strengths: Sequence[float]) -> dict[str, Any]:

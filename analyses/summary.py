@@ -1,6 +1,6 @@
 """What a run shows, in words made from its numbers.
 
-The words follow the intervals: where the paired 95 % interval covers 0 and the exact test agrees, there is "no
+The words follow the intervals: where the paired 95 % interval covers 0 (which is where p is .05 or more) there is "no
 detectable effect", whatever the sign of the estimate, and the smallest effect that so many questions could have shown
 is named.
 """
@@ -31,12 +31,8 @@ def summary(cells: Sequence[Cell]) -> tuple[str, ...]:
 
 def verdict(difference: Difference) -> str:
     """What a paired difference allows to say."""
-    covers_zero = difference.low <= 0 <= difference.high
-    clear = difference.p_value < ALPHA
-    if covers_zero and not clear:
+    if difference.low <= 0 <= difference.high or difference.p_value >= ALPHA:
         return NO_EFFECT
-    if covers_zero or not clear:
-        return "not settled (interval and exact test disagree)"
     return "a gain" if difference.delta > 0 else "a loss"
 
 
@@ -120,14 +116,13 @@ def _tally(found: Sequence[Difference]) -> str:
     middle = median(difference.delta for difference in found)
     verdicts = [verdict(difference) for difference in found]
     gains, losses, none = (verdicts.count(word) for word in ("a gain", "a loss", NO_EFFECT))
-    unsettled = len(found) - gains - losses - none
     sign_p = float(binomtest(above, above + below).pvalue) if above + below else 1.0
     luck = f"{ALPHA * len(found):.0f} of {len(found)}"
     return (
         f"{above} of {len(found)} cells lie above their baseline, {len(found) - above - below} equal it, {below} lie "
         f"below (sign test {style.p_text(sign_p)}); the median change is {style.points(middle)} points. Taken singly, "
         f"{gains} show a gain and {losses} a loss at p < .05, where luck alone gives up to {luck}; {none} show "
-        f"{NO_EFFECT}{f', {unsettled} not settled' if unsettled else ''}. Cells that share a child or its "
+        f"{NO_EFFECT}. Cells that share a child or its "
         f"questions are not independent, so the sign test is a guide only."
     )
 
@@ -149,7 +144,7 @@ def _change(arm: ArmRecord) -> str:
     return (
         f"{verdict(found)}, {style.points(found.delta)} points "
         f"{style.point_interval(found.low, found.high)}, {found.fixed} questions gained and"
-        f" {found.broken} lost, exact {style.p_text(found.p_value)}"
+        f" {found.broken} lost, {style.p_text(found.p_value)}"
     )
 
 
@@ -172,7 +167,7 @@ def _best_of_grid(cell: Cell) -> list[str]:
     if best is None:
         return []
     if best.strength is None:
-        return ["No answer to a test question changed its correctness at any strength."]
+        return [f"Looking at every strength on the test questions: {best.note}."]
     return [
         f"Looking at every strength on the test questions, the best is {best.strength:g}, with "
         f"{style.p_text(best.p_adjusted)} after adjusting for the search (max-T, one-sided)."

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.table import Table
 
+from interp_xfer.p_values import p_number
 from interp_xfer.progress import Progress, progress_bar
 
 if TYPE_CHECKING:  # so that the command line starts without torch
@@ -46,7 +47,7 @@ def print_cell(record: "CellRecord") -> None:
             "-" if arm.strength is None else f"{arm.strength:g}",
             f"{points(arm.accuracy)} [{points(arm.low)}, {points(arm.high)}]",
             "" if change is None else f"{100 * change.delta:+.1f} [{100 * change.low:+.1f}, {100 * change.high:+.1f}]",
-            "" if change is None else f"{change.p_value:.3g}",
+            "" if change is None else p_number(change.p_value),
             str(arm.invalid),
             f"{arm.mean_tokens:.1f}",
         )

@@ -27,6 +27,7 @@ from cli.options import (
 )
 from cli.places import EvaluationOut, SearchOut
 from interp_xfer.choices import OperatorName, Scoring, StrengthUnit, TokenScope
+from interp_xfer.p_values import p_text
 
 SteeringOption = Annotated[Path, typer.Option("--steering", help="Directory written by `interp-xfer transfer`.")]
 
@@ -135,7 +136,7 @@ def evaluate(
         d = arm.difference
         typer.echo(
             f"{arm.name}: {points(arm.summary.accuracy.estimate)} %, {100 * d.delta:+.1f} points "
-            f"[{100 * d.low:+.1f}, {100 * d.high:+.1f}], p = {d.p_value:.3g}"
+            f"[{100 * d.low:+.1f}, {100 * d.high:+.1f}], {p_text(d.p_value)}"
         )
     typer.echo(f"wrote {out}")
 

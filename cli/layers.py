@@ -44,6 +44,7 @@ def layers(
 ) -> None:
     """Which layers correspond, and which concept directions survive the crossing; nothing is generated."""
     from analyses.layer_figures import write_layer_figures
+    from interp_xfer.p_values import p_number
     from interp_xfer.studies.layer_study import load_layer_study, make_layer_study, run_layer_study
 
     study = make_layer_study(
@@ -76,7 +77,7 @@ def layers(
                 f"{row.auroc.estimate:.3f}",
                 f"{row.auroc.low:.3f} to {row.auroc.high:.3f}",
                 f"{row.random_mean:.3f} ({row.random_best:.3f})",
-                f"{row.rank_p:.3g}",
+                p_number(row.rank_p),
             )
             for name, row in record.summary.items()
         ],

@@ -33,6 +33,7 @@ def sensitivity(
     """Which child layers respond: gradient of log p(gold), a sweep over layers, a check by generation."""
     from analyses.export_images import export_analysis
     from analyses.layer_sensitivity import compute
+    from interp_xfer.p_values import p_number
     from interp_xfer.studies.run_store import RunStore
     from interp_xfer.studies.sensitivity import make_settings, measure_run
 
@@ -54,7 +55,7 @@ def sensitivity(
             f"{row.label}: {row.n_questions} validation questions, {row.n_layers} steered layers",
             ("direction", "null", "layer of largest |z|", "z", "p over layers", "rank p among draws"),
             [
-                (p.direction, p.null, str(p.layer), f"{p.z:+.2f}", f"{p.p_layers:.3g}", f"{p.p_draws:.3g}")
+                (p.direction, p.null, str(p.layer), f"{p.z:+.2f}", p_number(p.p_layers), p_number(p.p_draws))
                 for p in table.peaks
                 if p.key == row.key
             ],
@@ -69,8 +70,8 @@ def sensitivity(
                         f"{a.strength:g}",
                         "-" if a.rho is None else f"{a.rho:+.2f}",
                         "-" if a.low is None or a.high is None else f"{a.low:+.2f} to {a.high:+.2f}",
-                        f"{a.p_permutation:.3g}",
-                        f"{a.p_rotation:.3g}",
+                        p_number(a.p_permutation),
+                        p_number(a.p_rotation),
                     )
                     for a in agreement
                 ],

@@ -28,7 +28,7 @@ from interp_xfer.progress import Progress, no_progress
 from interp_xfer.statistics import PairedDifference, paired_difference
 from interp_xfer.tasks import Problem, Task
 from interp_xfer.vectors import SteeringVectors
-from interp_xfer.voting import vote
+from interp_xfer.voting import UnsteeredVotes, unsteered_votes, vote
 
 
 @dataclass(frozen=True)
@@ -116,6 +116,15 @@ def evaluate(
         vote=_arm("vote", None, voted(table, grid, vote), baseline) if with_its else None,
         table=table,
     )
+
+
+def unsteered_in_vote(table: AnswerTable, grid: Sequence[float]) -> UnsteeredVotes:
+    """How much of the vote over a grid is the unsteered model's own answer.
+
+    Raises: ConfigError where a strength, or the baseline, was not run.
+    """
+    baseline, *steered = ([(a.text, a.parsed) for a in table.at(strength)] for strength in (0.0, *grid))
+    return unsteered_votes(baseline, steered)
 
 
 def _arm(name: str, strength: float | None, answers: tuple[Answer, ...], baseline: Arm | None) -> Arm:

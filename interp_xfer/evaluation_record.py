@@ -127,7 +127,7 @@ class Difference(Record):
     fixed: Count
     """Wrong at baseline, right in this arm."""
     p_value: Fraction
-    """McNemar, exact."""
+    """Of the test whose inversion is the interval; two-sided."""
     n: Positive
 
     @model_validator(mode="after")

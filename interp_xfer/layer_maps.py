@@ -14,20 +14,27 @@ Why monotone: language models share neighbour relations at corresponding depths,
 similarity from activations and says whether the map is better than chance.
 """
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from interp_xfer._checks import require_finite
 from interp_xfer.errors import ConfigError, LayerError
+from interp_xfer.p_values import p_text
 from interp_xfer.records import STRICT, Fraction, Layer, Layers, checked
 
 # Scores become integers of this resolution, so that equal totals are ties and not a matter of rounding order.
 _RESOLUTION = 10**12
+_LARGEST = 2**61  # the sum over a whole map stays below it
+_FORBIDDEN = -(2**62)  # below every map of allowed layers, and two of them fit into 64 bits
+
+ORDER_BLIND = ("cka-argmax", "optimal-transport")
+"""Strategies that choose the same layers, and score the same, however layers are numbered."""
 
 
 @dataclass(frozen=True)
@@ -64,7 +71,8 @@ class LayerMap:
     """P value of the largest similarity against prompts permuted jointly in all layers."""
 
     p_random_map: Fraction | None = None
-    """Rank p value of the mean held-out score against random monotone maps."""
+    """Rank p value of the placement. Chosen from similarities: mean held-out score against that of maps chosen by the
+    same method after layers were relabelled at random; else mean score against random monotone maps."""
 
     def __post_init__(self) -> None:
         if self.n_parent_layers < 1 or not self.parent_of:
@@ -105,15 +113,15 @@ class LayerMap:
     @property
     def verdict(self) -> str:
         """One line that says whether the map is better than chance, as far as it was tested at the 5% level."""
-        tests = (
-            (self.p_permutation, "similarity", "unrelated prompts"),
-            (self.p_random_map, "placement", "random monotone maps"),
-        )
-        parts = [
-            f"{what} {'is' if p <= 0.05 else 'is NOT'} better than chance ({chance}, p={p:.3g})"
-            for p, what, chance in tests
-            if p is not None
-        ]
+        parts = []
+        if self.p_permutation is not None:
+            parts.append(_judged("similarity", self.p_permutation, "unrelated prompts"))
+        if self.p_random_map is not None and self.strategy in ORDER_BLIND:
+            parts.append("placement cannot be tested (the method looks at no order: relabelled layers do as well)")
+        elif self.p_random_map is not None:
+            chosen = self.held_out_scores is not None
+            chance = "relabelled layers" if chosen else "random monotone maps"
+            parts.append(_judged("placement", self.p_random_map, chance))
         return "; ".join(parts) or "not tested against chance"
 
     def to_dict(self) -> dict[str, Any]:
@@ -221,16 +229,47 @@ def cka_matched(
     Raises: ShapeError on NaN (a constant layer has no similarity); ConfigError on a negative penalty or band.
     Source: house rule, after arXiv 2504.08775; per-layer argmax criticised in arXiv 2510.01706.
     """
-    require_finite("layer similarities", scores)
     if penalty < 0 or band < 0:
         raise ConfigError(f"penalty and band must not be negative, got {penalty} and {band}; use 0 to switch one off.")
-    n_parent, n_child = scores.shape
     if method == "argmax":
-        columns = _integer_scores(scores, penalty=0.0, band=1.0)
-        chosen = [max(column, key=column.__getitem__) for column in columns]
+        require_finite("layer similarities", scores)
+        chosen = _integer_scores(scores[None], penalty=0.0, band=1.0).argmax(dim=1)
     else:
-        chosen = _best_monotone(_integer_scores(scores, penalty, band), n_parent)
-    return with_scores(LayerMap(tuple(chosen), n_parent, "cka" if method == "monotone" else "cka-argmax"), scores)
+        chosen = best_monotone(scores[None], penalty, band)
+    strategy = "cka" if method == "monotone" else "cka-argmax"
+    return with_scores(LayerMap(tuple(chosen[0].tolist()), len(scores), strategy), scores)
+
+
+def best_monotone(
+    scores: Float[Tensor, "draws n_parent n_child"], penalty: float = 1.0, band: float = 0.25
+) -> Int[Tensor, "draws n_child"]:
+    """The parent layers that `cka_matched(method="monotone")` chooses for each of many similarity matrices.
+
+    D[c, p] = max_{q <= p} D[c - 1, q] + S'[p, c] for all matrices at once, O(child layers) steps.
+
+    Arguments:
+        scores: one matrix a draw, rows are parent layers.
+        penalty: as in `cka_matched`.
+        band: as in `cka_matched`.
+    Returns: one parent layer per child layer, non-decreasing along each row.
+    Raises: ShapeError on NaN.
+    Source: as `cka_matched`.
+    """
+    require_finite("layer similarities", scores)
+    steps = _integer_scores(scores, penalty, band)
+    layers = torch.arange(steps.shape[1])
+    best = steps[:, :, 0]
+    sources = []
+    for child in range(1, steps.shape[2]):
+        reached = best.cummax(dim=1).values
+        # The first parent layer that reaches the maximum: `cummax` itself names the last of equal ones.
+        new = torch.cat([torch.ones_like(best[:, :1], dtype=torch.bool), best[:, 1:] > reached[:, :-1]], dim=1)
+        sources.append(torch.where(new, layers, 0).cummax(dim=1).values)
+        best = (reached + steps[:, :, child]).clamp(min=_FORBIDDEN)
+    path = [best.argmax(dim=1)]
+    for source in reversed(sources):
+        path.append(source.gather(1, path[-1][:, None])[:, 0])
+    return torch.stack(path[::-1], dim=1)
 
 
 def with_scores(layer_map: LayerMap, scores: Float[Tensor, "n_parent n_child"]) -> LayerMap:
@@ -268,48 +307,35 @@ def relative_depth(layer: int, n_layers: int) -> float:
     return layer / (n_layers - 1) if n_layers > 1 else 0.0
 
 
+def _judged(what: str, p_value: float, chance: str) -> str:
+    return f"{what} {'is' if p_value <= 0.05 else 'is NOT'} better than chance ({chance}, {p_text(p_value)})"
+
+
 def _proportional(n_parent: int, n_child: int) -> list[int]:
     steps = max(n_child - 1, 1)
     return [(2 * c * (n_parent - 1) + steps) // (2 * steps) for c in range(n_child)]
 
 
-def _integer_scores(scores: Tensor, penalty: float, band: float) -> list[dict[int, int]]:
-    """For each child layer, allowed parent layer -> penalised score; nearness to the proportional layer breaks ties.
+def _integer_scores(
+    scores: Float[Tensor, "draws n_parent n_child"], penalty: float, band: float
+) -> Int[Tensor, "draws n_parent n_child"]:
+    """Penalised scores; nearness to the proportional layer breaks ties; far below every total where not allowed.
 
     The low digits count layers away from the proportional map; a whole map stays below one unit of the score.
     """
-    n_parent, n_child = scores.shape
-    table = scores.double().tolist()
-    columns = []
-    for child, home in enumerate(_proportional(n_parent, n_child)):
-        column = {}
-        for parent in range(n_parent):
-            gap = relative_depth(parent, n_parent) - relative_depth(child, n_child)
-            if abs(gap) <= band + 1e-12 or parent == home:
-                score = round((table[parent][child] - penalty * gap**2) * _RESOLUTION)
-                column[parent] = score * (n_parent * n_child + 1) - abs(parent - home)
-        columns.append(column)
-    return columns
-
-
-def _best_monotone(columns: list[dict[int, int]], n_parent: int) -> list[int]:
-    """The non-decreasing path of the largest total, O(parent layers x child layers)."""
-    best: dict[int, int] = {0: 0}  # last parent layer -> best total so far
-    came_from: list[dict[int, int]] = []
-    for column in columns:
-        totals, sources = {}, {}
-        source = None
-        for parent in range(n_parent):
-            if parent in best and (source is None or best[parent] > best[source]):
-                source = parent
-            if source is not None and parent in column:
-                totals[parent], sources[parent] = best[source] + column[parent], source
-        best = totals
-        came_from.append(sources)
-    path = [max(best, key=best.__getitem__)]
-    for sources in reversed(came_from[1:]):
-        path.append(sources[path[-1]])
-    return path[::-1]
+    _, n_parent, n_child = scores.shape
+    home = torch.tensor(_proportional(n_parent, n_child))
+    layers = torch.arange(n_parent)[:, None]
+    gap = torch.tensor(
+        [[relative_depth(p, n_parent) - relative_depth(c, n_child) for c in range(n_child)] for p in range(n_parent)]
+    ).double()
+    values = scores.double() - penalty * gap.square()
+    allowed = (gap.abs() <= band + 1e-12) | (layers == home)
+    largest = float(torch.where(allowed, values.abs(), 0.0).max())
+    cells = n_parent * n_child + 1
+    resolution = min(_RESOLUTION, _LARGEST // (math.ceil(largest + 1) * cells * n_child))
+    integers = (values * resolution).round().long() * cells - (layers - home).abs()
+    return torch.where(allowed, integers, _FORBIDDEN)
 
 
 def _as_lists(value: Any) -> Any:

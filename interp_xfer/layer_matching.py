@@ -8,29 +8,50 @@
      spread as much as a bootstrap of all prompts does, (1/(n/2) - 1/n) = 1/n, and do not repeat a prompt, which would
      look like agreement between layers;
    - similarity on the half of the prompts that did not choose the map;
-   - p of the largest similarity against jointly permuted prompts, and the rank of the mean held-out similarity among
-     random monotone maps.
+   - p of the largest similarity against jointly permuted prompts;
+   - p of the placement: the rank of the mean held-out similarity among those of maps that the same method chose, and
+     that were held out in the same way, after the layers of both models were relabelled (`relabelled_layers`). An
+     optimised map beats maps that were not optimised without any correspondence, so those are no null for it.
+
+Placement asks whether the order of layers matters. Methods that look at no order (argmax, transport) choose the same
+layers under every relabelling: p is 1, and the verdict says why. `python benchmarks/verdict_size.py` measures size
+and power; neighbouring layers are alike, which is why they are moved in blocks: relabelled one by one, the size at .05
+reaches .2.
 """
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
+from itertools import pairwise
 from typing import Literal, NamedTuple
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from scipy.optimize import linprog
 from scipy.sparse import coo_array
 from torch import Tensor
 
 from interp_xfer._checks import require_finite, require_rows
-from interp_xfer.layer_maps import LayerMap, cka_matched, proportional, random_monotone, with_scores
+from interp_xfer.layer_maps import (
+    ORDER_BLIND,
+    LayerMap,
+    best_monotone,
+    cka_matched,
+    proportional,
+    random_monotone,
+    with_scores,
+)
 from interp_xfer.similarity import centre, cka_of_grams, paired_grams
 from interp_xfer.similarity_nulls import PermutationNull, permutation_null
 from interp_xfer.statistics import rank_p_value
 
 Method = Literal["monotone", "argmax", "transport"]
+
+Relabelled = Callable[[Float[Tensor, "draws n_parent n_child"]], Int[Tensor, "draws n_child"]]
+"""From similarities of relabelled layers, one matrix a draw, to the parent layer of each child layer."""
+
+_N_BLOCKS = 4  # blocks of neighbouring layers that are moved together, each side
 
 
 class LayerMatch(NamedTuple):
@@ -67,7 +88,7 @@ def match_layers(
         normalize_rows: scale rows to unit length first.
         n_bootstrap: half samples of the prompts.
         n_permutations: joint permutations, at least 19.
-        n_random_maps: random monotone maps.
+        n_random_maps: relabellings of the layers, each with a map of its own.
         seed: of all of them.
     Returns: the map and the similarities.
     Raises: ShapeError on fewer than 8 prompts, unpaired rows, NaN, or a constant layer; ConfigError on settings.
@@ -85,12 +106,18 @@ def match_layers(
     chosen = choose(null.observed)
     generator = torch.Generator().manual_seed(seed)
     halves = [torch.randperm(n, generator=generator) for _ in range(n_bootstrap)]
-    held_out, p_random_map = _held_out(parent, child, choose, n_random_maps, seed)
+    order = torch.randperm(n, generator=generator)
+    seen = (_on(parent, child, order[: n // 2]), _on(parent, child, order[n // 2 :]))
+    held_out = _held_out(seen, [torch.tensor([choose(part).parent_of]) for part in seen])[0]
+    p_random_map = 1.0  # every relabelling does as well
+    if chosen.strategy not in ORDER_BLIND:
+        again = partial(best_monotone, penalty=penalty, band=band)
+        p_random_map = placement_p_value(seen, again, n_random_maps, generator)
     return LayerMatch(
         replace(
             chosen,
             bootstrap=_shares([choose(_on(parent, child, order[: n // 2])) for order in halves]) if halves else None,
-            held_out_scores=held_out,
+            held_out_scores=tuple(held_out.tolist()),
             p_permutation=null.p_value,
             p_random_map=p_random_map,
         ),
@@ -120,6 +147,57 @@ def score_map(layer_map: LayerMap, null: PermutationNull, n_random_maps: int = 9
     chance = null.observed[random_maps.reshape(-1, n_child).long()[:, layers], layers].mean(dim=1)
     p_random_map = rank_p_value(float(null.observed[parents, layers].mean()), chance)
     return replace(scored, p_permutation=null.p_value, p_random_map=p_random_map)
+
+
+def placement_p_value(
+    halves: Sequence[Float[Tensor, "n_parent n_child"]],
+    choose: Relabelled,
+    n_relabellings: int,
+    generator: torch.Generator,
+) -> float:
+    """Rank p value of a chosen map's held-out similarity among those of maps chosen after layers were relabelled.
+
+    T = mean over child layers of S_2[choose(S_1)(c), c], averaged over both directions of the halves; T* the same with
+    rows and columns of both matrices moved by one relabelling; p = (1 + #{T* >= T}) / (R + 1).
+
+    Arguments:
+        halves: similarity on two disjoint halves of the prompts, rows are parent layers.
+        choose: the method, for many matrices at once; depths of the matrix decide which layers are allowed.
+        n_relabellings: R.
+        generator: of the relabellings.
+    Returns: p.
+    Raises: what `choose` raises.
+    Source: rank as in Phipson and Smyth 2010, arXiv 1603.05766; relabelling: house rule.
+    """
+    rows, columns = (relabelled_layers(n, n_relabellings, generator) for n in halves[0].shape)
+    moved = [torch.cat([half[None], half[rows[:, :, None], columns[:, None]]]) for half in halves]
+    scores = _held_out(moved, [choose(half) for half in moved]).mean(dim=1)
+    return rank_p_value(float(scores[0]) - 1e-12, scores[1:])  # equal sums in another order count as equal
+
+
+def relabelled_layers(n_layers: int, n_draws: int, generator: torch.Generator) -> Int[Tensor, "draws layers"]:
+    """Orders of the layers in which neighbours mostly stay neighbours, and places are lost.
+
+    Layers are cut into blocks of a quarter of the depth, the first cut at random; blocks are put in random order, each
+    in either direction. Below eight layers a block is a single layer.
+
+    Arguments:
+        n_layers: depth.
+        n_draws: orders.
+        generator: of the orders.
+    Returns: one permutation of the layers a draw.
+    Source: house rule, after block permutation of series, Politis and Romano 1994, doi 10.1080/01621459.1994.10476870.
+    """
+    size = max(1, n_layers // _N_BLOCKS)
+    draws = []
+    for _ in range(n_draws):
+        cut = int(torch.randint(size, (), generator=generator))
+        edges = [0, *range(cut, n_layers, size), n_layers]
+        blocks = [range(start, stop) for start, stop in pairwise(edges) if start < stop]
+        order = torch.randperm(len(blocks), generator=generator).tolist()
+        turned = torch.randint(2, (len(blocks),), generator=generator).tolist()
+        draws.append([layer for i in order for layer in (blocks[i][::-1] if turned[i] else blocks[i])])
+    return torch.tensor(draws, dtype=torch.int64).reshape(n_draws, n_layers)
 
 
 def optimal_transport(scores: Float[Tensor, "n_parent n_child"]) -> LayerMap:
@@ -171,17 +249,10 @@ def _shares(maps: list[LayerMap]) -> tuple[tuple[float, ...], ...]:
 
 
 def _held_out(
-    parent: Tensor, child: Tensor, choose: Callable[[Tensor], LayerMap], n_random_maps: int, seed: int
-) -> tuple[tuple[float | None, ...], float]:
-    """Scores of maps chosen on one half of the prompts, read on the other, and their rank among random maps."""
-    n, (n_parent, n_child) = parent.shape[1], (len(parent), len(child))
-    order = torch.randperm(n, generator=torch.Generator().manual_seed(seed))
-    halves = [_on(parent, child, order[: n // 2]), _on(parent, child, order[n // 2 :])]
-    layers = torch.arange(n_child)
-    scores = torch.stack(
-        [unseen[torch.tensor(choose(seen).parent_of), layers] for seen, unseen in (halves, halves[::-1])]
-    ).mean(dim=0)
-    both = (halves[0] + halves[1]) / 2
-    random_maps = torch.tensor([random_monotone(n_parent, n_child, seed + i).parent_of for i in range(n_random_maps)])
-    chance = both[random_maps.reshape(-1, n_child).long(), layers].mean(dim=1)
-    return tuple(scores.tolist()), rank_p_value(float(scores.mean()), chance)
+    halves: Sequence[Float[Tensor, "n_parent n_child"]] | Sequence[Float[Tensor, "draws n_parent n_child"]],
+    chosen: Sequence[Int[Tensor, "draws n_child"]],
+) -> Float[Tensor, "draws n_child"]:
+    """Similarity along maps chosen on one half of the prompts, read on the other; mean of both directions."""
+    first, second = (half[None] if half.dim() == 2 else half for half in halves)
+    read = [unseen.gather(1, parents[:, None])[:, 0] for unseen, parents in zip((second, first), chosen, strict=True)]
+    return (read[0] + read[1]) / 2

@@ -78,14 +78,15 @@ def test_differences_are_paired():
     single = mean_auroc(scores.wins("real", [1, 2]))
     assert difference.high - difference.low < single.high - single.low
     assert compare_sources(scores, "half", "real").estimate == pytest.approx(-difference.estimate)
-    assert compare_sources(scores, "real", "real") == pytest.approx((0, 0, 0))
+    same = compare_sources(scores, "real", "real")
+    assert same.estimate == 0 and same.high == pytest.approx(-same.low) and same.high < 0.01
 
 
 def test_one_layer_agrees_with_the_plain_auroc():
-    """The normal and the score interval are close where the AUROC is not extreme."""
+    """One rule for both."""
     positive, negative = normal(300) + 0.5, normal(300, seed=1)
     wins = pairwise_wins(positive, negative)[None]
-    assert mean_auroc(wins) == pytest.approx(paired_auroc(positive, negative), abs=2e-3)
+    assert mean_auroc(wins) == pytest.approx(paired_auroc(positive, negative))
     assert auroc_difference(wins, 1 - wins).estimate == pytest.approx(2 * float(wins.mean()) - 1)
 
 

@@ -5,13 +5,13 @@ from collections import Counter
 from dataclasses import replace
 
 import pytest
-from scipy.stats import binomtest
+from scipy.stats import chi2
 from statsmodels.stats.proportion import proportion_confint
 from tiny_models import random_steering, scripted_engine
 
 from interp_xfer.answers import GenerationSettings
 from interp_xfer.errors import ConfigError, LeakError
-from interp_xfer.evaluation import evaluate
+from interp_xfer.evaluation import evaluate, unsteered_in_vote
 from interp_xfer.prompt_hashes import PromptHashes
 from interp_xfer.tasks import load_problems
 
@@ -59,8 +59,9 @@ def check_arm(arm, right, baseline):
     assert found.delta == pytest.approx((fixed - broken) / n)
     error = (broken + fixed - (fixed - broken) ** 2 / n) ** 0.5 / n
     assert found.standard_error == pytest.approx(error)
-    p_value = binomtest(broken, broken + fixed).pvalue if broken + fixed else 1.0
+    p_value = chi2.sf((fixed - broken) ** 2 / (broken + fixed), 1) if broken + fixed else 1.0
     assert found.p_value == pytest.approx(p_value)
+    assert (found.p_value < 0.05) == (not found.low <= 0 <= found.high)
 
 
 def test_all_numbers(models, problems, engine):
@@ -78,6 +79,10 @@ def test_all_numbers(models, problems, engine):
     assert result.lambda_star.summary.invalid == 2 and result.vote.summary.invalid == 1
     assert result.vote.summary.mean_tokens == 3 * result.baseline.summary.mean_tokens
     assert engine.calls == [(0.0, 0.2, 0.1, 0.3)], "every strength once"
+    same = [sum(mark == script[0] for mark in script[1:]) for script in SCRIPT]
+    found = unsteered_in_vote(result.table, GRID)
+    assert (found.n_questions, found.n_strengths) == (len(SCRIPT), 3)
+    assert found.texts == sum(count >= 2 for count in same)
     assert done == [4 * len(SCRIPT)]
     json.dumps([arm.to_dict() for arm in result.arms], allow_nan=False)
 

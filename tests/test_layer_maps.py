@@ -2,6 +2,7 @@
 
 import itertools
 import json
+from dataclasses import replace
 
 import pytest
 import torch
@@ -12,6 +13,7 @@ from interp_xfer.errors import ArtifactError, ConfigError, LayerError, ShapeErro
 from interp_xfer.layer_maps import (
     STRATEGIES,
     LayerMap,
+    best_monotone,
     cka_matched,
     greedy,
     manual,
@@ -112,6 +114,14 @@ def test_monotone_maps_are_monotone_and_stay_in_the_band(n_parent, n_child, seed
         assert abs(gap) <= 0.25 + 1e-9 or parent == home[child]
 
 
+@pytest.mark.parametrize(("penalty", "band"), [(0.0, 1.0), (1.0, 0.25), (1e7, 0.5)])
+def test_many_matrices_at_once_are_chosen_one_by_one(penalty, band):
+    scores = torch.stack([random_scores(9, 14, seed=seed, levels=levels) for seed in range(6) for levels in (None, 2)])
+    found = best_monotone(scores, penalty, band)
+    for matrix, parents in zip(scores, found, strict=True):
+        assert cka_matched(matrix, penalty=penalty, band=band).parent_of == tuple(parents.tolist())
+
+
 @pytest.mark.parametrize("method", ["monotone", "argmax"])
 def test_identity_similarity_gives_the_identity_map(method):
     """Handbook, section 4: identity S -> identity."""
@@ -148,9 +158,13 @@ def test_verdict_says_when_a_map_is_not_better_than_chance():
     assert proportional(2, 2).verdict == "not tested against chance"
     tested = LayerMap((0,), 1, "cka", p_permutation=0.01, p_random_map=0.4)
     assert tested.verdict == (
-        "similarity is better than chance (unrelated prompts, p=0.01); "
-        "placement is NOT better than chance (random monotone maps, p=0.4)"
+        "similarity is better than chance (unrelated prompts, p = .010); "
+        "placement is NOT better than chance (random monotone maps, p = .400)"
     )
+    chosen = replace(tested, held_out_scores=(0.2,), p_random_map=0.0004)
+    assert chosen.verdict.endswith("; placement is better than chance (relabelled layers, p < .001)")
+    blind = replace(chosen, strategy="cka-argmax", p_random_map=1.0).verdict
+    assert "placement cannot be tested (the method looks at no order" in blind and "p = 1" not in blind
 
 
 def test_layers_without_parent_or_rival_have_no_margin():

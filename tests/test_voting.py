@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from interp_xfer.errors import ConfigError
 from interp_xfer.lambda_search import PAPER_GRID
-from interp_xfer.voting import vote
+from interp_xfer.voting import UnsteeredVotes, unsteered_votes, vote
 
 TABLE = [
     (["5", "7", "7", "5"], [0.01, 0.02, 0.03, 0.04], "5"),  # handbook: tie -> the answer at the smallest strength
@@ -43,3 +43,24 @@ def test_vote_by_brute_force_in_any_order(answers, seed):
 def test_lengths_must_agree():
     with pytest.raises(ConfigError, match="2 answers for 1 strengths"):
         vote(["1", "2"], [0.1])
+
+
+def test_the_unsteered_answer_may_hold_the_majority_before_anyone_votes():
+    """Three strengths, four questions: what is the same letter by letter, as an answer, and never."""
+    baseline = [("it is 5", "5"), ("so 7", "7"), ("none", None), ("9", "9")]
+    steered = [
+        baseline,  # does nothing
+        [("it is 5", "5"), ("thus 7", "7"), ("none", None), ("8", "8")],
+        [("I say 5", "5"), ("hence 7", "7"), ("nil", None), ("8", "8")],
+    ]
+    found = unsteered_votes(baseline, steered)
+    assert found == UnsteeredVotes(4, 3, 2, 2, 1)  # texts: the first and the invalid one; answers: 5 and 7
+    assert unsteered_votes(baseline, [baseline, steered[2]]).texts == 0  # a half is no majority
+    assert vote([row[3][1] for row in steered], [0.1, 0.2, 0.3]) == "8"
+
+
+def test_unsteered_votes_need_the_same_questions():
+    with pytest.raises(ConfigError, match=r"strengths answer \[1\] questions and the baseline 2"):
+        unsteered_votes([("a", None), ("b", None)], [[("a", None)]])
+    with pytest.raises(ConfigError, match="at least one strength"):
+        unsteered_votes([("a", None)], [])

@@ -13,7 +13,7 @@ import torch
 from pydantic import Field, model_validator
 
 from interp_xfer.answers import Answer, AnswerTable
-from interp_xfer.evaluation import Evaluation
+from interp_xfer.evaluation import Evaluation, unsteered_in_vote
 from interp_xfer.evaluation_record import ArmRecord, Point, arm_record, points
 from interp_xfer.lambda_search import SearchResult
 from interp_xfer.layer_maps import LayerMap
@@ -25,13 +25,15 @@ from interp_xfer.studies.config import Study
 from interp_xfer.studies.identity import Contents, Keys, asked_key, shareable, study_keys
 from interp_xfer.tasks import Problem
 from interp_xfer.vectors import SteeringVectors
+from interp_xfer.voting import UnsteeredVotes
 
 
 class BestOfGrid(Record):
     """The best strength of the grid on the test questions, adjusted for having looked at all of them."""
 
     strength: float | None
-    p_adjusted: Fraction
+    """None where none is better than the baseline, or nothing could be tested."""
+    p_adjusted: Fraction | None
     note: str
 
 
@@ -54,6 +56,8 @@ class TestPart(Record):
     """None without inference-time scaling."""
     strengths: tuple[Point, ...]
     best_of_grid: BestOfGrid | None
+    unsteered_votes: UnsteeredVotes | None = None
+    """How much of the vote is the unsteered model's own answer; None without a vote."""
 
     @property
     def arms(self) -> tuple[ArmRecord, ...]:
@@ -190,6 +194,7 @@ def cell_record(
             vote=votes[0] if votes else None,
             strengths=points(result.table),
             best_of_grid=best_of_grid(result.table, study.strengths) if study.with_its else None,
+            unsteered_votes=unsteered_in_vote(result.table, study.strengths) if study.with_its else None,
         ),
         first_prompt=result.table.first_prompt,
         generation_path=path,
@@ -222,8 +227,11 @@ def best_of_grid(table: AnswerTable, grid: tuple[float, ...]) -> BestOfGrid:
     if not bool((differences != 0).any()):
         return BestOfGrid(strength=None, p_adjusted=1.0, note="no answer changed at any strength")
     if len(differences) < 2:
-        return BestOfGrid(strength=None, p_adjusted=1.0, note="one question cannot be tested")
+        return BestOfGrid(strength=None, p_adjusted=None, note="one question cannot be tested")
     found = max_t_sign_flip(differences)
+    if found.t <= 0:
+        note = "no strength answers more questions than the baseline"
+        return BestOfGrid(strength=None, p_adjusted=found.p_value, note=note)
     return BestOfGrid(strength=grid[found.best], p_adjusted=found.p_value, note="max-T over the grid, one-sided")
 
 

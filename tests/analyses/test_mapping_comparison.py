@@ -60,7 +60,8 @@ def test_differences_are_those_of_the_cell_files(grid):
     for where, delta in expected.items():
         row = compared[where]
         assert row.delta == pytest.approx(delta) and row.n == 20 and row.n_contexts == 2
-        assert row.low <= row.delta <= row.high and row.p_adjusted >= row.p_value - 0.03
+        assert row.low <= row.delta <= row.high and row.p_adjusted >= row.p_value
+        assert (row.p_value < 0.05) == (not row.low <= 0 <= row.high)
         assert row.lowest <= row.delta <= row.highest
     drawn = [x for trace in figure(table).data for x in trace.x if x is not None]
     assert sorted(drawn) == pytest.approx(sorted(100 * row.delta for row in table.rows))

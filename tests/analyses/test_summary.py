@@ -17,8 +17,8 @@ def difference(delta, low, high, p_value, broken=5, fixed=5, n=100):
         (0.0, -0.02, 0.02, 1.0, "no detectable effect"),
         (0.1, 0.03, 0.17, 0.01, "a gain"),
         (-0.1, -0.17, -0.03, 0.01, "a loss"),
-        (0.16, 0.01, 0.28, 0.062, "not settled (interval and exact test disagree)"),
-        (0.08, -0.001, 0.16, 0.049, "not settled (interval and exact test disagree)"),
+        (0.16, 0.01, 0.28, 0.062, "no detectable effect"),  # a record of an older version: two tests, both must agree
+        (0.08, -0.001, 0.16, 0.049, "no detectable effect"),
     ],
 )
 def test_verdict(delta, low, high, p_value, words):
@@ -63,3 +63,32 @@ def test_numbers_read_well():
     assert style.p_text(0.0414) == "p\u00a0=\u00a0.041" and style.p_text(1.0) == "p\u00a0=\u00a01"
     assert style.p_text(0.0004) == "p\u00a0<\u00a0.001"
     assert style.plain("a<b>&c") == "a&lt;b&gt;&amp;c"
+
+
+@pytest.mark.parametrize(
+    ("best", "words"),
+    [
+        (None, []),
+        (
+            {"strength": None, "p_adjusted": None, "note": "one question cannot be tested"},
+            ["Looking at every strength on the test questions: one question cannot be tested."],
+        ),
+        (
+            {"strength": 0.3, "p_adjusted": 0.0004, "note": ""},
+            [
+                "Looking at every strength on the test questions, the best is 0.3, with p\u00a0<\u00a0.001 after "
+                "adjusting for the search (max-T, one-sided)."
+            ],
+        ),
+    ],
+)
+def test_best_of_grid_says_what_was_tested(demo, best, words):
+    from dataclasses import replace
+
+    from analyses.cells import load_cells
+    from analyses.summary import _best_of_grid
+    from interp_xfer.studies.cell_record import BestOfGrid
+
+    cell = load_cells(demo)[0]
+    test = cell.record.test.model_copy(update={"best_of_grid": best and BestOfGrid(**best)})
+    assert _best_of_grid(replace(cell, record=cell.record.model_copy(update={"test": test}))) == words

@@ -21,13 +21,21 @@ def table(*right):
 
 def test_no_change_is_no_winner():
     found = best_of_grid(table([1, 0, 1], [1, 0, 1], [1, 0, 1]), (0.1, 0.2))
-    assert found.to_dict() == {"strength": None, "p_adjusted": 1.0, "note": "no answer changed at any strength"}
+    assert (found.strength, found.p_adjusted, found.note) == (None, 1.0, "no answer changed at any strength")
 
 
 def test_one_question_cannot_be_tested():
-    assert best_of_grid(table([0], [1], [0]), (0.1, 0.2)).note == "one question cannot be tested"
+    found = best_of_grid(table([0], [1], [0]), (0.1, 0.2))
+    assert (found.strength, found.p_adjusted, found.note) == (None, None, "one question cannot be tested")
+
+
+def test_no_strength_is_best_where_none_beats_the_baseline():
+    """Two strengths lose or equal the baseline: the first of the equal ones used to be called the best."""
+    found = best_of_grid(table([1, 0, 1, 0], [1, 0, 0, 0], [0, 1, 1, 0]), (0.1, 0.2))
+    assert found.strength is None and found.p_adjusted is not None and found.p_adjusted > 0.5
+    assert found.note == "no strength answers more questions than the baseline"
 
 
 def test_the_best_strength_is_named_with_its_adjusted_p():
     found = best_of_grid(table([0] * 12, [0] * 11 + [1], [1] * 12), (0.1, 0.2))
-    assert found.strength == 0.2 and found.p_adjusted < 0.01
+    assert found.strength == 0.2 and found.p_adjusted is not None and found.p_adjusted < 0.01

@@ -131,6 +131,10 @@ def check_against_items(record, items):
     assert test["vote"]["strength"] is None
     assert test["vote"]["correct"] == sum(item["correct"] for item in groups["test", "vote", None])
     assert set(test["best_of_grid"]) == {"strength", "p_adjusted", "note"}
+    plain, *steered = (groups["test", "sweep", s] for s in (0.0, *STRENGTHS))
+    same = [[a["text"] == b["text"] for a, b in zip(plain, row, strict=True)] for row in steered]
+    assert test["unsteered_votes"]["texts"] == sum(2 * sum(column) > len(same) for column in zip(*same, strict=True))
+    assert test["unsteered_votes"]["idle"] == sum(map(all, same))
 
 
 def test_without_vote(study, store):
