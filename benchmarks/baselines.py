@@ -3,9 +3,9 @@
     python benchmarks/baselines.py [--model bundled:smollm2-135m-instruct] [--data-dir DIR] [--n 64] [--out FILE.json]
 
 Test questions, few-shot prompts, greedy. A generation is scored by the task's own rule and by the other published
-conventions (the patterns of lm-eval's filters for GSM8K, Hendrycks' string comparison for MATH; on our own texts, so that
-these are not the numbers of those harnesses: `interp-xfer crosscheck` runs lm-eval itself); multiple choice also by
-likelihood. Prints a Markdown table, then one JSON object.
+conventions (the patterns of lm-eval's filters for GSM8K, Hendrycks' string comparison for MATH; on our own texts, so
+that these are not the numbers of those harnesses: `interp-xfer crosscheck` runs lm-eval itself); multiple choice also
+by likelihood. Prints a Markdown table, then one JSON object.
 """
 
 import argparse

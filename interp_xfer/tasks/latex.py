@@ -17,11 +17,11 @@ class Box(NamedTuple):
 
 
 _BRACE = re.compile(r"\\(?:boxed|fbox)\s*(?:(?P<open>\{)|(?P<bare>[^\s{}$\\]+))|\\.|[{}]", re.DOTALL)
+_BLANK = r"\\[()\[\],;:! ]|\\q?quad"
+_AND = r"\b(?:and|or)\b|\\(?:text|mbox|mathrm|textrm)\s*\{\s*,?\s*(?:and|or)?\s*,?\s*\}"
 JOINED_BOXES = re.compile(
-    r"(?:[ \t$*&]|\\[()\[\],;:! ]|\\q?quad|\bx?\b)*"
-    r"(?:[,;]|\b(?:and|or)\b|\\(?:text|mbox|mathrm|textrm)\s*\{\s*,?\s*(?:and|or)?\s*,?\s*\}|(?<=[$}\s])(?=[$\\\s]))"
-    r"(?:[\s$*&,;]|\\[()\[\],;:! ]|\\q?quad|\b(?:and|or)\b|\\(?:text|mbox|mathrm|textrm)\s*\{\s*,?\s*(?:and|or)?\s*,?\s*\}"
-    r"|[A-Za-z](?:_\{?\w\}?)?\s*=)*",
+    rf"(?:[ \t$*&]|{_BLANK})*(?:[,;]|{_AND}|(?<=[$}}\s])(?=[$\\\s]))"
+    rf"(?:[\s$*&,;]|{_BLANK}|{_AND}|[A-Za-z](?:_\{{?\w\}}?)?\s*=)*",
 )
 r"""Between boxes of one list: "\boxed{1}$, $\boxed{2}$, and $x = \boxed{3}"."""
 

@@ -2,8 +2,8 @@ r"""Numbers as they are written, and one canonical spelling for equal values.
 
 Method (house rule):
 
-1. `plain` gives decimal digits of any script, minus signs and vulgar fractions their ASCII form; `plain_maths` does the
-   same for TeX and for the signs of arithmetic.
+1. `plain` gives decimal digits of any script, minus signs and vulgar fractions their ASCII form; `maths_text.py` does
+   the same for TeX and for the signs of arithmetic.
 2. A literal is a run of digits with its separators: thousands in threes behind a comma, a space, a thin space, an
    apostrophe or an underscore (1,000; 1 000), behind points if there are two (1.000.000) or decimals behind a comma
    follow (1.000,50), Indian groups (12,34,567); decimals; an exponent (1e5). Other runs with commas are lists.

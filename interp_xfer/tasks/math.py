@@ -72,7 +72,7 @@ def format_answer(problem: Problem) -> str:
 
 
 def given_at(text: str) -> int | None:
-    r"""Where the first sentence "The final answer is $\boxed{...}$." ends, or "I hope it is correct" behind a final answer.
+    r"""Where the first sentence "The final answer is $\boxed{...}$." ends, or "I hope it is correct" behind one.
 
     A box alone does not end an answer: 114 of the 7,500 reference solutions have another one behind it.
     """
@@ -94,7 +94,7 @@ def judge(texts: Sequence[str], problems: Sequence[Problem]) -> list[Reading]:
         texts: answers, without private reasoning and what follows them.
         problems: one for each text.
     Returns: readings in order. `extra` has `same_string`: the last balanced box is the reference after the published
-        normalisation (2103.03874), on this text, which need not be the one that its own harness would have seen.
+        normalisation (2103.03874), in this text, which need not be the one that its own harness would have seen.
     Source: 2103.03874; math-verify 0.9.0.
     """
     found = [extract_formula(text) for text in texts]

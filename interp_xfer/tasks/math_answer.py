@@ -3,15 +3,15 @@ r"""The parts of a mathematical answer, told apart before any algebra.
 Rules (house rule unless cited; `math_equality.py` compares, math-verify does the algebra of single values):
 
 1. Spacing, `\left`, `\right`, math delimiters and a stop at the end mean nothing (2103.03874, `_strip_string`).
-2. Values at the top level between commas, ";", "and" or "or" are a **list**, as are the members of `\{...\}` and the two
-   values of `\pm`: their order means nothing (math-verify takes a set; here repeated values stay). "1,000" is one number,
-   "12,9" and "1, 200" are lists.
+2. Values at the top level between commas, ";", "and" or "or" are a **list**, as are the members of `\{...\}` and the
+   two values of `\pm`: their order means nothing (math-verify takes a set; here repeated values stay). "1,000" is one
+   number, "12,9" and "1, 200" are lists.
 3. Values in round or square brackets are an ordered tuple or an interval; the brackets are part of it. A matrix has
    its shape. Sets joined by `\cup` are a list of their own.
-4. `x = 5` is the value of an unknown; `f(x) = ...` and `x \in ...` are values. A chain ("0.56 = 56\%", "2/3 \approx .67")
-   is its last value; as a reference it is any of its values.
-5. A unit is a word or currency sign at the end or before a number ("5\text{ hours}", "\$5", "90^\circ"), a per cent sign
-   is none (Hendrycks drops both).
+4. `x = 5` is the value of an unknown; `f(x) = ...` and `x \in ...` are values. A chain ("0.56 = 56\%",
+   "2/3 \approx .67") is its last value; as a reference it is any of its values.
+5. A unit is a word or currency sign at the end or before a number ("5\text{ hours}", "\$5", "90^\circ"), a per cent
+   sign is none (Hendrycks drops both).
 6. A number with a base ("11_2") is those digits in that base. A time ("8:34 p.m.") and words are texts; case and spaces
    mean nothing in words.
 """
@@ -23,8 +23,9 @@ from typing import NamedTuple
 
 from interp_xfer.tasks.latex import replace_boxes, strip_wrapping
 from interp_xfer.tasks.literals import canonical_value
+from interp_xfer.tasks.maths_text import plain_maths
 from interp_xfer.tasks.number_words import find_number_words
-from interp_xfer.tasks.numbers import SCALES, find_values, plain_maths
+from interp_xfer.tasks.numbers import SCALES, find_values
 
 
 class Value(NamedTuple):
@@ -154,12 +155,12 @@ def _collection(kind: str, items: list[str], depth: int) -> Collection:
     parsed = [_parse(_bare(item), depth + 1) for item in items if item.strip()]
     if kind == "list":
         parsed = _share(parsed)
-        parsed = [each for item in parsed for each in (item.items if _is_list(item) else (item,))]
+        parsed = [each for item in parsed for each in _members(item)]
     return Collection(kind, tuple(parsed))
 
 
-def _is_list(answer: Answer) -> bool:
-    return isinstance(answer, Collection) and answer.kind == "list"
+def _members(answer: Answer) -> tuple[Answer, ...]:
+    return answer.items if isinstance(answer, Collection) and answer.kind == "list" else (answer,)
 
 
 def _share(items: list[Answer]) -> list[Answer]:
@@ -314,8 +315,9 @@ def _unit(text: str) -> tuple[str, str]:
 
 _UNIT_NAMES = {
     "centimeter": "cm centimetre", "millimeter": "mm millimetre", "meter": "m metre", "kilometer": "km kilometre",
-    "inch": "in inches", "foot": "ft feet", "yard": "yd yds", "mile": "mi", "gram": "g", "kilogram": "kg", "pound": "lb lbs",
-    "ounce": "oz", "liter": "l litre", "milliliter": "ml millilitre", "second": "s sec secs", "minute": "min mins",
+    "inch": "in inches", "foot": "ft feet", "yard": "yd yds", "mile": "mi", "gram": "g", "kilogram": "kg",
+    "pound": "lb lbs", "ounce": "oz", "liter": "l litre", "milliliter": "ml millilitre",
+    "second": "s sec secs", "minute": "min mins",
     "hour": "h hr hrs", "day": "", "dollar": "usd buck", "cent": "", "degree": "deg", "radian": "rad",
     "mile/hour": "mph", "unit": "",
 }  # fmt: skip

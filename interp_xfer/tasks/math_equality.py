@@ -3,8 +3,8 @@ r"""Whether two mathematical answers are equal, and the key under which an answe
 Rules (house rule unless cited; the structure is that of `math_answer.py`):
 
 1. Exact values are compared exactly, without any tolerance: 1/2^98 is not 1/2^99, and 0.333 is not 1/3. Constants with
-   roots, logarithms and the like are compared by 30 digits. Other expressions are equal if their canonical forms are, or
-   if math-verify says so (a relation, a function).
+   roots, logarithms and the like are compared by 30 digits. Other expressions are equal if their canonical forms are,
+   or if math-verify says so (a relation, a function).
 2. Lists and unions are equal in any order, with every value as often; tuples, intervals and matrices in order, with the
    same brackets and shape.
 3. An unknown, or a unit, that only one of the two names means nothing ("x = 5" is "5"); different ones differ.
@@ -50,16 +50,14 @@ def compare_answers(pairs: Sequence[tuple[str, str]], pool: MathPool) -> list[Co
     texts = list(dict.fromkeys(value.latex for pair in parsed for each in pair for value in _symbolic(each)))
     expressions = {text: _spelt_as_numbers(found) for text, found in zip(texts, pool.read(texts), strict=True)}
     verdicts: dict[Comparison, Verdict] = {}
-    for _ in range(2):  # the second time with what math-verify was asked in the first
-        asked: dict[Comparison, None] = {}
-        comparers = [_Comparer(expressions, verdicts, asked) for _ in parsed]
-        equal = [comparer.equal(*pair) for comparer, pair in zip(comparers, parsed, strict=True)]
-        missing = [comparison for comparison in asked if comparison not in verdicts]
-        if not missing:
-            break
-        verdicts |= dict(zip(missing, pool.compare(missing), strict=True))
+    asked: dict[Comparison, None] = {}
+    for gold, answer in parsed:  # what has to be asked of math-verify is found by comparing without its verdicts
+        _Comparer(expressions, verdicts, asked).equal(gold, answer)
+    verdicts |= dict(zip(asked, pool.compare(list(asked)), strict=True))
     out = []
-    for (gold, answer), same, comparer in zip(parsed, equal, comparers, strict=True):
+    for gold, answer in parsed:
+        comparer = _Comparer(expressions, verdicts, {})
+        same = comparer.equal(gold, answer)
         empty = isinstance(answer, Value) and not answer.latex
         key = None if empty else _key(answer, _reference(gold), expressions)
         nothing = empty or (isinstance(gold, Value) and not gold.latex)

@@ -4,9 +4,9 @@ The answer is found by the first of these rules that gives one (the rule is part
 
 1. `boxed`: the last `\boxed{}` whose braces balance (2103.03874); boxes that one sentence joins ("\boxed{1}, \boxed{2},
    and \boxed{3}") are a list. Denied boxes do not count.
-2. `answer_is`: the last statement of the answer (`statements.py`): its first formula, or the formulas that it joins, which
-   are a list; without a formula its words, up to a reason. Denied ones do not count. "I hope it is correct", with which
-   the four-shot prompt of 2206.14858 ends, is no part of it.
+2. `answer_is`: the last statement of the answer (`statements.py`): its first formula, or the formulas that it joins,
+   which are a list; without a formula its words, up to a reason. Denied ones do not count. "I hope it is correct", with
+   which the four-shot prompt of 2206.14858 ends, is no part of it.
 3. `last_formula`: the last formula `$...$`, `\(...\)` or `\[...\]` that is more than a letter.
 4. `last_number`: the last number of the text, as written, that is not denied.
 """
@@ -15,32 +15,39 @@ import re
 from collections.abc import Sequence
 
 from interp_xfer.tasks.latex import FORMULA, JOINED_BOXES, Box, boxes, replace_boxes
-from interp_xfer.tasks.numbers import Mention, find_values, plain_maths
+from interp_xfer.tasks.maths_text import plain_maths
+from interp_xfer.tasks.numbers import Mention, find_values
+from interp_xfer.tasks.phrases import any_of
 from interp_xfer.tasks.records import Extracted
 from interp_xfer.tasks.statements import first_read, grouped, statements, tail, without_reasons, without_remarks
 
 MATH_RULES = ("boxed", "answer_is", "last_formula", "last_number")
 
 _CLOSING = re.compile(r"[\s.]*\bI hope (?:it|this) is correct\b.*$", re.IGNORECASE | re.DOTALL)
-_LEAD = re.compile(
-    r"(?:\W|\b(?:the|a|an|is|are|be|equal|equals|to|given|by|about|approximately|exactly|simply|just|therefore|thus|so|"
-    r"then|hence|clearly|indeed|actually|either|both|it|that|this|find|found|value|of|set|point|list|interval|not)\b)*",
-    re.IGNORECASE,
+_LEADING = any_of(
+    "the, a, an, is, are, be, equal, equals, to, given, by, about, approximately, exactly, simply, just",
+    "therefore, thus, so",
+    "then, hence, clearly, indeed, actually, either, both, it, that, this, find, found, value, of, set, point, list",
+    "interval, not",
 )
-_WORDS_LEAD = re.compile(
-    r"(?:[\s*_:,`\"']|\b(?:the|a|an|is|are|equal to|given by|about|approximately|exactly|simply|just|therefore|thus|so|then|"
-    r"hence|clearly|indeed|actually)\b(?!\s*[\\=]))*",
-    re.IGNORECASE,
+_LEAD = re.compile(rf"(?:\W|\b{_LEADING}\b)*", re.IGNORECASE)
+_LEADING_WORDS = any_of(
+    "the, a, an, is, are, equal to, given by, about, approximately, exactly, simply, just, therefore, thus, so",
+    "then, hence",
+    "clearly, indeed, actually",
 )
+_WORDS_LEAD = re.compile(rf"(?:[\s*_:,`\"']|\b{_LEADING_WORDS}\b(?!\s*[\\=]))*", re.IGNORECASE)
 _JOINT = re.compile(
-    r"[\s*_)\](\[]*(?:,|;|/|&|\bor\b|\band\b|\band/or\b|\bnor\b)(?:[\s*_,)\](\[]|\b(?:or|and|nor|also|the|either|both)\b)*",
+    r"[\s*_)\](\[]*(?:,|;|/|&|\bor\b|\band\b|\bnor\b)(?:[\s*_,)\](\[/]|\b(?:or|and|nor|also|the|either|both)\b)*",
     re.IGNORECASE,
 )
-_UNIT = re.compile(
-    r"\s*(?P<unit>(?:square |cubic |sq\.? )?(?:dollars?|cents?|euros?|pounds?|hours?|minutes?|seconds?|days?|weeks?|months?|"
-    r"years?|degrees?|radians?|percent|units?|(?:centi|milli|kilo)?met(?:er|re)s?|cm|mm|km|m|inch(?:es)?|feet|foot|ft|yards?|"
-    r"miles?|mph|grams?|kg|liters?|gallons?)(?:\^\{?[23]\}?)?)\b",
+_UNITS = any_of(
+    "dollars?, cents?, euros?, pounds?, hours?, minutes?, seconds?, days?, weeks?, months?, years?, degrees?, radians?",
+    "percent, units?, (?:centi|milli|kilo)?met(?:er|re)s?, cm, mm, km, m, inch(?:es)?, feet, foot, ft, yards?",
+    "miles?, mph",
+    "grams?, kg, liters?, gallons?",
 )
+_UNIT = re.compile(rf"\s*(?P<unit>(?:square |cubic |sq\.? )?{_UNITS}(?:\^\{{?[23]\}}?)?)\b")
 
 
 def extract_formula(text: str) -> Extracted:

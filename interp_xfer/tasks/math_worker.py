@@ -1,10 +1,10 @@
-r"""A process that reads and compares expressions with math-verify. `math_pool` starts it as a script; it imports nothing
-of ours.
+r"""A process that reads and compares expressions with math-verify.
 
+`math_pool` starts it as a script; it imports nothing of ours.
 It stands alone because math-verify limits its time with SIGALRM, which works in the main thread only, and because
 hostile LaTeX (`9^{9^{9^9}}`) can hang or fill memory in C code that no Python handler interrupts. Each request has a
-limit of CPU time, after which the kernel ends the process (SIGPROF of a profiling timer, whose default is to end it), so
-that other processes on the machine take nothing from it; memory has a limit too. The process ends with its parent.
+limit of CPU time, after which the kernel ends the process (SIGPROF of a profiling timer, whose default is to end it),
+so that other processes on the machine take nothing from it; memory has a limit too. The process ends with its parent.
 
 Protocol: one line out when it is ready; then one JSON object a line in, one out.
 
@@ -111,7 +111,7 @@ def _describe(expression):
     if isinstance(expression, sympy.Eq) and isinstance(expression.lhs, sympy.Symbol):
         expression = expression.rhs
     expression = expression.doit()
-    imaginary = {symbol: sympy.I for symbol in expression.free_symbols if symbol.name == "i"}
+    imaginary = {symbol: sympy.I for symbol in expression.free_symbols if str(symbol) == "i"}
     expression = expression.xreplace(imaginary)
     floats = expression.atoms(sympy.Float)
     if floats:

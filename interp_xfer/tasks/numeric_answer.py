@@ -28,8 +28,10 @@ from typing import NamedTuple
 
 from interp_xfer.tasks.latex import JOINED_BOXES, Box, boxes
 from interp_xfer.tasks.lm_eval_filters import lm_eval_flexible, lm_eval_normal, lm_eval_strict
+from interp_xfer.tasks.maths_text import plain_maths
 from interp_xfer.tasks.number_words import find_number_words
-from interp_xfer.tasks.numbers import Mention, canonical_number, find_values, plain_maths
+from interp_xfer.tasks.numbers import Mention, canonical_number, find_values
+from interp_xfer.tasks.phrases import any_of
 from interp_xfer.tasks.records import Extracted, Problem, Reading
 from interp_xfer.tasks.statements import (
     TAIL_CHARACTERS,
@@ -53,38 +55,45 @@ _LABEL = re.compile(
 _HEADING = re.compile(r"[ \t*_(]*\d{1,3}(?:\s*[.):]+[*_]*\s+\S|\s*[-\u2013\u2014]\s+[A-Za-z])")
 _BARE = re.compile(r"[ \t*_]*(\d{1,3})[ \t*_.):]*")
 _EQUALS = re.compile(r"(?<![<>!\u2260\u2264\u2265=])=+(?![>])|[\u2248\u21d2]")
-_LEAD = re.compile(
-    r"(?:\W|\b(?:a|an|the|is|are|about|approximately|approx|around|roughly|nearly|almost|exactly|only|just|simply|"
-    r"therefore|thus|then|so|hence|clearly|indeed|actually|now|equal|equals|to|given|by|found|be|at|least|most|total|"
-    r"sum|of|value|number|amount|rs|usd|us|eur|inr|it|that|this|ie)\b)*",
-    re.IGNORECASE,
+_LEADING = any_of(
+    "a, an, the, is, are, about, approximately, approx, around, roughly, nearly, almost, exactly, only, just, simply",
+    "therefore, thus, then, so, hence, clearly, indeed, actually, now, equal, equals, to, given, by, found, be",
+    "at, least",
+    "most, total, sum, of, value, number, amount, rs, usd, us, eur, inr, it, that, this, ie",
 )
-_CIRCUMSTANCE = re.compile(
-    r"\b(in|after|within|every|per|over|during|on|of|from|than|by|with|at|between|each|for)\s+(?:the\s+|all\s+|about\s+)?$",
-    re.IGNORECASE,
+_LEAD = re.compile(rf"(?:\W|\b{_LEADING}\b)*", re.IGNORECASE)
+_CIRCUMSTANCES = any_of(
+    "in, after, within, every, per, over, during, on, of, from, than, by, with, at, between, each, for"
 )
+_CIRCUMSTANCE = re.compile(rf"\b({_CIRCUMSTANCES})\s+(?:the\s+|all\s+|about\s+)?$", re.IGNORECASE)
 _UNITS = r"(?:\s*[^\W\d_]+(?:/[^\W\d_]+)?){0,3}?"
 _JOINT = re.compile(
-    rf"(?!.*\b(?:round|approx|equal|which|that is|so\b|mean)){_UNITS}[\s*_$)(]*(?:,|/|&|;|:|\bor\b|\band\b|\band/or\b|\bnor\b|\bto\b|-|\u2013)[\s*_$)(]*"
+    rf"(?!.*\b(?:round|approx|equal|which|that is|so\b|mean)){_UNITS}[\s*_$)(]*"
+    r"(?:,|/|&|;|:|\bor\b|\band\b|\bnor\b|\bto\b|-|\u2013)[\s*_$)(/]*"
     r"(?:(?:or|and|maybe|perhaps|possibly|even|either)\b\s*)*[$\u20ac\u00a3\s(]*",
     re.IGNORECASE,
 )
 _ROUNDED = re.compile(
-    r"(?:\bround\w*\b(?!\s+from)|\bapproximat\w+|\bor\s+(?:about|around|roughly|nearly|almost|rather|better|precisely)\b|"
-    r",\s*(?:about|roughly)\b)(?!.*\bnearest\W*$)",
+    r"(?:\bround\w*\b(?!\s+from)|\bapproximat\w+|,\s*(?:about|roughly)\b"
+    r"|\bor\s+(?:about|around|roughly|nearly|almost|rather|better|precisely)\b)(?!.*\bnearest\W*$)",
     re.IGNORECASE,
+)
+_SAYS_SAME = any_of(
+    r"i\.?e\.?, that is, that['\u2019]s, that means, that makes, which is, which equals, which makes, which gives",
+    "which means, which is equal to, is equal to, equals?, equal to, in other words, namely, so, thus",
+    "therefore, hence",
+    "for a total of, totall?ing, giving, making, no",
+)
+_WE_HAVE = any_of(
+    "it is, it['\u2019]s, that is, is, the answer is, a total of, (?:we|they|he|she|you) (?:need|get|ha)\\w*"
 )
 _SAME = re.compile(
-    rf"{_UNITS}[\s,;:\u2014-]*(?:i\.?e\.?|that is|that['\u2019]s|that means|that makes|which is|which equals|which makes|"
-    r"which gives|which means|which is equal to|is equal to|equals?|equal to|in other words|namely|so|thus|therefore|hence|"
-    r"for a total of|totall?ing|giving|making|no)[,:]?\s*(?:it is|it['\u2019]s|that is|is|the answer is|a total of|"
-    r"(?:we|they|he|she|you)\s+(?:need|get|have|has|needs|gets))?[\s,:$\u20ac\u00a3*]*",
+    rf"{_UNITS}[\s,;:\u2014-]*{_SAYS_SAME}[,:]?\s*{_WE_HAVE}?[\s,:$\u20ac\u00a3*]*",
     re.IGNORECASE,
 )
-_COMPARED = re.compile(
-    r"(?:\s*%)?\s*(?:more|less|fewer|times|percent|greater|larger|smaller|higher|lower|longer|of)\b", re.IGNORECASE
-)
-_SO = re.compile(r"\b(?:so|but|thus|therefore|hence|mean\w*|which|then)\b|\u2192", re.IGNORECASE)
+_MORE = any_of("more, less, fewer, times, percent, greater, larger, smaller, higher, lower, longer, of")
+_COMPARED = re.compile(rf"(?:\s*%)?\s*{_MORE}\b", re.IGNORECASE)
+_SO = re.compile(r"\b(?:so|but|thus|therefore|hence|mean\w*|which|then)\b", re.IGNORECASE)
 
 
 def extract_number(text: str) -> Extracted:
@@ -229,7 +238,7 @@ def _segment_value(sentence: str, start: int) -> str | None:
 
 def _is_circumstance(segment: str, start: int) -> bool:
     """Whether a value only says when, where or of what; "for $18" is a price."""
-    match = _CIRCUMSTANCE.search(segment, 0, start)
+    match = _CIRCUMSTANCE.search(segment, max(0, start - 30), start)
     return match is not None and not (match[1].casefold() == "for" and segment[start] in "$\u20ac\u00a3")
 
 

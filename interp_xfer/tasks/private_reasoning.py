@@ -32,7 +32,7 @@ REASONING_TAGS: tuple[ReasoningTag, ...] = (
     ReasoningTag("<|begin_of_thought|>", "<|end_of_thought|>"),
     ReasoningTag("<|channel|>analysis<|message|>", "<|channel|>final<|message|>"),
 )
-"""Tags in use: Qwen3, DeepSeek-R1, GLM, Granite and many others; Seed-OSS; Magistral; Kimi; Command A; Sky-T1; gpt-oss."""
+"""Tags in use: Qwen3, DeepSeek-R1, GLM, Granite and others; Seed-OSS; Magistral; Kimi; Command A; Sky-T1; gpt-oss."""
 
 
 class PublicText(NamedTuple):

@@ -59,7 +59,7 @@ class Score:
     truncated: bool
     """The generation ran into its token limit."""
     timed_out: bool = False
-    """The comparison with the reference was given up (time, memory or length); `correct` is then False for want of it."""
+    """The comparison with the reference was given up (time, memory, length); `correct` is then False for want of it."""
     extra: Mapping[str, bool] = field(default_factory=dict)
     """The same text read by other patterns; see the task's `AnswerReader`."""
 

@@ -7,9 +7,9 @@ Rules (house rule, shared by all tasks; what counts as a value is each task's ow
 2. Its words are the first line that is not empty, cut into sentences at ".", "!", "?", ";" with space behind them (not
    after abbreviations, nor before a sign of calculation).
 3. A sentence that is a question states nothing ("The answer is A?"), unless it asks for assent ("..., right?").
-4. Reasons are no part of it: what follows "because", "since", "where", "if" ... behind a value, and brackets behind one.
-5. A value is denied by "not", "n't", "cannot be", "rather than", "instead of", "neither ... nor" or "≠" directly before
-   it, or by "is not", "is wrong", "is incorrect" directly after it; a denial reaches the values joined to it.
+4. Reasons are no part of it: what follows "because", "since", "where", "if" ... behind a value, and brackets behind it.
+5. A value is denied by "not", "n't", "cannot be", "rather than", "instead of", "neither ... nor" or "≠" directly in
+   front of it, or by "is not", "is wrong", "is incorrect" directly behind it; a denial reaches the values joined to it.
 6. Values are joined by "or", "and", "/", "&" or a comma with nothing but those words between them. What several joined
    values mean is the task's own.
 7. The last statement that gives a value counts, corrections ("wait, it is ...", "no, ...") included.
@@ -23,24 +23,26 @@ from typing import NamedTuple, TypeVar
 
 from interp_xfer.tasks.latex import FORMULA, JOINED_BOXES, boxes
 from interp_xfer.tasks.numbers import Mention
+from interp_xfer.tasks.phrases import any_of
 
 TAIL_CHARACTERS = 12_000
 
-_AUXILIARY = r"(?:is|are|was|were|would|will|should|must|could|can|may|might|has|does|do)"
+_AUXILIARY = any_of("is, are, was, were, would, will, should, must, could, can, may, might, has, does, do")
+_BE = any_of("would be, will be, should be, must be, could be, can be, may be, might be, has to be")
 _VERB = re.compile(
     rf"""[\s*_"'`]*
     (?: (?P<denial> {_AUXILIARY}\s*(?:n['\u2019]t|\s+not|not)\b (?:\s+be\b)? | can['\u2019]t(?:\s+be\b)?
           | won['\u2019]t\s+be\b | never\b | {_AUXILIARY}\s+never\b(?:\s+be\b)? )
-      | (?:is|are|was|were|equals|becomes)\b | (?:would|will|should|must|could|can|may|might|has\s+to)\s+be\b
+      | (?:is|are|was|were|equals|becomes)\b | {_BE}\b
       | comes\s+(?:out\s+)?to(?:\s+be)?\b | turns\s+out\s+to\s+be\b | [:=\u2192\u21d2\u2014] | [-=]+>
     ) [\s*_:]*""",
     re.VERBOSE | re.IGNORECASE,
 )
 _MARKER = re.compile(
     rf"""(?: \bans(?:wer)?s?\b (?:[*_`"'\u2019]|\s+(?:choice|option|value|key)\b)*
-        (?: \s+(?:to|for|of|in|here|that|we|i|you|which|from)\b [^.\n:=?!]{{0,80}}? )?
+        (?: \s+(?:to|for|of|in|here|that|we|i|you|which|from)\b [^.\n:=?!]{{0,80}}? (?=[\s*_:=\u2192\u21d2\u2014-]) )?
         (?={_VERB.pattern})
-      | ^[#*_>\s]*(?:the\s+)?(?:final\s+|correct\s+)?answer[*_\#]*[ \t]*$
+      | ^[#*_> \t]{{0,12}}(?:the\s+)?(?:final\s+|correct\s+)?answer[*_\#]*[ \t]*$
       | <answer> )""",
     re.VERBOSE | re.IGNORECASE | re.MULTILINE,
 )
@@ -49,42 +51,46 @@ _IS_THE_ANSWER = re.compile(
     r"(?:(?:final|correct|right|best)\s+)?(?:answer|choice|option)\b(?![*_\s]*(?::|=|(?:is|was|to|that)\b))",
     re.IGNORECASE,
 )
+_IT_IS = any_of("is, should be, must be, would be, has to be")
 _CORRECTION = re.compile(
-    r"(?:\b(?:wait|actually|sorry|correction|oops|hmm)\b[,.:;!\u2026\u2014-]+|\bno(?:pe)?\b(?:[,:;!\u2014-]+|\.(?=\s*(?:it|that|this)\b)))"
-    r"\s*(?:(?:wait|no|actually|sorry)\b,?\s*)*"
-    r"(?:(?P<verb>(?:it|that|this)(?:['\u2019]s|\s+(?:is|should\s+be|must\s+be|would\s+be|has\s+to\s+be))(?:\s+actually)?)\b)?",
+    r"(?:\b(?:wait|actually|sorry|correction|oops|hmm)\b[,.:;!\u2026\u2014-]+"
+    r"|\bno(?:pe)?\b(?:[,:;!\u2014-]+|\.(?=\s*(?:it|that|this)\b)))\s*(?:(?:wait|no|actually|sorry)\b,?\s*)*"
+    rf"(?:(?P<verb>(?:it|that|this)(?:['\u2019]s|\s+{_IT_IS})(?:\s+actually)?)\b)?",
     re.IGNORECASE,
 )
 _SENTENCE_END = re.compile(r"(?<!\\)[.!?]+(?=[\s*_\"'`$)\]}>]|\\[)\]]|$)|(?<=\})\.|(?<=\}\$)\.|(?<!\\);|\u2026")
 _ASSENT = re.compile(r",\s*(?:right|correct|no|ok|yes)\s*$", re.IGNORECASE)
 _LOOK_BACK = 400
-_ABBREVIATION = re.compile(
-    r"(?:\b(?:mr|mrs|ms|dr|st|vs|etc|approx|ca|no|sq|cu|oz|ft|lbs?|hrs?|mins?|avg|fig|eq)|\b[a-z]\.[a-z])$",
-    re.IGNORECASE,
+_SHORT = any_of("mr, mrs, ms, dr, st, vs, etc, approx, ca, no, sq, cu, oz, ft, lbs?, hrs?, mins?, avg, fig, eq")
+_ABBREVIATION = re.compile(rf"(?:\b{_SHORT}|\b[a-z]\.[a-z])$", re.IGNORECASE)
+_REASONS = any_of(
+    "because, since, where, whereas, while, although, though, if, when, given, due to, assuming, provided, unlike",
+    r"using, as (?!follows\b), by \w+ing, after \w+ing, for \$?[a-z]\s*=, with \$?[a-z]\s*=",
 )
-_REASON = re.compile(
-    r"(?<!but )\b(?:because|since|where|whereas|while|although|though|if|when|given|due to|assuming|provided|unlike|"
-    r"as (?!follows\b)|by \w+ing|after \w+ing|using|for \$?[a-z]\s*=|with \$?[a-z]\s*=)\b|(?<!but )\bsince\b",
-    re.IGNORECASE,
-)
+_REASON = re.compile(rf"(?<!but )\b{_REASONS}(?!\w)", re.IGNORECASE)
 _REMARK = re.compile(r"(?<=[^\s+*/^=(\u2248-])\s+\([^()]*\)")
-_FILLER = r"(?:be|been|being|going to be|equal to|actually|simply|just|really|the|a|an|option|choice|answer|number|either|exactly|about|it|is|\W)"
-_DENIED_BEFORE = re.compile(
-    rf"(?:\bnot(?!\s+(?:only|just|more|less|fewer|greater)\b)|n['\u2019]t|\bcannot|\bnever|\bneither|\bnor|\brather than|"
-    rf"\binstead of|\bas opposed to|\bunlike|\bexcept(?: for)?|\u2260)(?:\s*{_FILLER})*$",
-    re.IGNORECASE,
+_FILLER = any_of(
+    "be, been, being, going to be, equal to, actually, simply, just, really, the, a, an, option, choice, answer",
+    r"number, either, exactly, about, it, is, \W",
 )
+_DENIALS = any_of(
+    r"\bnot(?!\s+(?:only|just|more|less|fewer|greater)\b), n['\u2019]t, \bcannot, \bnever, \bneither, \bnor",
+    r"\brather than, \binstead of, \bas opposed to, \bunlike, \bexcept(?: for)?, \u2260",
+)
+_DENIED_BEFORE = re.compile(rf"{_DENIALS}(?:\s*{_FILLER})*$", re.IGNORECASE)
+_WRONG = any_of("wrong, incorrect, false, ruled out, eliminated, impossible, out")
 _DENIED_AFTER = re.compile(
     r"[\s*_)\]\"'.:]*(?:(?:is|was|are|were|does|do|did|would|can|could)\s*(?:n['\u2019]t|not)\b"
-    r"|(?:is|was|are|were|seems)\s+(?:\w+ly\s+)?(?:wrong|incorrect|false|ruled out|eliminated|impossible|out)\b|cannot\b|can['\u2019]t\b)",
+    rf"|(?:is|was|are|were|seems)\s+(?:\w+ly\s+)?{_WRONG}\b|cannot\b|can['\u2019]t\b)",
     re.IGNORECASE,
 )
-_JOINT = re.compile(
-    r"[\s*_$)\](}{\[\"'.]*(?:,|/|&|\bor\b|\band\b|\band/or\b|\bnor\b|\+)(?:[\s*_$)\](}{\[\"',]|\bor\b|\band\b|\bnor\b|\bmaybe\b|"
-    r"\bperhaps\b|\bpossibly\b|\beither\b|\boption\b|\bthe\b|\balso\b|\bboth\b)*",
+_ALSO = any_of(r"\bor\b, \band\b, \bnor\b, \bmaybe\b, \bperhaps\b, \bpossibly\b, \beither\b, \boption\b, \bchoice\b")
+JOINT = re.compile(
+    r"[\s*_$)\](}{\[\"'.]*(?:,|/|&|\bor\b|\band\b|\bnor\b|\+)"
+    rf"(?:[\s*_$)\](}}{{\[\"',/]|{_ALSO}|\bthe\b|\balso\b|\bboth\b)*",
     re.IGNORECASE,
 )
-"""Between joined values; a task may allow units before it."""
+"""What stands between joined values and nothing else; a task may have its own."""
 
 
 class Statement(NamedTuple):
@@ -172,7 +178,7 @@ def _is_value_alone(line: str) -> bool:
 
 
 def _first_line(text: str, verb: bool) -> tuple[str, str, int]:
-    """ "not " where the verb behind a marker denies, the first line behind it that is not empty, where that begins."""
+    """What the line behind a marker begins with ("not " where the verb denies), that line, and where it begins."""
     match = _VERB.match(text) if verb else None
     begin = match.end() if match else 0
     begin += len(text[begin:]) - len(text[begin:].lstrip(" \t\r\n*_:>#"))
@@ -220,11 +226,11 @@ def without_reasons(sentence: str, first_value: int) -> str:
 
 
 def without_remarks(sentence: str, first_value: int) -> str:
-    """A sentence with the brackets behind its first value blanked out, unless they are part of a calculation (rule 4)."""
+    """A sentence with the brackets behind its first value blanked out, unless they are calculated with (rule 4)."""
     return _REMARK.sub(lambda match: " " * len(match[0]) if match.start() >= first_value else match[0], sentence)
 
 
-def grouped(sentence: str, mentions: Sequence[Mention], joint: re.Pattern[str] = _JOINT) -> list[Group]:
+def grouped(sentence: str, mentions: Sequence[Mention], joint: re.Pattern[str] = JOINT) -> list[Group]:
     """The values of a sentence in groups of joined ones, each asserted or denied (rules 5 and 6)."""
     groups: list[Group] = []
     end = 0

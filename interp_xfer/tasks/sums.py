@@ -20,11 +20,12 @@ from interp_xfer.tasks.gsm8k import wrong_number
 from interp_xfer.tasks.numeric_answer import MANY, NUMERIC_RULES, judge_numbers, read_with_sentence
 from interp_xfer.tasks.prompt_files import shipped_text
 from interp_xfer.tasks.records import AnswerReader, Problem, Split, Task
-from interp_xfer.tasks.statements import statements
+from interp_xfer.tasks.statements import TAIL_CHARACTERS, statements
 from interp_xfer.tasks.sums_templates import NAMES, ONE_STEP, THINGS, TWO_STEP, Operation, Template
 
 STOP_SEQUENCES = ("Question:", "<|im_end|>", "<|endoftext|>", "</s>")
 _FOLLOWED = re.compile(r"[*_\"'`$)]*\s")
+_STOP = re.compile(r"[.!;]")
 _MAX_DRAWS_PER_PROBLEM = 400
 # Of 20 buckets, which belong to which split.
 _BUCKETS = {"train": range(0, 11), "validation": range(11, 14), "test": range(14, 19), "few-shot": range(19, 20)}
@@ -161,8 +162,14 @@ def format_answer(problem: Problem) -> str:
 def given_at(text: str) -> int | None:
     """Where the first sentence "The answer is N." ends that states one value; something must follow its stop."""
     for statement in statements(text) if "answer" in text.casefold() else ():
+        if (
+            statement.kind != "after"
+            or len(statement.text) > TAIL_CHARACTERS
+            or not (_FOLLOWED.match(text, statement.end) or _STOP.search(statement.text))
+        ):
+            continue
         found = read_with_sentence(statement.text)
-        if statement.kind == "after" and found is not None and found[0] != MANY:
+        if found is not None and found[0] != MANY:
             end = statement.end - len(statement.text) + found[1].end
             if _FOLLOWED.match(text, end):
                 return end
