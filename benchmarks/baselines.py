@@ -3,8 +3,9 @@
     python benchmarks/baselines.py [--model bundled:smollm2-135m-instruct] [--data-dir DIR] [--n 64] [--out FILE.json]
 
 Test questions, few-shot prompts, greedy. A generation is scored by the task's own rule and by the other published
-conventions (lm-eval strict and flexible for GSM8K, Hendrycks' string comparison for MATH); multiple choice also by
-likelihood. Prints a Markdown table, then one JSON object.
+conventions (the patterns of lm-eval's filters for GSM8K, Hendrycks' string comparison for MATH; on our own texts, so
+that these are not the numbers of those harnesses: `interp-xfer crosscheck` runs lm-eval itself); multiple choice also
+by likelihood. Prints a Markdown table, then one JSON object.
 """
 
 import argparse
@@ -21,8 +22,9 @@ from interp_xfer.tasks import Problem, Task
 NAMES = {
     "likelihood_sum": "likelihood (acc)",
     "likelihood_per_token": "likelihood per token",
-    "lm_eval_strict": "lm-eval strict",
-    "lm_eval_flexible": "lm-eval flexible",
+    "strict_pattern": "first `#### N` (pattern of lm-eval strict)",
+    "flexible_pattern": "last number (pattern of lm-eval flexible)",
+    "same_string": "last box, string equality (Hendrycks' normalisation)",
 }
 COLUMNS = ("dataset", "scorer", "accuracy %", "95 % interval", "invalid", "truncated", "tokens", "seconds")
 

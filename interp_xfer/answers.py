@@ -15,12 +15,13 @@ from torch import Tensor
 
 from interp_xfer.choices import OperatorName, Scoring, StrengthUnit, TokenScope
 from interp_xfer.errors import ConfigError, DataError
-from interp_xfer.generation import FinishedAnswers, SweepEngine, tokenise_prompt
+from interp_xfer.generation import FinishedAnswers, IsComplete, SweepEngine, tokenise_prompt
 from interp_xfer.likelihood import OptionScores, require_choices, score_options
 from interp_xfer.progress import Progress, no_progress
 from interp_xfer.records import STRICT
 from interp_xfer.statistics import Interval, wilson_interval
 from interp_xfer.tasks import Problem, Task, get_task, likelihood_prompt, render_prompt
+from interp_xfer.tasks.private_reasoning import left_open
 from interp_xfer.tasks.scoring import score_many
 
 
@@ -67,6 +68,8 @@ class Answer:
     """The same answer scored by other published conventions."""
     log_likelihoods: dict[str, float] = field(default_factory=dict)
     """By likelihood: label -> log-likelihood of the option in nats, not normalised."""
+    timed_out: bool = False
+    """The comparison with the reference was given up; `correct` is then False for want of it."""
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON; without `log_likelihoods` for a generation."""
@@ -94,6 +97,8 @@ class ArmSummary:
     truncated: int
     """Answers that hit the token limit."""
     mean_tokens: float
+    timed_out: int = 0
+    """Answers whose comparison with the reference was given up; they count as wrong."""
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON."""
@@ -144,7 +149,31 @@ def summarise(answers: Sequence[Answer]) -> ArmSummary:
         invalid=sum(answer.parsed is None for answer in answers),
         truncated=sum(answer.stop_reason == "length" for answer in answers),
         mean_tokens=sum(answer.n_tokens for answer in answers) / n,
+        timed_out=sum(answer.timed_out for answer in answers),
     )
+
+
+NO_ANSWER = "none"
+"""The name of "no answer was found" among the extraction rules."""
+
+
+def rule_shares(answers: Sequence[Answer], rules: Sequence[str] = ()) -> dict[str, float]:
+    """The share of answers that each extraction rule found, and the share without an answer.
+
+    A change of these shares between strengths is a change of style, whatever accuracy does.
+
+    Arguments:
+        answers: of one arm at one strength.
+        rules: names that are listed first, in this order, also where no answer came by them (`task.rules`).
+    Returns: rule -> fraction, `NO_ANSWER` last; they add up to 1.
+    Raises: DataError without answers.
+    """
+    if not answers:
+        raise DataError("there are no answers whose rules could be counted.")
+    counts = {rule: 0 for rule in (*rules, *sorted({answer.rule for answer in answers if answer.rule}), NO_ANSWER)}
+    for answer in answers:
+        counts[answer.rule or NO_ANSWER] += 1
+    return {rule: count / len(answers) for rule, count in counts.items()}
 
 
 def make_engine(model: Any, steering: Any, settings: GenerationSettings) -> SweepEngine:
@@ -191,6 +220,7 @@ def answer_problems(
     task: Task | None = None,
     known: AnswerTable | None = None,
     keep: FinishedAnswers | None = None,
+    is_complete: IsComplete | None = None,
     progress: Progress = no_progress,
 ) -> AnswerTable:
     """Ask every problem at every strength and score the answers, by `settings.scoring`.
@@ -203,6 +233,8 @@ def answer_problems(
         task: None takes the one the problems name.
         known: answers that are there already, made with the same settings; its strengths are not run again.
         keep: generations as in `SweepEngine.generate`, for calls that can be repeated after an interrupt.
+        is_complete: when decoding stops; None for the task's rule of where an answer ends, by which texts are read
+            in any case.
         progress: called with the number of answers just finished.
     Raises: DataError without problems, by likelihood without options, or where `known` answers other problems;
         SteeringError if the engine steers in another way than the settings say; otherwise as `SweepEngine.generate`.
@@ -212,7 +244,7 @@ def answer_problems(
     engine_for(engine.model, engine.steering, settings, engine)
     task = task or get_task(problems[0].task)
     if known is None:
-        return _answer(engine, problems, strengths, settings, task, keep, progress)
+        return _answer(engine, problems, strengths, settings, task, keep, is_complete, progress)
     if known.problems != tuple(problems):
         raise DataError(
             f"the answers that are there are to {len(known.problems)} problems, not to the same {len(problems)} that "
@@ -220,7 +252,7 @@ def answer_problems(
         )
     wanted = [strength for strength in strengths if strength not in known.strengths]
     progress(len(problems) * (len(strengths) - len(wanted)))
-    made = _answer(engine, problems, wanted, settings, task, keep, progress) if wanted else known
+    made = _answer(engine, problems, wanted, settings, task, keep, is_complete, progress) if wanted else known
     rows = tuple((known if strength in known.strengths else made).at(strength) for strength in strengths)
     return AnswerTable(tuple(strengths), tuple(problems), rows, known.first_prompt)
 
@@ -232,6 +264,7 @@ def _answer(
     settings: GenerationSettings,
     task: Task,
     keep: FinishedAnswers | None,
+    is_complete: IsComplete | None,
     progress: Progress,
 ) -> AnswerTable:
     if settings.scoring == "likelihood":
@@ -244,17 +277,18 @@ def _answer(
         for p in problems
     ]
     prompts = [tokenise_prompt(engine.model, p.id, r) for p, r in zip(problems, rendered, strict=True)]
+    opening = left_open(rendered[0].text, task.reasoning_tags)  # the template is the same for all of them
     generations = engine.generate(
         prompts,
         strengths,
         max_new_tokens=settings.max_new_tokens or task.max_new_tokens,
-        is_complete=task.is_complete,
+        is_complete=is_complete or (lambda text: task.is_complete(opening + text)),
         keep=keep,
         progress=progress,
     )
     table = []
     for strength, row in zip(strengths, generations, strict=True):
-        scores = score_many(task, [g.text for g in row], list(problems), [g.truncated for g in row])
+        scores = score_many(task, [opening + g.text for g in row], problems, [g.truncated for g in row])
         table.append(
             tuple(
                 Answer(
@@ -267,6 +301,7 @@ def _answer(
                     stop_reason=g.stop_reason,
                     n_tokens=len(g.token_ids),
                     extra=dict(s.extra),
+                    timed_out=s.timed_out,
                 )
                 for p, g, s in zip(problems, row, scores, strict=True)
             )

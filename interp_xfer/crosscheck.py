@@ -5,7 +5,8 @@
 2. The harness runs the Hugging Face model inside the bridge (`HFLM(pretrained=model.hf)`) within `steer(...)`, whose
    hooks raise if a pass was not steered; the passes are counted.
 3. Ours: the sweep engine or the option likelihoods at the same strength. Generations end at the same stop sequences
-   and limit (not as soon as the answer is complete, which the harness cannot), so the texts should be equal.
+   and limit (not as soon as the answer is complete, which the harness cannot), so the texts should be equal. Our own
+   scorer reads from them what it reads everywhere: the answer up to where it ends.
 
 What may still differ: float32 rounding between two attention implementations (a text can part at a near tie), and what
 a scorer reads from a text.
@@ -13,7 +14,7 @@ a scorer reads from a text.
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from importlib import metadata
 from typing import Any, Literal
 
@@ -27,6 +28,8 @@ from interp_xfer.lm_eval_harness import choice_task, require_lm_eval, run_harnes
 from interp_xfer.models import LoadedModel
 from interp_xfer.records import Count, Fraction, NotNegative
 from interp_xfer.tasks import Problem, Task, cut_at_stop, get_task
+from interp_xfer.tasks.lm_eval_filters import lm_eval_flexible, lm_eval_normal, lm_eval_strict
+from interp_xfer.tasks.numeric_answer import NUMERIC_RULES
 from interp_xfer.vectors import SteeringVectors
 
 
@@ -98,7 +101,6 @@ def crosscheck(
     task = task or get_task(problems[0].task)
     if steering is None and strength:
         raise SteeringError(f"strength {strength} needs steering vectors; give --steering DIR.")
-    stops = replace(task, is_complete=lambda text: cut_at_stop(text, task.stop_sequences) != text)
     engine = make_engine(model, steering, settings)
     if settings.scoring == "likelihood":
         require_choices(problems)
@@ -107,20 +109,27 @@ def crosscheck(
                 f"lm-eval scores context and option in one pass, in which tokens={settings.tokens!r} cannot be told "
                 f'apart; cross-check with tokens="all".'
             )
-    elif "lm_eval_strict" not in task.score("", problems[0]).extra:
+    elif task.rules != NUMERIC_RULES:
         raise ConfigError(f"the harness filters checked here read numbers; cross-check {task.name} by likelihood.")
-    answers = answer_problems(engine, problems, [strength], settings, task=stops).at(strength)
+
+    def is_stopped(text: str) -> bool:
+        return cut_at_stop(text, task.stop_sequences) != text
+
+    table = answer_problems(engine, problems, [strength], settings, task=task, is_complete=is_stopped)
+    answers = table.at(strength)
     config = choice_task(problems, task, settings) if settings.scoring == "likelihood" else text_task(
         model, problems, task, settings
     )  # fmt: skip
     samples, results, passes = run_harness(model, config, steering, strength, settings)
-    compare = _compare_choices if settings.scoring == "likelihood" else _compare_texts
-    return compare(problems, answers, samples, results, passes)
+    if settings.scoring == "likelihood":
+        return _compare_choices(problems, answers, samples, results, passes)
+    return _compare_texts(problems, answers, task.stop_sequences, samples, results, passes)
 
 
 def _compare_texts(
     problems: Sequence[Problem],
     answers: Sequence[Answer],
+    stop_sequences: tuple[str, ...],
     samples: list[dict[str, Any]],
     results: dict[str, Any],
     passes: int,
@@ -130,6 +139,7 @@ def _compare_texts(
     for index, (problem, answer) in enumerate(zip(problems, answers, strict=True)):
         strict, flexible = (by_filter[name][index] for name in _filter_names())
         text = strict["resps"][0][0]
+        seen, reference = cut_at_stop(answer.text, stop_sequences), lm_eval_normal(problem.answer)
         items.append(
             {
                 "id": problem.id,
@@ -138,8 +148,8 @@ def _compare_texts(
                     "text": answer.text,
                     "parsed": answer.parsed,
                     "primary": answer.correct,
-                    "strict": answer.extra["lm_eval_strict"],
-                    "flexible": answer.extra["lm_eval_flexible"],
+                    "strict": lm_eval_strict(seen) == reference,
+                    "flexible": lm_eval_flexible(seen) == reference,
                 },
                 "lm_eval": {
                     "text": text,

@@ -21,12 +21,12 @@ from interp_xfer.tasks import (
     Problem,
     RationaleStore,
     Task,
-    cut_at_stop,
     get_task,
     load_problems,
     rationale_prompt,
     render_prompt,
 )
+from interp_xfer.tasks.private_reasoning import left_open
 from interp_xfer.tasks.splits import take
 from interp_xfer.writing import require_no_folder, require_writable
 
@@ -89,20 +89,18 @@ def write_rationales(
         missing = store.missing(problems)
         for start in range(0, len(missing), PROBLEMS_PER_WRITE):
             batch = missing[start : start + PROBLEMS_PER_WRITE]
-            prompts = [
-                tokenise_prompt(model, p.id, render_prompt(model.tokenizer, asking, p, n_shots, system_prompt=""))
-                for p in batch
-            ]
+            rendered = [render_prompt(model.tokenizer, asking, p, n_shots, system_prompt="") for p in batch]
+            opening = left_open(rendered[0].text, task.reasoning_tags)
+            prompts = [tokenise_prompt(model, p.id, each) for p, each in zip(batch, rendered, strict=True)]
             [texts] = engine.generate(
                 prompts,
                 [0.0],
                 max_new_tokens=max_new_tokens or task.max_new_tokens,
-                is_complete=task.is_complete,
+                is_complete=lambda text, opening=opening: task.is_complete(opening + text),
                 progress=progress,
             )
             for problem, made in zip(batch, texts, strict=True):
-                text = cut_at_stop(made.text, task.stop_sequences)
-                accepted += store.add(problem, text, made.stop_reason in ("length", "degenerate"))
+                accepted += store.add(problem, opening + made.text, made.stop_reason in ("length", "degenerate"))
     return accepted
 
 

@@ -6,17 +6,20 @@ in a box.
 """
 
 import random
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from interp_xfer.errors import DataError
-from interp_xfer.tasks.choice_answer import extract_choice
-from interp_xfer.tasks.latex import last_boxed
+from interp_xfer.tasks.choice_answer import CHOICE_RULES, extract_choice
+from interp_xfer.tasks.latex import strip_wrapping
 from interp_xfer.tasks.prompt_files import shipped_examples, shipped_text
-from interp_xfer.tasks.records import Choice, HubSplit, Problem, Score, Source, Task, cut_at_stop
+from interp_xfer.tasks.records import AnswerReader, Choice, HubSplit, Problem, Reading, Source, Task
 from interp_xfer.tasks.rows import require
+from interp_xfer.tasks.statements import boxed_answer_end
 
 STOP_SEQUENCES = ("Question:", "<|im_end|>", "<|endoftext|>", "</s>")
+_ONE_LABEL = re.compile(r"\(?\s*[A-Ea-e1-5]\s*\)?(?:\s*[.):].*)?", re.DOTALL)
 _REVISION = "210d026faf9955653af8916fad021475a3f00453"
 
 
@@ -64,15 +67,18 @@ def format_answer(problem: Problem) -> str:
     return rf"The final answer is \boxed{{{problem.answer}}}."
 
 
-def score(text: str, problem: Problem, truncated: bool = False) -> Score:
-    """The score of a generation, by the rules of `choice_answer`; the canonical answer is the item's label."""
-    parsed, rule = extract_choice(cut_at_stop(text, STOP_SEQUENCES), problem.choices)
-    return Score(raw=text, parsed=parsed, correct=parsed == problem.answer, rule=rule, truncated=truncated)
+def given_at(text: str) -> int | None:
+    r"""Where the first sentence "The final answer is \boxed{X}." ends that names one option."""
+    return boxed_answer_end(text, lambda content: _ONE_LABEL.fullmatch(strip_wrapping(content)) is not None)
 
 
-def is_complete(text: str) -> bool:
-    """True once a box is closed, or a stop sequence has begun."""
-    return "boxed" in text and last_boxed(text + " ") is not None or cut_at_stop(text, STOP_SEQUENCES) != text
+def judge(texts: Sequence[str], problems: Sequence[Problem]) -> list[Reading]:
+    """What each text answers, by the rules of `choice_answer`; the canonical answer is the item's label."""
+    found = [extract_choice(text, problem.choices) for text, problem in zip(texts, problems, strict=True)]
+    return [
+        Reading(each.answer, each.answer == problem.answer, each.rule)
+        for each, problem in zip(found, problems, strict=True)
+    ]
 
 
 def wrong_answer(problem: Problem, rng: random.Random) -> str:
@@ -124,8 +130,7 @@ ARC_CHALLENGE = Task(
     format_question=format_question,
     format_solution=format_solution,
     format_answer=format_answer,
-    score=score,
-    is_complete=is_complete,
+    reader=AnswerReader(CHOICE_RULES, given_at, judge),
     wrong_answer=wrong_answer,
     source=Source(
         hub={

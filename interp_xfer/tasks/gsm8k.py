@@ -11,15 +11,14 @@ from typing import Any
 
 from interp_xfer.errors import DataError
 from interp_xfer.tasks.numbers import canonical_number
-from interp_xfer.tasks.numeric_answer import score_number
+from interp_xfer.tasks.numeric_answer import MANY, NUMERIC_RULES, hash_lines, judge_numbers
 from interp_xfer.tasks.prompt_files import shipped_examples, shipped_text
-from interp_xfer.tasks.records import HubSplit, Problem, Score, Source, Task, cut_at_stop
+from interp_xfer.tasks.records import AnswerReader, HubSplit, Problem, Source, Task
 from interp_xfer.tasks.rows import require
 
 STOP_SEQUENCES = ("Question:", "<|im_end|>", "<|endoftext|>", "</s>")
 _CALCULATOR = re.compile(r"<<[^<>]*>>")
 _CLOSING = re.compile(r"\s*(?:so )?the (?:final )?answer is[^\n]*$", re.IGNORECASE)
-_COMPLETE = re.compile(r"####[ \t*]*(?:the final answer is\s*:?)?[^\n\w]*-?[\d,.]*\d[^\n]*\n", re.IGNORECASE)
 _REVISION = "740312add88f781978c0658806c59bc2815b9866"
 
 
@@ -65,14 +64,17 @@ def format_answer(problem: Problem) -> str:
     return f"#### The final answer is: {canonical_number(problem.answer) or problem.answer}"
 
 
-def score(text: str, problem: Problem, truncated: bool = False) -> Score:
-    """The score of a generation: `####`, "answer is", box, last number; lm-eval strict and flexible in `extra`."""
-    return score_number(text, problem, truncated, STOP_SEQUENCES)
+def given_at(text: str) -> int | None:
+    """Where the first answer line `####` ends: labelled, or beginning with a value that is no number of a heading.
 
-
-def is_complete(text: str) -> bool:
-    """True once the final-answer line has ended, or a stop sequence has begun."""
-    return _COMPLETE.search(text) is not None or cut_at_stop(text, STOP_SEQUENCES) != text
+    A line `#### 1`, `#### 2` ... that goes on counting may be a heading; the text is read on.
+    """
+    if "####" not in text:
+        return None
+    for line in hash_lines(text):
+        if line.is_closed and line.value not in (None, MANY) and (line.is_labelled or not line.is_count):
+            return line.end
+    return None
 
 
 def wrong_number(problem: Problem, rng: random.Random) -> str:
@@ -101,8 +103,7 @@ GSM8K = Task(
     format_question=format_question,
     format_solution=format_solution,
     format_answer=format_answer,
-    score=score,
-    is_complete=is_complete,
+    reader=AnswerReader(NUMERIC_RULES, given_at, judge_numbers),
     wrong_answer=wrong_number,
     source=Source(
         hub={

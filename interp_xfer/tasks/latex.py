@@ -5,51 +5,86 @@ purpose: the published function returns True for two missing answers, this one F
 """
 
 import re
+from typing import NamedTuple
+
+
+class Box(NamedTuple):
+    r"""A `\boxed{...}` or `\fbox{...}`."""
+
+    content: str
+    start: int
+    end: int
+
+
+_BRACE = re.compile(r"\\(?:boxed|fbox)\s*(?:(?P<open>\{)|(?P<bare>[^\s{}$\\]+))|\\.|[{}]", re.DOTALL)
+_BLANK = r"\\[()\[\],;:! ]|\\q?quad"
+_AND = r"\b(?:and|or)\b|\\(?:text|mbox|mathrm|textrm)\s*\{\s*,?\s*(?:and|or)?\s*,?\s*\}"
+JOINED_BOXES = re.compile(
+    rf"(?:[ \t$*&]|{_BLANK})*(?:[,;]|{_AND}|(?<=[$}}\s])(?=[$\\\s]))"
+    rf"(?:[\s$*&,;]|{_BLANK}|{_AND}|[A-Za-z](?:_\{{?\w\}}?)?\s*=)*",
+)
+r"""Between boxes of one list: "\boxed{1}$, $\boxed{2}$, and $x = \boxed{3}"."""
+
+
+FORMULA = re.compile(
+    r"(?<!\\)\$\$(?P<display>(?:\\.|[^$\\])+)\$\$|(?<!\\)\$(?P<inline>(?:\\.|[^$\\])+)\$|"
+    r"\\\((?P<round>(?:(?!\\\)).)+)\\\)|\\\[(?P<square>(?:(?!\\\]).)+)\\\]",
+    re.DOTALL,
+)
+r"""`$$...$$`, `$...$`, `\(...\)` or `\[...\]`; an escaped dollar is none."""
+
+
+def boxes(text: str, nested: bool = False) -> list[Box]:
+    r"""The boxes of a text whose braces balance, in order; linear in the text.
+
+    `\boxed 5` reads as "5". An unbalanced box (a generation that was cut) is skipped.
+
+    Arguments:
+        text: any text.
+        nested: list boxes within boxes too.
+    Returns: boxes in the order of their beginnings.
+    Source: 2103.03874 (last_boxed_only_string); there, escaped braces count as braces.
+    """
+    found: list[Box] = []
+    open_: list[re.Match[str] | None] = []
+    for match in _BRACE.finditer(text):
+        if match["bare"]:
+            found.append(Box(match["bare"].rstrip(".,;"), match.start(), match.end()))
+        elif match["open"]:
+            open_.append(match)
+        elif match[0] == "{":
+            open_.append(None)
+        elif match[0] == "}" and open_ and (begin := open_.pop()) is not None:
+            found.append(Box(text[begin.end() : match.start()], begin.start(), match.end()))
+    found.sort(key=lambda box: box.start)
+    if nested:
+        return found
+    outer: list[Box] = []
+    for box in found:
+        if not outer or box.start >= outer[-1].end:
+            outer.append(box)
+    return outer
 
 
 def last_boxed(text: str) -> str | None:
-    r"""The content of the last `\boxed{...}` or `\fbox{...}` whose braces balance, else None.
-
-    `\boxed 5` reads as "5". An unbalanced box (a generation that was cut) is skipped.
+    r"""The content of the last box whose braces balance, else None; of boxes within boxes the innermost.
 
     Arguments:
         text: any text.
     Returns: the content, unchanged.
     Source: 2103.03874 (last_boxed_only_string), with a fallback to an earlier balanced box.
     """
-    for match in reversed(list(re.finditer(r"\\(?:boxed|fbox)\s*(\{|[^\s{}$\\]+)", text))):
-        if match[1] != "{":
-            return match[1].rstrip(".,;")
-        end = closing_brace(text, match.end() - 1)
-        if end is not None:
-            return text[match.end() : end]
-    return None
-
-
-def closing_brace(text: str, start: int) -> int | None:
-    """Position of the brace that closes the one at `start`, or None when braces do not balance."""
-    depth = 0
-    for position in range(start, len(text)):
-        if text[position] == "{":
-            depth += 1
-        elif text[position] == "}":
-            depth -= 1
-            if depth == 0:
-                return position
-    return None
+    found = boxes(text, nested=True)
+    return found[-1].content if found else None
 
 
 def replace_boxes(text: str) -> str:
     r"""`text` with every balanced `\boxed{...}` replaced by its content."""
-    match = re.search(r"\\(?:boxed|fbox)\s*\{", text)
-    while match is not None:
-        end = closing_brace(text, match.end() - 1)
-        start = match.end()
-        if end is not None:
-            content = text[match.end() : end]
-            text, start = text[: match.start()] + content + text[end + 1 :], match.start()
-        match = re.compile(r"\\(?:boxed|fbox)\s*\{").search(text, start)
-    return text
+    parts, start = [], 0
+    for box in boxes(text):
+        parts += [text[start : box.start], replace_boxes(box.content)]
+        start = box.end
+    return "".join([*parts, text[start:]])
 
 
 def is_equiv(first: str | None, second: str | None) -> bool:

@@ -1,23 +1,24 @@
 r"""MATH: competition problems with a LaTeX answer in a box (2103.03874); the test split is MATH-500 (2305.20050).
 
-Extraction: the last `\boxed{}` whose braces balance, else what follows "answer is", else what math-verify finds in the
-text. Equality: math-verify 0.9 in a process of its own, or equal strings after the published normalisation. An empty
-answer is never correct.
+Extraction: `math_extraction.py`. Structure and equality: `math_answer.py`, `math_equality.py`, with math-verify 0.9 in
+processes of its own for the algebra. An empty answer is never correct.
 """
 
 import random
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any, NamedTuple
+from typing import Any
 
 from interp_xfer.errors import DataError
-from interp_xfer.tasks.latex import is_equiv, last_boxed, normalise_latex, replace_boxes, strip_wrapping
-from interp_xfer.tasks.math_pool import Comparison, Verdict, shared_pool
-from interp_xfer.tasks.numbers import canonical_number
+from interp_xfer.tasks.latex import is_equiv, last_boxed, replace_boxes
+from interp_xfer.tasks.math_equality import compare_answers
+from interp_xfer.tasks.math_extraction import MATH_RULES, extract_formula
+from interp_xfer.tasks.math_pool import shared_pool
 from interp_xfer.tasks.prompt_files import shipped_examples, shipped_text
-from interp_xfer.tasks.records import HubSplit, Problem, Score, Source, Task, cut_at_stop
+from interp_xfer.tasks.records import AnswerReader, HubSplit, Problem, Reading, Source, Task
 from interp_xfer.tasks.rows import require
+from interp_xfer.tasks.statements import boxed_answer_end, tail
 
 STOP_SEQUENCES = ("Question:", "Problem:", "<|im_end|>", "<|endoftext|>", "</s>")
 SUBJECTS = (
@@ -29,14 +30,7 @@ SUBJECTS = (
     "prealgebra",
     "precalculus",
 )
-_ANSWER_IS = re.compile(r"answer\**\s*(?:is\b|:)\s*:?", re.IGNORECASE)
-_WORDS = re.compile(r"[A-Za-z]{4,}(?:[ -]+[A-Za-z]+)*(?: \d{1,4})?")
-_CLOSING = re.compile(r"\s*I hope (?:it|this) is correct\.?\s*$", re.IGNORECASE)
-
-
-class _Candidate(NamedTuple):
-    text: str
-    rule: str | None
+_HOPE = re.compile(r"I hope (?:it|this) is correct\.?", re.IGNORECASE)
 
 
 def parse_row(row: Mapping[str, Any], fallback_id: str) -> Problem:
@@ -77,100 +71,43 @@ def format_answer(problem: Problem) -> str:
     return rf"The final answer is $\boxed{{{problem.answer}}}$."
 
 
-def is_complete(text: str) -> bool:
-    """True once a box is closed, or a stop sequence has begun."""
-    return "boxed" in text and last_boxed(text + " ") is not None or cut_at_stop(text, STOP_SEQUENCES) != text
+def given_at(text: str) -> int | None:
+    r"""Where the first sentence "The final answer is $\boxed{...}$." ends, or "I hope it is correct" behind one.
+
+    A box alone does not end an answer: 114 of the 7,500 reference solutions have another one behind it.
+    """
+    ends = [boxed_answer_end(text, bool), _hope_end(text)]
+    return min((end for end in ends if end is not None), default=None)
 
 
-def score(text: str, problem: Problem, truncated: bool = False) -> Score:
-    """The score of one generation; for many, `score_many` uses all workers."""
-    return score_many([text], [problem], [truncated])[0]
+def _hope_end(text: str) -> int | None:
+    for match in _HOPE.finditer(text):
+        if "final answer" in text[max(0, match.start() - 400) : match.start()].casefold():
+            return match.end()
+    return None
 
 
-def score_many(texts: list[str], problems: list[Problem], truncated: list[bool]) -> list[Score]:
-    """The scores of many generations, compared in parallel processes.
+def judge(texts: Sequence[str], problems: Sequence[Problem]) -> list[Reading]:
+    """What each text answers, by the rules of `math_extraction` and `math_equality`, in parallel processes.
 
     Arguments:
-        texts: generations.
+        texts: answers, without private reasoning and what follows them.
         problems: one for each text.
-        truncated: whether each ran into its token limit.
-    Returns: scores in order. `extra` has `hendrycks_is_equiv` (last balanced box, published string comparison) and
-        `math_verify` (its verdict alone).
+    Returns: readings in order. `extra` has `same_string`: the last balanced box is the reference after the published
+        normalisation (2103.03874), in this text, which need not be the one that its own harness would have seen.
     Source: 2103.03874; math-verify 0.9.0.
     """
-    candidates = [extract(cut_at_stop(text, STOP_SEQUENCES)) for text in texts]
-    comparisons: dict[Comparison, Verdict | None] = {}
-    keys: list[Comparison | None] = []
-    for candidate, problem in zip(candidates, problems, strict=True):
-        key = None
-        plain = _plain_value(candidate)
-        decided = plain is not None and (plain == _plain_value(_gold(problem)) or plain[0].isalpha())
-        if candidate.text and not decided:
-            key = Comparison(_gold(problem).text or None, candidate.text, candidate.rule == "text")
-            comparisons[key] = None
-        keys.append(key)
-    if comparisons:
-        verdicts = shared_pool().compare(list(comparisons))
-        comparisons = dict(zip(comparisons, verdicts, strict=True))
-    scores = []
-    for text, problem, cut, candidate, key in zip(texts, problems, truncated, candidates, keys, strict=True):
-        verdict = comparisons[key] if key is not None else None
-        scores.append(_score(text, problem, cut, candidate, verdict))
-    return scores
-
-
-def _score(text: str, problem: Problem, truncated: bool, candidate: _Candidate, verdict: Verdict | None) -> Score:
-    plain = _plain_value(candidate)
-    same_string = candidate.rule != "text" and is_equiv(_gold(problem).text, candidate.text)
-    if not candidate.text:
-        parsed, verified = None, False
-    elif verdict is None:  # words, or the same number
-        parsed, verified = plain, plain == _plain_value(_gold(problem))
-    else:
-        canonical = verdict.canonical and (canonical_number(verdict.canonical) or verdict.canonical)
-        fallback = normalise_latex(candidate.text) if candidate.rule != "text" else None
-        parsed, verified = plain or canonical or fallback or None, verdict.equal
-    return Score(
-        raw=text,
-        parsed=parsed,
-        correct=parsed is not None and bool(problem.answer) and (verified or same_string),
-        rule=candidate.rule if parsed is not None else None,
-        truncated=truncated,
-        extra={
-            "hendrycks_is_equiv": is_equiv(problem.answer, last_boxed(cut_at_stop(text, STOP_SEQUENCES))),
-            "math_verify": bool(problem.answer) and verified,
-        },
-    )
-
-
-def _gold(problem: Problem) -> _Candidate:
-    return _Candidate(_unwrap(problem.answer), "gold")
-
-
-def _unwrap(answer: str) -> str:
-    return strip_wrapping(answer).rstrip(".").strip()
-
-
-def _plain_value(candidate: _Candidate) -> str | None:
-    """The canonical form of a number, or of words, which math-verify would read as products of letters."""
-    if candidate.rule != "text" and _WORDS.fullmatch(candidate.text):
-        return " ".join(candidate.text.casefold().split())
-    return canonical_number(candidate.text)
-
-
-def extract(text: str) -> _Candidate:
-    """The part of a solution that holds its answer, and the rule that chose it."""
-    boxed = last_boxed(text)
-    if boxed is not None:
-        return _Candidate(_unwrap(boxed), "boxed")
-    for match in reversed(list(_ANSWER_IS.finditer(text))):
-        line = _CLOSING.sub("", text[match.end() :].lstrip(" \t\n*:").split("\n", 1)[0])
-        inline = re.match(r"\$([^$]+)\$|\\\((.+?)\\\)", line)
-        answer = (inline[1] or inline[2]) if inline else line
-        answer = _unwrap(answer.strip("* ").rstrip(". "))
-        if answer:
-            return _Candidate(answer, "answer_is")
-    return _Candidate(text.strip(), "text" if text.strip() else None)
+    found = [extract_formula(text) for text in texts]
+    pairs = [(problem.answer, each.answer or "") for each, problem in zip(found, problems, strict=True)]
+    needed = list(dict.fromkeys(pairs))
+    compared = dict(zip(needed, compare_answers(needed, shared_pool()), strict=True))
+    readings = []
+    for text, problem, each, pair in zip(texts, problems, found, pairs, strict=True):
+        key, equal, timed_out = compared[pair]
+        same_string = is_equiv(problem.answer, last_boxed(tail(text)))
+        rule = each.rule if key is not None else None
+        readings.append(Reading(key, equal, rule, timed_out, {"same_string": same_string}))
+    return readings
 
 
 def wrong_answer(problem: Problem, rng: random.Random) -> str:
@@ -202,9 +139,7 @@ MATH = Task(
     format_question=format_question,
     format_solution=format_solution,
     format_answer=format_answer,
-    score=score,
-    score_many=score_many,
-    is_complete=is_complete,
+    reader=AnswerReader(MATH_RULES, given_at, judge),
     wrong_answer=wrong_answer,
     source=Source(
         hub={

@@ -53,9 +53,10 @@ def accept_rationale(task: Task, problem: Problem, text: str, truncated: bool = 
         problem: the problem.
         text: generation for `rationale_prompt`.
         truncated: the generation ran into its limit; such texts are refused.
-    Returns: the text before its last line, which holds the answer.
+    Returns: the text before its last line, which holds the answer, without private reasoning and what follows the
+        answer.
     """
-    text = text.strip()
+    text = task.answer_text(text).text.strip()
     body, _, last = text.rpartition("\n")
     score = task.score(last, problem)
     if truncated or not score.correct or score.rule not in _STATED or not body.strip():

@@ -5,9 +5,12 @@ A task is a frozen record of plain functions, so a new benchmark is one file wit
 """
 
 import random
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol, runtime_checkable
+from types import MappingProxyType
+from typing import Any, Literal, NamedTuple
+
+from interp_xfer.tasks.private_reasoning import REASONING_TAGS, ReasoningTag, public_text
 
 Split = Literal["train", "validation", "test"]
 SPLITS: tuple[Split, ...] = ("train", "validation", "test")
@@ -55,17 +58,40 @@ class Score:
     """Which extraction rule found the answer, for instance "hash" or "last_number"."""
     truncated: bool
     """The generation ran into its token limit."""
+    timed_out: bool = False
+    """The comparison with the reference was given up (time, memory, length); `correct` is then False for want of it."""
     extra: Mapping[str, bool] = field(default_factory=dict)
-    """The same text under other published conventions, for instance lm_eval_strict and lm_eval_flexible."""
+    """The same text read by other patterns; see the task's `AnswerReader`."""
 
 
-@runtime_checkable
-class Scorer(Protocol):
-    """Scores one generated text against its problem."""
+class Extracted(NamedTuple):
+    """An answer and the rule that found it; both None when there is none."""
 
-    def __call__(self, text: str, problem: Problem, truncated: bool = False) -> Score:
-        """The score of `text`."""
-        ...
+    answer: str | None
+    rule: str | None
+
+
+class Reading(NamedTuple):
+    """What a benchmark reads from one answer."""
+
+    parsed: str | None
+    correct: bool
+    rule: str | None
+    timed_out: bool = False
+    extra: Mapping[str, bool] = MappingProxyType({})
+
+
+@dataclass(frozen=True)
+class AnswerReader:
+    """How a benchmark reads its answers. Texts come without private reasoning, and cut where the answer ended."""
+
+    rules: tuple[str, ...]
+    """Every rule by which an answer can be found, in the order in which they are asked."""
+    given_at: Callable[[str], int | None]
+    """Where the final answer has been given, once and for all: the end of what is read, None if it has not.
+    A longer text gives the same place."""
+    judge: Callable[[Sequence[str], Sequence[Problem]], list[Reading]]
+    """Readings of many answers, in order."""
 
 
 @dataclass(frozen=True)
@@ -91,6 +117,13 @@ class Source:
     """Row counts of the full published splits."""
 
 
+class AnswerText(NamedTuple):
+    """The answer within a generation."""
+
+    text: str
+    is_complete: bool
+
+
 @dataclass(frozen=True)
 class Task:
     """A benchmark: rows, prompts, and how answers are read and compared.
@@ -113,9 +146,8 @@ class Task:
     """Assistant text: the reasoning, then the answer in the task's format."""
     format_answer: Callable[[Problem], str]
     """Assistant text: the bare answer in the task's format."""
-    score: Scorer
-    is_complete: Callable[[str], bool]
-    """True once the text decoded so far holds its final answer, so that decoding can stop."""
+    reader: AnswerReader
+    """How answers are read and judged."""
     wrong_answer: Callable[[Problem, random.Random], str]
     """An answer that is not the reference answer, of the same kind."""
     source: Source | None = None
@@ -126,8 +158,50 @@ class Task:
     """(split, seed, offset, limit) to problems, for a task without a source."""
     split_sizes: Mapping[Split, int] = field(default_factory=dict)
     """Sizes of generated splits when no limit is given."""
-    score_many: Callable[[list[str], list[Problem], list[bool]], list[Score]] | None = None
-    """Scores a batch where that is faster than one by one."""
+    reasoning_tags: tuple[ReasoningTag, ...] = REASONING_TAGS
+    """What opens and closes private reasoning, which is never read."""
+
+    @property
+    def rules(self) -> tuple[str, ...]:
+        """Every extraction rule that can find an answer, in the order in which they are asked."""
+        return self.reader.rules
+
+    def answer_text(self, text: str) -> AnswerText:
+        """The part of a generation that is its answer; the one rule of where an answer ends, for every path.
+
+        1. Private reasoning is left out (`private_reasoning.py`); a text that ends inside it has no answer.
+        2. It ends where the first stop sequence begins, or where the answer has been given in the task's own form,
+           whichever is first. What comes after that is not read.
+
+        Arguments:
+            text: a generation, so far or whole.
+        Returns: the answer, and whether it is complete.
+        Source: house rule.
+        """
+        public = public_text(text, self.reasoning_tags)
+        stopped = cut_at_stop(public.text, self.stop_sequences)
+        given = self.reader.given_at(stopped)
+        if given is not None:
+            return AnswerText(stopped[:given], True)
+        if len(stopped) < len(public.text):
+            return AnswerText(stopped, True)
+        return AnswerText("" if public.is_open else stopped, False)
+
+    def is_complete(self, text: str) -> bool:
+        """True once the text decoded so far holds its final answer, so that decoding can stop."""
+        return self.answer_text(text).is_complete
+
+    def score(self, text: str, problem: Problem, truncated: bool = False) -> Score:
+        """The score of one generation; for many, `score_many` is faster."""
+        return self.score_many([text], [problem], [truncated])[0]
+
+    def score_many(self, texts: Sequence[str], problems: Sequence[Problem], truncated: Sequence[bool]) -> list[Score]:
+        """The scores of many generations, one problem and one flag (it ran into its token limit) for each."""
+        readings = self.reader.judge([self.answer_text(text).text for text in texts], problems)
+        return [
+            Score(text, reading.parsed, reading.correct, reading.rule, cut, reading.timed_out, reading.extra)
+            for text, reading, cut in zip(texts, readings, truncated, strict=True)
+        ]
 
 
 def cut_at_stop(text: str, stop_sequences: tuple[str, ...]) -> str:

@@ -24,6 +24,4 @@ def score_many(
         raise ShapeError(
             f"{len(texts)} texts, {len(problems)} problems and {len(cut)} truncation flags; give one of each per text."
         )
-    if task.score_many is not None:
-        return task.score_many(list(texts), list(problems), cut)
-    return [task.score(text, problem, flag) for text, problem, flag in zip(texts, problems, cut, strict=True)]
+    return task.score_many(texts, problems, cut)

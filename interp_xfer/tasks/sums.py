@@ -17,13 +17,15 @@ from dataclasses import dataclass
 
 from interp_xfer.errors import ConfigError, DataError
 from interp_xfer.tasks.gsm8k import wrong_number
-from interp_xfer.tasks.numeric_answer import score_number
+from interp_xfer.tasks.numeric_answer import MANY, NUMERIC_RULES, judge_numbers, read_with_sentence
 from interp_xfer.tasks.prompt_files import shipped_text
-from interp_xfer.tasks.records import Problem, Score, Split, Task, cut_at_stop
+from interp_xfer.tasks.records import AnswerReader, Problem, Split, Task
+from interp_xfer.tasks.statements import TAIL_CHARACTERS, statements
 from interp_xfer.tasks.sums_templates import NAMES, ONE_STEP, THINGS, TWO_STEP, Operation, Template
 
-STOP_SEQUENCES = ("Question:", "\n\n", "<|im_end|>", "<|endoftext|>", "</s>")
-_COMPLETE = re.compile(r"answer is[^\w\n-]*-?\d[\d,]*(?:\.(?!\d)|\.0\b|[^\d.,])")
+STOP_SEQUENCES = ("Question:", "<|im_end|>", "<|endoftext|>", "</s>")
+_FOLLOWED = re.compile(r"[*_\"'`$)]*\s")
+_STOP = re.compile(r"[.!;]")
 _MAX_DRAWS_PER_PROBLEM = 400
 # Of 20 buckets, which belong to which split.
 _BUCKETS = {"train": range(0, 11), "validation": range(11, 14), "test": range(14, 19), "few-shot": range(19, 20)}
@@ -157,14 +159,21 @@ def format_answer(problem: Problem) -> str:
     return f"The answer is {problem.answer}."
 
 
-def score(text: str, problem: Problem, truncated: bool = False) -> Score:
-    """The score of a generation, by the rules of `numeric_answer`."""
-    return score_number(text, problem, truncated, STOP_SEQUENCES)
-
-
-def is_complete(text: str) -> bool:
-    """True after "The answer is N." or where a stop sequence has begun. Answers are whole, so "12." is complete."""
-    return _COMPLETE.search(text) is not None or cut_at_stop(text, STOP_SEQUENCES) != text
+def given_at(text: str) -> int | None:
+    """Where the first sentence "The answer is N." ends that states one value; something must follow its stop."""
+    for statement in statements(text) if "answer" in text.casefold() else ():
+        if (
+            statement.kind != "after"
+            or len(statement.text) > TAIL_CHARACTERS
+            or not (_FOLLOWED.match(text, statement.end) or _STOP.search(statement.text))
+        ):
+            continue
+        found = read_with_sentence(statement.text)
+        if found is not None and found[0] != MANY:
+            end = statement.end - len(statement.text) + found[1].end
+            if _FOLLOWED.match(text, end):
+                return end
+    return None
 
 
 def sums_task(level: int | None = None, knobs: SumsKnobs | None = None) -> Task:
@@ -197,8 +206,7 @@ def sums_task(level: int | None = None, knobs: SumsKnobs | None = None) -> Task:
         format_question=format_question,
         format_solution=format_solution,
         format_answer=format_answer,
-        score=score,
-        is_complete=is_complete,
+        reader=AnswerReader(NUMERIC_RULES, given_at, judge_numbers),
         wrong_answer=wrong_number,
         generate=of_split,
         split_sizes={"train": 2000, "validation": 200, "test": 500},
