@@ -8,9 +8,11 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from interp_xfer.errors import InterpXferError, ModelError
+
+T = TypeVar("T")
 
 _MAX_BYTES = {"tokenizer.json": 2**29, "vocab.json": 2**28, "model.safetensors.index.json": 2**28}
 _MAX_JSON = 2**24  # of every other .json and .jinja
@@ -18,6 +20,7 @@ _PICKLED = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle")
 _COUNTED = re.compile(r"(num|n)_(\w+_)?(layers?|blocks?|experts?)|layers|depth")
 _MAX_COUNT = 2**12  # layers, or experts: each is an object that is built
 _MAX_PRODUCT = 2**16  # of both
+_KERNEL = re.compile("implementation|kernel")  # of attention, fetched from a repository
 _SIZED = re.compile(r"(^|_)(size|dim|rank|heads?|embd|inner|width)(_|$)")
 _MAX_SIZE = 2**24  # of one axis; the largest vocabularies have 2**18 entries
 
@@ -50,8 +53,23 @@ def check_folder(folder: Path, name: str) -> None:
             f"{name} has its weights as a pickle ({pickled[0]}), which can run code when it is loaded; not supported. "
             f"Save them as safetensors (save_pretrained does)."
         )
+    _check_index(folder, name)
     if (folder / "adapter_config.json").exists():
         raise ModelError(f"{name} is an adapter for another model; merge it (merge_and_unload) and save the result.")
+
+
+def _check_index(folder: Path, name: str) -> None:
+    """Nothing, if the shards that an index names lie in the folder; it may name any path."""
+    path = folder / "model.safetensors.index.json"
+    if not path.exists():
+        return
+    try:
+        shards = set(json.loads(path.read_text(encoding="utf-8"))["weight_map"].values())
+        missing = [str(shard) for shard in shards if Path(shard).name != shard or not (folder / shard).is_file()]
+    except (OSError, ValueError, RecursionError, TypeError, KeyError, AttributeError) as error:
+        raise ModelError(f"{name}: {path.name} cannot be read ({type(error).__name__}). Get a complete copy.") from None
+    if missing:
+        raise ModelError(f"{name}: {path.name} names {min(missing)[:80]}, which is no file of it. Get a complete copy.")
 
 
 def check_config(config: Any, name: str) -> None:
@@ -64,8 +82,10 @@ def check_config(config: Any, name: str) -> None:
     """
     if not isinstance(config, dict):
         raise ModelError(f"{name}: config.json holds a {type(config).__name__}, not an object; it is damaged.")
+    if kernel := next((text for key, text in _values(config, str) if _KERNEL.search(key) and "/" in text), None):
+        raise ModelError(f"{name} needs code of its own ({kernel[:80]}); not supported. Nothing of it was run.")
     counts = [1, 1]
-    for key, value in _integers(config):
+    for key, value in _values(config, int):
         if _COUNTED.fullmatch(key):
             counts.append(abs(value))
         *_, second, first = sorted(counts)
@@ -75,16 +95,16 @@ def check_config(config: Any, name: str) -> None:
             )
 
 
-def _integers(value: Any, key: str = "") -> Iterator[tuple[str, int]]:
-    """(key, integer) of every integer, however deep."""
-    if isinstance(value, dict):
-        for name, inner in value.items():
-            yield from _integers(inner, str(name))
-    elif isinstance(value, list):
-        for inner in value:
-            yield from _integers(inner, key)
-    elif isinstance(value, int) and not isinstance(value, bool):
-        yield key, value
+def _values(config: Any, kind: type[T], key: str = "") -> Iterator[tuple[str, T]]:
+    """(key, value) of every value of a kind, however deep."""
+    if isinstance(config, dict):
+        for name, inner in config.items():
+            yield from _values(inner, kind, str(name))
+    elif isinstance(config, list):
+        for inner in config:
+            yield from _values(inner, kind, key)
+    elif isinstance(config, kind) and not isinstance(config, bool):
+        yield key, config
 
 
 def read_config(folder: Path, name: str) -> Any:
