@@ -119,7 +119,7 @@ def read_config(folder: Path, name: str) -> Any:
 
 
 @contextmanager
-def reading(name: str, remedy: str) -> Iterator[None]:
+def library_errors(name: str, remedy: str) -> Iterator[None]:
     """Around calls into libraries that read a model's files: what they raise is about the files.
 
     Raises: ModelError with the first line of the reason; for a model that comes with code, that this is not supported.

@@ -18,7 +18,7 @@ import torch
 
 from interp_xfer.errors import ModelError
 from interp_xfer.models.cache import cache_dir, cached_folder
-from interp_xfer.models.files import check_config, reading
+from interp_xfer.models.files import check_config, library_errors
 from interp_xfer.models.gguf_header import check_gguf
 from interp_xfer.models.manifest import damage, write_manifest
 from interp_xfer.reading import file_sha256
@@ -26,7 +26,10 @@ from interp_xfer.reading import file_sha256
 
 def converted_gguf(path: Path) -> tuple[Path, str]:
     """The Hugging Face folder made from a GGUF file (converted at the first call), and the sha256 of the file."""
-    sha256 = file_sha256(path)
+    try:
+        sha256 = file_sha256(path)
+    except OSError as error:
+        raise ModelError(f"{path} cannot be read: {error.strerror or error}.") from None
     return whole_folder(cache_dir() / "gguf" / sha256, lambda folder: convert_gguf(path, folder)), sha256
 
 
@@ -70,7 +73,7 @@ def convert_gguf(path: Path, folder: Path) -> None:
     with tempfile.TemporaryDirectory() as alone, _parsed_once():
         source, file = alone, "model.gguf"
         (Path(alone) / file).symlink_to(path.resolve())
-        with reading(path.name, remedy):
+        with library_errors(path.name, remedy):
             raw, _ = PreTrainedConfig.get_config_dict(source, gguf_file=file)
             check_config(raw, path.name)
             loaded: Any = AutoModelForCausalLM.from_pretrained(

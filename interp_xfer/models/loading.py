@@ -24,7 +24,7 @@ from interp_xfer.choices import DTypeName
 from interp_xfer.errors import ConfigError, ModelError
 from interp_xfer.models.bridge_check import PROBE, check_bridge, hidden_states
 from interp_xfer.models.bundled import bundled_folder
-from interp_xfer.models.files import check_config, check_folder, read_config, reading
+from interp_xfer.models.files import check_config, check_folder, library_errors, read_config
 from interp_xfer.models.fingerprint import (
     Fingerprint,
     WeightProcessing,
@@ -62,7 +62,7 @@ def load_model(
     if dtype not in ("float32", "bfloat16", "float16"):
         raise ConfigError(f"dtype {dtype!r} is not one of float32, bfloat16, float16.")
     source, revision = _source(parsed)
-    with _quiet_transformers(), reading(str(parsed), _remedy(parsed)):
+    with _quiet_transformers(), library_errors(str(parsed), _remedy(parsed)):
         hf_model, tokenizer = _load_pretrained(parsed, source, getattr(torch, dtype))
         hf_model = hf_model.to(device)
     if parsed.kind == "hub":

@@ -3,25 +3,12 @@
 A disk that was full, a copy that was cut off and a flipped bit look like another model otherwise.
 """
 
-import hashlib
 import json
 from pathlib import Path
 
-from interp_xfer.errors import ModelError
+from interp_xfer.reading import file_sha256
 
 NAME = "interp-xfer-files.json"
-
-
-def file_sha256(path: Path) -> str:
-    """sha256 of a file, 64 hex digits.
-
-    Raises: ModelError if it cannot be read.
-    """
-    try:
-        with path.open("rb") as handle:
-            return hashlib.file_digest(handle, "sha256").hexdigest()
-    except OSError as error:
-        raise ModelError(f"{path} cannot be read: {error.strerror or error}.") from None
 
 
 def write_manifest(folder: Path) -> None:
@@ -43,6 +30,6 @@ def damage(folder: Path) -> str | None:
             if file_sha256(path) != sha256:
                 return f"{name} has other content than was written"
         extra = {path.name for path in folder.iterdir()} - {*files, NAME}
-    except (OSError, ValueError, TypeError, AttributeError, RecursionError, ModelError) as error:
+    except (OSError, ValueError, TypeError, AttributeError, RecursionError) as error:
         return f"{NAME} cannot be read ({type(error).__name__})"
     return f"{min(extra)} was added" if extra else None

@@ -7,7 +7,7 @@ import pytest
 from tiny_models import config
 
 from interp_xfer.errors import ModelError
-from interp_xfer.models.files import check_config, check_folder, read_config, reading
+from interp_xfer.models.files import check_config, check_folder, library_errors, read_config
 
 
 @pytest.fixture
@@ -145,14 +145,14 @@ class PanicException(BaseException):
     ],
 )
 def test_what_a_library_raises_about_a_model_is_one_line(raised, message):
-    with pytest.raises(ModelError) as caught, reading("m", "Look."):
+    with pytest.raises(ModelError) as caught, library_errors("m", "Look."):
         raise raised
     assert str(caught.value).startswith(message) and "\n" not in str(caught.value)
 
 
 def test_other_ends_are_not_about_the_model():
     for kind in (KeyboardInterrupt, SystemExit):
-        with pytest.raises(kind), reading("m", "Look."):
+        with pytest.raises(kind), library_errors("m", "Look."):
             raise kind
-    with pytest.raises(ModelError, match="^as it was$"), reading("m", "Look."):
+    with pytest.raises(ModelError, match="^as it was$"), library_errors("m", "Look."):
         raise ModelError("as it was")

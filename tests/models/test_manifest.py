@@ -2,8 +2,7 @@
 
 import pytest
 
-from interp_xfer.errors import ModelError
-from interp_xfer.models.manifest import NAME, damage, file_sha256, write_manifest
+from interp_xfer.models.manifest import NAME, damage, write_manifest
 
 
 @pytest.fixture
@@ -54,8 +53,3 @@ def test_a_manifest_that_cannot_be_read(folder, content):
 def test_names_stay_in_the_folder(folder, tmp_path_factory):
     (folder / NAME).write_text('{"../../../etc/passwd": [1, "a"]}')
     assert damage(folder) == "../../../etc/passwd is missing"
-
-
-def test_a_file_that_cannot_be_hashed(tmp_path):
-    with pytest.raises(ModelError, match=r"none cannot be read: No such file"):
-        file_sha256(tmp_path / "none")
