@@ -39,8 +39,8 @@ class Provenance:
 
 _SHOWN_PROMPTS = 3
 _SHOWN_FIELDS = (
-    "revision", "architecture", "n_layers", "d_model", "dtype", "weights", "tokenizer", "chat_template",
-    "weight_processing",
+    "revision", "architecture", "n_layers", "d_model", "dtype", "weights", "config", "tokenizer", "chat_template",
+    "chat_date", "chat_system", "weight_processing",
 )  # fmt: skip
 
 

@@ -31,10 +31,10 @@ import torch
 from interp_xfer import PAPER_GRID, get_task, load_model, load_problems, render_prompt
 from interp_xfer.generation import Generation, SweepEngine, TokenPrompt, reference_generate, tokenise_prompt
 from interp_xfer.generation.memory import head_size, pass_limits
-from interp_xfer.generation.records import end_tokens
-from interp_xfer.generation.reference import StopWhenComplete, cut_row, pad_left
+from interp_xfer.generation.reference import StopWhenComplete, cut_row
 from interp_xfer.layer_maps import proportional
 from interp_xfer.models import LoadedModel
+from interp_xfer.models.loaded import pad_left
 from interp_xfer.models.stock_attention import stock_attention
 from interp_xfer.origins import ConceptOrigin, ProjectionOrigin
 from interp_xfer.prompt_hashes import PromptHashes
@@ -130,7 +130,7 @@ def bridge_arm(
 ) -> list[Generation]:
     """`TransformerBridge.generate` under `steer`, with the same stopping."""
     out = []
-    ends = end_tokens(model)
+    ends = model.end_tokens
     for start in range(0, len(prompts), BATCH):
         ids, mask = pad_left([[*p.prefix, *p.suffix] for p in prompts[start : start + BATCH]], model)
         with steer(model, steering, strength=strength):

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from interp_xfer.errors import DataError, ShapeError
 from interp_xfer.models import LoadedModel
+from interp_xfer.models.bridge_check import require_finite
 from interp_xfer.models.stock_attention import stock_attention, stock_attention_problem
 from interp_xfer.progress import Progress, no_progress
 
@@ -43,6 +44,7 @@ def read_residuals(
         layers: 0-based blocks.
         select: from the residual stream of the batch to the rows to keep; called once per layer.
     Returns: layer -> rows, float32 on the CPU.
+    Raises: ShapeError where a hook does not fire; ModelError where a row is not finite, naming the layer.
     """
     kept: dict[int, Tensor] = {}
     last = max(layers)
@@ -68,6 +70,7 @@ def read_residuals(
         raise ShapeError(
             f"hook {model.hook_name(missing[0])} of {model.name} did not fire; its activations cannot be read."
         )
+    require_finite(kept, model.fingerprint.dtype, model.name)
     return kept
 
 
@@ -78,12 +81,12 @@ def batches(
 
     Raises: DataError if a text has no tokens, or more than the model's context.
     """
-    ids = [model.tokenizer(text, add_special_tokens=add_special_tokens)["input_ids"] for text in texts]
-    context = getattr(model.hf.config, "max_position_embeddings", None)
+    ids = [model.token_ids(text, add_special_tokens) for text in texts]
+    context = model.context
     for index, tokens in enumerate(ids):
         if not tokens:
             raise DataError(f"text {index} of {len(ids)} has no tokens for {model.name}; drop it.")
-        if context is not None and len(tokens) > context:
+        if not context.holds(len(tokens)):
             raise DataError(
                 f"text {index} has {len(tokens)} tokens, but {model.name} has a context of {context}; shorten it."
             )
@@ -94,7 +97,7 @@ def batches(
         while stop < len(order) and (stop + 1 - start) * len(ids[order[stop]]) <= POSITIONS_PER_BATCH:
             stop += 1
         chosen = order[start:stop]
-        yield chosen, *pad_right([ids[index] for index in chosen], model.tokenizer.pad_token_id, model.device)
+        yield chosen, *pad_right([ids[index] for index in chosen], model.pad_id, model.device)
         start = stop
 
 

@@ -4,8 +4,8 @@
   own solution format: worked reasoning and final answer (`what="solution"`), or the final answer alone (`"answer"`).
 - Ranked options (`scoring="likelihood"`): the context and the right option of `tasks.likelihood_prompt`.
 
-Where the tokens of prompt and answer together begin with those of the prompt, they are taken together; else (a word
-that would grow across the border) apart, as in generation.
+Where the tokens of a prompt and a generated answer together begin with those of the prompt, they are taken together;
+else (a word that would grow across the border) apart, as in generation. Options are split as they are ranked.
 """
 
 from collections.abc import Sequence
@@ -13,9 +13,9 @@ from typing import Literal
 
 from interp_xfer.answers import GenerationSettings
 from interp_xfer.errors import ConfigError, DataError
-from interp_xfer.likelihood import require_choices
+from interp_xfer.likelihood import option_row, plain_likelihood_prompt, require_choices
 from interp_xfer.models import LoadedModel
-from interp_xfer.tasks import Problem, Task, has_chat_template, likelihood_prompt, render_prompt
+from interp_xfer.tasks import Problem, Task, has_chat_template, plain_problem, render_prompt
 from interp_xfer.teacher_forcing import TargetRow
 
 GoldAnswer = Literal["solution", "answer"]
@@ -61,6 +61,7 @@ def _solution_row(
         model.tokenizer, task, problem, settings.n_shots, settings.system_prompt, settings.enable_thinking
     )
     answer = task.format_answer(problem) if what == "answer" else task.format_solution(problem)
+    plain_problem(model.tokenizer, problem, answer)
     if not has_chat_template(model.tokenizer):
         answer = f" {answer}"  # after "Answer:"
     return _row(model, prompt.text, answer, prompt.add_special_tokens)
@@ -69,13 +70,13 @@ def _solution_row(
 def _option_row(model: LoadedModel, task: Task, problem: Problem, settings: GenerationSettings) -> TargetRow:
     if settings.n_shots > len(task.few_shot):
         raise ConfigError(f"n_shots={settings.n_shots}, but {task.name} has {len(task.few_shot)} few-shot examples.")
-    prompt = likelihood_prompt(problem, task.few_shot[: settings.n_shots])
-    return _row(model, prompt.context, prompt.continuations[prompt.labels.index(problem.answer)], True)
+    prompt = plain_likelihood_prompt(model, problem, task.few_shot[: settings.n_shots])
+    return option_row(model, problem, prompt, problem.answer)
 
 
 def _row(model: LoadedModel, context: str, answer: str, special: bool) -> TargetRow:
     def ids(text: str, special: bool) -> tuple[int, ...]:
-        return tuple(model.tokenizer(text, add_special_tokens=special)["input_ids"])
+        return tuple(model.token_ids(text, special))
 
     first, both = ids(context, special), ids(context + answer, special)
     if both[: len(first)] != first:
@@ -86,9 +87,8 @@ def _row(model: LoadedModel, context: str, answer: str, special: bool) -> Target
 def _check(model: LoadedModel, problem: Problem, row: TargetRow) -> None:
     if not row.targets:
         raise DataError(f"the gold answer of {problem.id} has no tokens for {model.name}; drop the item.")
-    limit = getattr(model.hf.config, "max_position_embeddings", None)
-    if limit is not None and len(row.ids) > limit:
+    if not model.context.holds(len(row.ids)):
         raise ConfigError(
             f"{problem.id} has {len(row.ids)} tokens with its gold answer, more than the context of {model.name} "
-            f"({limit}). Use fewer examples (n_shots)."
+            f"({model.context}). Use fewer examples (n_shots)."
         )

@@ -1,6 +1,8 @@
 """Multiple choice by the likelihood of the options: nothing is generated, so no answer format can be missed.
 
-1. Every option is a row of tokens, context and option. The option begins where the tokens of the context alone end.
+1. Context and option are tokenised together, as the model reads text. The option is scored from the first token that
+   holds a character of it: where a token holds the end of the context too (": a" of "Answer: a"), all of that token is
+   the option's, so that every character of every option is scored.
 2. What all contexts begin with (the examples) runs once per strength; then rows run in batches, padded on the right.
 3. log p(option) is taken from there (`teacher_forcing.py`).
 4. The chosen option has the largest log p per character (`acc_norm` of lm-eval); the sum and the mean per token are
@@ -19,15 +21,17 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from interp_xfer.chat import tokens_with_offsets
 from interp_xfer.choices import OperatorName, StrengthUnit, TokenScope
 from interp_xfer.errors import ConfigError, DataError, SteeringError
 from interp_xfer.generation.prefixes import PrefixKV, SharedPrefixes
 from interp_xfer.generation.steps import IMPLEMENTATION, PrefixStep, PromptStep, SlotCache, Step, register, run_step
 from interp_xfer.models import LoadedModel
+from interp_xfer.models.bridge_check import refuse_overflow
 from interp_xfer.models.stock_attention import stock_attention, stock_attention_problem
 from interp_xfer.progress import Progress, no_progress
 from interp_xfer.steering import Steerer, checked_strengths
-from interp_xfer.tasks import Problem, likelihood_prompt
+from interp_xfer.tasks import LikelihoodPrompt, Problem, likelihood_prompt, plain_problem
 from interp_xfer.teacher_forcing import RowBatch, TargetRow, row_batch, shared_length, target_log_probabilities
 from interp_xfer.vectors import SteeringVectors
 
@@ -93,8 +97,10 @@ def score_options(
         unit: of the strengths, as in `interp_xfer.steering.steer`.
         progress: called with the number of (problem, strength) just finished.
     Returns: [strength][problem], in the order given.
-    Raises: DataError for a problem without options, or an option without tokens; ConfigError for a prompt beyond the
-        context, or a strength that is not finite; SteeringError for a strength other than 0 without vectors.
+    Raises: DataError for a problem without options, an option without tokens, or a text that holds a control token;
+        ConfigError for a prompt beyond the context, or a strength that is not finite; SteeringError for a strength
+        other than 0 without vectors; ModelError for a tokenizer without offsets, or a model that overflows in float16
+        unsteered.
     Source: lm-evaluation-harness, `acc` and `acc_norm` of multiple-choice tasks; arXiv 1803.05457 for the data.
     """
     checked_strengths(strengths)
@@ -115,6 +121,10 @@ def score_options(
                 found.update({index: [next(values) for _ in groups[index]] for index in batch})
                 progress(len(batch))
             out.append([_scores(p, strength, groups[i], found[i]) for i, p in enumerate(problems)])
+    for strength, scores in zip(strengths, out, strict=True):
+        for group, score in zip(groups, scores, strict=True):
+            if strength == 0 and score.degenerate:
+                refuse_overflow(model, max(group, key=lambda row: len(row.ids)).ids)
     return out
 
 
@@ -196,26 +206,43 @@ class _Scorer:
         return out
 
 
-def _option_rows(model: LoadedModel, problem: Problem, examples: tuple[Problem, ...]) -> list[TargetRow]:
-    """One row for each option.
+def plain_likelihood_prompt(model: LoadedModel, problem: Problem, examples: tuple[Problem, ...]) -> LikelihoodPrompt:
+    """`likelihood_prompt`, whose texts hold no control token of the model's tokenizer.
 
-    Raises: DataError for an option without tokens; ConfigError for a row beyond the model's context.
+    Raises: DataError naming the problem whose text does.
     """
-    prompt = likelihood_prompt(problem, examples)
-    n_context = len(model.tokenizer(prompt.context, add_special_tokens=True)["input_ids"])
-    limit = getattr(model.hf.config, "max_position_embeddings", None)
-    rows = []
-    for label, continuation in zip(prompt.labels, prompt.continuations, strict=True):
-        ids = tuple(model.tokenizer(prompt.context + continuation, add_special_tokens=True)["input_ids"])
-        if len(ids) <= n_context:
-            raise DataError(f"option {label} of {problem.id} has no tokens of its own for {model.name}; drop the item.")
-        if limit is not None and len(ids) > limit:
-            raise ConfigError(
-                f"option {label} of {problem.id} has {len(ids)} tokens with its context, more than the context of "
-                f"{model.name} ({limit}). Use fewer examples (n_shots)."
-            )
-        rows.append(TargetRow(ids, n_context))
-    return rows
+    for each in (problem, *examples):
+        plain_problem(model.tokenizer, each, each.text)
+    return likelihood_prompt(problem, examples)
+
+
+def option_row(model: LoadedModel, problem: Problem, prompt: LikelihoodPrompt, label: str) -> TargetRow:
+    """The tokens of the context and one option, which begins with the first token that holds a character of it.
+
+    Raises: DataError for an option without tokens, or a context without any of its own; ConfigError for a row beyond
+        the model's context; ModelError for a tokenizer that cannot tell which characters a token covers.
+    """
+    continuation = prompt.continuations[prompt.labels.index(label)]
+    ids, offsets = tokens_with_offsets(model.tokenizer, prompt.context + continuation)
+    first = next((i for i, (_, end) in enumerate(offsets) if end > len(prompt.context)), len(ids))
+    if first == len(ids):
+        raise DataError(f"option {label} of {problem.id} has no tokens for {model.name}; drop the item.")
+    if first == 0:
+        raise DataError(
+            f"option {label} of {problem.id} and its context are one token for {model.name}, which nothing predicts; "
+            f"drop the item."
+        )
+    if not model.context.holds(len(ids)):
+        raise ConfigError(
+            f"option {label} of {problem.id} has {len(ids)} tokens with its context, more than the context of "
+            f"{model.name} ({model.context}). Use fewer examples (n_shots)."
+        )
+    return TargetRow(tuple(ids), first)
+
+
+def _option_rows(model: LoadedModel, problem: Problem, examples: tuple[Problem, ...]) -> list[TargetRow]:
+    prompt = plain_likelihood_prompt(model, problem, examples)
+    return [option_row(model, problem, prompt, label) for label in prompt.labels]
 
 
 def _batches(groups: Sequence[Sequence[TargetRow]], start: int) -> Iterator[list[int]]:

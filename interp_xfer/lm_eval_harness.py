@@ -13,7 +13,7 @@ from interp_xfer.answers import GenerationSettings
 from interp_xfer.errors import ConfigError, ModelError, SteeringError
 from interp_xfer.models import LoadedModel
 from interp_xfer.steering import steer
-from interp_xfer.tasks import Problem, Task, likelihood_prompt, render_prompt
+from interp_xfer.tasks import Problem, Task, has_chat_template, likelihood_prompt, render_prompt
 from interp_xfer.vectors import SteeringVectors
 
 _NAME = "interp_xfer_crosscheck"
@@ -112,7 +112,7 @@ def run_harness(
         other tokens than we do.
     """
     harness = {name: import_module(f"lm_eval.{name}") for name in ("api.task", "evaluator", "models.huggingface")}
-    chat = settings.scoring == "generate" and bool(getattr(model.tokenizer, "chat_template", None))
+    chat = settings.scoring == "generate" and has_chat_template(model.tokenizer)
     steered = nullcontext() if steering is None or strength == 0 else steer(
         model, steering, strength=strength, operator=settings.operator, tokens=settings.tokens, unit=settings.unit
     )  # fmt: skip
@@ -125,8 +125,9 @@ def run_harness(
     with _quiet_harness(), _untied(model):
         # As in our prompts: a chat template writes BOS itself, plain text gets it from the tokenizer.
         lm = harness["models.huggingface"].HFLM(
-            pretrained=model.hf, tokenizer=model.tokenizer, batch_size=_BATCH, add_bos_token=not chat
-        )
+            pretrained=model.hf, tokenizer=model.tokenizer, batch_size=_BATCH, add_bos_token=not chat,
+            trust_remote_code=False,
+        )  # fmt: skip
         task = harness["api.task"].ConfigurableTask(config=config)
         _require_same_tokens(model, lm, task, chat)
         with steered:
@@ -160,14 +161,13 @@ def _require_same_tokens(model: LoadedModel, lm: Any, task: Any, chat: bool) -> 
 
     Raises: ModelError otherwise.
     """
-    text = task.test_docs()[0]["prompt"]
-    ours = model.tokenizer(text, add_special_tokens=not chat)["input_ids"]
-    theirs = lm.tok_encode(text)
-    if list(theirs) != list(ours):
-        raise ModelError(
-            f"lm-eval reads {len(theirs)} tokens in the first prompt and we read {len(ours)} ({model.name}); the "
-            f"comparison would not be of the same input. Report the tokenizer."
-        )
+    for number, row in enumerate(task.test_docs()):
+        ours, theirs = model.token_ids(row["prompt"], not chat), lm.tok_encode(row["prompt"])
+        if list(theirs) != ours:
+            raise ModelError(
+                f"lm-eval reads {len(theirs)} tokens in prompt {number} and we read {len(ours)} ({model.name}); the "
+                f"comparison would not be of the same input. Report the tokenizer."
+            )
 
 
 @contextmanager

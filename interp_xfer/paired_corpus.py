@@ -21,15 +21,16 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from interp_xfer.activations import pad_right, read_residuals
+from interp_xfer.chat import require_plain_text, tokens_with_offsets
 from interp_xfer.controls import rows_of_other_prompts
-from interp_xfer.errors import ShapeError
+from interp_xfer.errors import DataError, ShapeError
 from interp_xfer.models import LoadedModel
 from interp_xfer.origins import Corpus
 from interp_xfer.paired_sums import PairedSums, SharedSums
 from interp_xfer.progress import Progress, no_progress
 from interp_xfer.prompt_hashes import PromptHashes
 from interp_xfer.tasks import FitText
-from interp_xfer.token_pairing import TokenPair, paired_positions, tokens_with_offsets
+from interp_xfer.token_pairing import TokenPair, paired_positions
 
 LayerPair = tuple[int, int]
 """(parent layer, child layer)."""
@@ -68,7 +69,8 @@ class PairedCorpus:
         texts_per_batch: at most.
         part_rows: size of `first_part`, in rows.
         part_bytes: rows of the first part are kept in memory when they need no more than this.
-    Raises: ModelError where a tokenizer cannot say which characters a token covers.
+    Raises: ModelError where a tokenizer cannot say which characters a token covers; DataError for a text that holds a
+        control token, or more tokens than a context.
     """
 
     def __init__(
@@ -83,7 +85,7 @@ class PairedCorpus:
     ) -> None:
         self.parent, self.child, self._texts_per_batch = parent, child, texts_per_batch
         self.prompts = PromptHashes.of(texts)
-        paired = [_pair_tokens(parent, child, text.text) for text in texts]
+        paired = [_pair_tokens(parent, child, text) for text in texts]
         self.n_texts = len(paired)
         self.n_rows = sum(len(item.pairs) for item in paired)
         n_child_tokens = sum(len(item.child_ids) for item in paired)
@@ -253,9 +255,17 @@ def passes(pairs: Sequence[LayerPair], d_parent: int, d_child: int, max_bytes: i
     return groups
 
 
-def _pair_tokens(parent: LoadedModel, child: LoadedModel, text: str) -> _PairedText:
-    parent_ids, parent_offsets = tokens_with_offsets(parent.tokenizer, text)
-    child_ids, child_offsets = tokens_with_offsets(child.tokenizer, text)
+def _pair_tokens(parent: LoadedModel, child: LoadedModel, text: FitText) -> _PairedText:
+    where = f"fit text {text.id} ({text.where})" if text.where else f"fit text {text.id}"
+    for model in (parent, child):
+        require_plain_text(model.tokenizer, text.text, where)
+    parent_ids, parent_offsets = tokens_with_offsets(parent.tokenizer, text.text)
+    child_ids, child_offsets = tokens_with_offsets(child.tokenizer, text.text)
+    for model, ids in ((parent, parent_ids), (child, child_ids)):
+        if not model.context.holds(len(ids)):
+            raise DataError(
+                f"{where} has {len(ids)} tokens, but {model.name} has a context of {model.context}; shorten it."
+            )
     pairs = [pair for pair in paired_positions(parent_offsets, child_offsets) if pair.parent > 0 and pair.child > 0]
     return _PairedText(parent_ids, child_ids, pairs)
 
@@ -266,7 +276,7 @@ def _read_rows(
     """Rows of each layer at the chosen positions of (token ids, positions)."""
     if not layers:
         return {}
-    input_ids, mask = pad_right([ids for ids, _ in texts], model.tokenizer.pad_token_id, model.device)
+    input_ids, mask = pad_right([ids for ids, _ in texts], model.pad_id, model.device)
     rows = [row for row, (_, chosen) in enumerate(texts) for _ in chosen]
     columns = [position for _, chosen in texts for position in chosen]
     return read_residuals(model, input_ids, mask, layers, lambda residual: residual[rows, columns])

@@ -77,7 +77,7 @@ def row_batch(model: LoadedModel, rows: Sequence[TargetRow], start: int = 0) -> 
     device = model.device
     lengths = torch.tensor([len(row.ids) - 1 for row in rows], device=device)
     width = int(lengths.max()) - start
-    input_ids = torch.full((len(rows), width), model.tokenizer.pad_token_id, device=device)
+    input_ids = torch.full((len(rows), width), model.pad_id, device=device)
     for index, row in enumerate(rows):
         input_ids[index, : len(row.ids) - 1 - start] = torch.tensor(row.ids[start:-1], device=device)
     position = start + torch.arange(width, device=device)

@@ -5,9 +5,7 @@ the same character. Special tokens cover no characters and pair with nothing.
 """
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
-
-from interp_xfer.errors import ModelError
+from typing import NamedTuple
 
 
 class TokenPair(NamedTuple):
@@ -32,17 +30,3 @@ def paired_positions(parent_offsets: Offsets, child_offsets: Offsets) -> list[To
     parent_ends = {end: position for position, (start, end) in enumerate(parent_offsets) if end > start}
     child_ends = {end: position for position, (start, end) in enumerate(child_offsets) if end > start}
     return [TokenPair(parent_ends[end], child_ends[end]) for end in sorted(parent_ends.keys() & child_ends.keys())]
-
-
-def tokens_with_offsets(tokenizer: Any, text: str) -> tuple[list[int], list[tuple[int, int]]]:
-    """Token ids of an ordinary text, special tokens added, and the characters each covers.
-
-    Raises: ModelError if the tokenizer cannot tell.
-    """
-    if not getattr(tokenizer, "is_fast", False):
-        raise ModelError(
-            f"the tokenizer {type(tokenizer).__name__} gives no character offsets, which pairing tokens of two models "
-            f"needs; use a model with a fast tokenizer."
-        )
-    encoded = tokenizer(text, add_special_tokens=True, return_offsets_mapping=True)
-    return list(encoded["input_ids"]), [tuple(offset) for offset in encoded["offset_mapping"]]

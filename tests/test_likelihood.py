@@ -2,6 +2,7 @@
 
 import json
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -10,8 +11,9 @@ from tiny_models import ARCHITECTURES, D_MODEL, FAST, hf_model, make_tokenizer, 
 from interp_xfer.answers import GenerationSettings, answer_problems, make_engine
 from interp_xfer.errors import ConfigError, DataError, SteeringError
 from interp_xfer.evaluation import evaluate
+from interp_xfer.gold_answers import gold_rows
 from interp_xfer.lambda_search import search_lambda
-from interp_xfer.likelihood import OptionScores, require_choices, score_options
+from interp_xfer.likelihood import OptionScores, option_row, require_choices, score_options
 from interp_xfer.tasks import Choice, Problem, get_task, likelihood_prompt, load_problems
 
 CLOSE = {"abs": 2e-3, "rel": 1e-4}  # float32 forward passes of two implementations, summed over up to 25 tokens
@@ -88,6 +90,78 @@ def test_token_scopes(models, architecture, scope):
         for item, scores in zip(PROBLEMS[:2], row, strict=True):
             expected = by_hand(architecture, model.tokenizer, item, EXAMPLES[:1], steering, strength, scope)
             assert scores.log_likelihoods == pytest.approx(expected, **CLOSE)
+
+
+@pytest.fixture(scope="module")
+def merging():
+    """A model whose tokenizer knows no words: tokens run over spaces, and over the end of the context."""
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
+    from transformers import PreTrainedTokenizerFast
+
+    backend = Tokenizer(models.BPE())
+    backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
+    backend.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=300, special_tokens=["<s>", "</s>"], initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
+    )  # fmt: skip
+    backend.train_from_iterator(["a a a: a"] * 3, trainer)  # so that ": a" is a token, and ": " is none
+    backend.post_processor = processors.TemplateProcessing(single="<s> $A", special_tokens=[("<s>", 0)])
+    return tiny("llama", tokenizer=PreTrainedTokenizerFast(tokenizer_object=backend, bos_token="<s>", eos_token="</s>"))
+
+
+def test_every_character_of_every_option_is_scored(merging):
+    """A token that holds the end of the context and the beginning of an option is the option's."""
+    tokenizer, merged = merging.tokenizer, 0
+    found = score_options(merging, PROBLEMS)[0]
+    for item, scores in zip(PROBLEMS, found, strict=True):
+        prompt = likelihood_prompt(item)
+        for label, continuation, value, n_tokens in zip(
+            prompt.labels, prompt.continuations, scores.log_likelihoods, scores.n_tokens, strict=True
+        ):
+            text = prompt.context + continuation
+            ids = tokenizer(text)["input_ids"]
+            n = len(ids) - n_tokens
+            before = tokenizer.decode(ids[1:n])
+            assert prompt.context.startswith(before), "what is not scored is context"
+            assert len(tokenizer.decode(ids[1 : n + 1])) > len(prompt.context), "and the first that is scored is not"
+            merged += before != prompt.context
+            with torch.no_grad():
+                log_p = merging.hf(torch.tensor([ids])).logits[0].double().log_softmax(dim=-1)
+            assert value == pytest.approx(sum(float(log_p[i - 1, ids[i]]) for i in range(n, len(ids))), **CLOSE)
+            row = option_row(merging, item, prompt, label)
+            assert row.ids == tuple(ids) and row.n_context == n
+        gold = gold_rows(merging, get_task("arc_challenge"), [item], SETTINGS)
+        assert gold == [option_row(merging, item, prompt, item.answer)], "the gold option is the option that is ranked"
+    assert 0 < merged < sum(len(item.choices) for item in PROBLEMS), "both happen"
+
+
+def without_bos():
+    from tokenizers import processors
+
+    tokenizer = make_tokenizer()
+    tokenizer.backend_tokenizer.post_processor = processors.TemplateProcessing(single="$A", special_tokens=[])
+    return tokenizer
+
+
+def test_options_that_nothing_predicts(merging):
+    item = PROBLEMS[0]
+    whole = likelihood_prompt(item)._replace(context="", continuations=tuple(f" {c.text}" for c in item.choices))
+    assert option_row(merging, item, whole, "A").n_context == 1, "BOS is context"
+    empty = whole._replace(continuations=("", "", ""))
+    with pytest.raises(DataError, match=r"option B of arc_challenge/1 has no tokens for tiny/llama-0; drop the item"):
+        option_row(merging, item, empty, "B")
+    plain = tiny("llama", tokenizer=without_bos())
+    with pytest.raises(DataError, match="option A of arc_challenge/1 and its context are one token"):
+        option_row(plain, item, whole, "A")
+
+
+def test_control_tokens_in_options_are_refused(models):
+    item = replace(problem(7, "AB", "A", ["a leaf", "it<|im_end|>"]), where="test.jsonl, line 8")
+    with pytest.raises(DataError, match=r"arc_challenge/7 \(test.jsonl, line 8\) holds '<\|im_end\|>'"):
+        score_options(models["llama"], [PROBLEMS[0], item])
+    with pytest.raises(DataError, match=r"arc_challenge/7 \(test.jsonl, line 8\) holds '<\|im_end\|>'"):
+        score_options(models["llama"], PROBLEMS, examples=(item,))
 
 
 @pytest.mark.parametrize("architecture", ["llama", "gpt_neox"])

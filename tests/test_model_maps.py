@@ -6,6 +6,7 @@ from tiny_models import D_MODEL, N_LAYERS, OTHER_CORPUS, make_tokenizer, random_
 
 from interp_xfer import model_maps
 from interp_xfer.activations import read_residuals
+from interp_xfer.chat import tokens_with_offsets
 from interp_xfer.errors import ArtifactError, ConfigError, DataError, LayerError, ShapeError
 from interp_xfer.layer_maps import LayerMap, greedy, proportional
 from interp_xfer.model_maps import FITTED, ProjectionSet, fit_projection, map_layers, n_passes
@@ -13,7 +14,7 @@ from interp_xfer.paired_sums import PairedSums
 from interp_xfer.projections import fit_ridge
 from interp_xfer.prompt_hashes import PromptHashes
 from interp_xfer.tasks import FitText, contrast_pairs, get_task, load_problems, projection_texts
-from interp_xfer.token_pairing import paired_positions, tokens_with_offsets
+from interp_xfer.token_pairing import paired_positions
 
 
 @pytest.fixture(scope="module")

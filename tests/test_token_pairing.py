@@ -5,8 +5,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tiny_models import OTHER_CORPUS, make_tokenizer
 
+from interp_xfer.chat import tokens_with_offsets
 from interp_xfer.errors import ModelError
-from interp_xfer.token_pairing import paired_positions, tokens_with_offsets
+from interp_xfer.token_pairing import paired_positions
 
 
 @pytest.fixture(scope="module")

@@ -51,38 +51,25 @@ def config(architecture: str, **changes: Any) -> Any:
         Qwen3Config,
     )
 
-    common = {**COMMON, **changes}
-    sliding = ["sliding_attention", "full_attention", "sliding_attention"]
-    match architecture:
-        case "llama":
-            return LlamaConfig(**common)
-        case "qwen2":
-            return Qwen2Config(**common)
-        case "qwen3":
-            return Qwen3Config(
-                **common, head_dim=16, use_sliding_window=True, sliding_window=WINDOW, layer_types=sliding
-            )
-        case "gemma2":
-            return Gemma2Config(
-                **common,
-                head_dim=16,
-                query_pre_attn_scalar=12,
-                sliding_window=WINDOW,
-                layer_types=sliding,
-                attn_logit_softcapping=2.0,
-                final_logit_softcapping=3.0,
-            )
-        case "gemma3":
-            return Gemma3TextConfig(
-                **common, head_dim=16, query_pre_attn_scalar=12, sliding_window=WINDOW, layer_types=sliding
-            )
-        case "mistral":
-            return MistralConfig(**common, sliding_window=WINDOW)
-        case "phi3":
-            return Phi3Config(**common, sliding_window=WINDOW)
-        case "gpt_neox":
-            return GPTNeoXConfig(**{key: value for key, value in common.items() if key != "num_key_value_heads"})
-    raise ValueError(architecture)
+    windows = {"sliding_window": WINDOW}
+    some = {**windows, "layer_types": ["sliding_attention", "full_attention", "sliding_attention"], "head_dim": 16}
+    caps = {"attn_logit_softcapping": 2.0, "final_logit_softcapping": 3.0}
+    gemma = {**some, "query_pre_attn_scalar": 12}
+    kinds = {
+        "llama": (LlamaConfig, {}),
+        "qwen2": (Qwen2Config, {}),
+        "qwen3": (Qwen3Config, {**some, "use_sliding_window": True}),
+        "gemma2": (Gemma2Config, {**gemma, **caps}),
+        "gemma3": (Gemma3TextConfig, gemma),
+        "mistral": (MistralConfig, windows),
+        "phi3": (Phi3Config, windows),
+        "gpt_neox": (GPTNeoXConfig, {}),
+    }
+    kind, own = kinds[architecture]
+    values = {**COMMON, **own, **changes}
+    if architecture == "gpt_neox":
+        del values["num_key_value_heads"]
+    return kind(**values)
 
 
 def hf_model(architecture: str, seed: int = 0, **changes: Any) -> Any:

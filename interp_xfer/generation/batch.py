@@ -14,7 +14,7 @@ from interp_xfer.generation.memory import BatchPlan
 from interp_xfer.generation.next_tokens import greedy_tokens, next_logits
 from interp_xfer.generation.passes import SteeredPasses
 from interp_xfer.generation.prefixes import PrefixKV, SharedPrefixes
-from interp_xfer.generation.records import Generation, IsComplete, RowKey, StopReason, TokenPrompt, end_tokens
+from interp_xfer.generation.records import Generation, IsComplete, RowKey, StopReason, TokenPrompt
 from interp_xfer.generation.sampling import Sampling, sample_tokens
 from interp_xfer.generation.steps import DecodeStep, PackedTokens, PromptStep, SlotCache
 from interp_xfer.steering import scope_positions
@@ -80,7 +80,7 @@ class RunningBatch:
         self._add = add
         self._prefix_length = len(waiting[0].prompt.prefix)
         self._plan, self._decoding = plan, decoding
-        self._ends = end_tokens(model)
+        self._ends = model.end_tokens
         self._cache = SlotCache(model, plan.rows, width)
         self._prefixes: SharedPrefixes | None = None
         self._graphs = DecodeGraphs(passes, self._cache, self._prefix_length) if decoding.recorded else None
@@ -118,7 +118,7 @@ class RunningBatch:
             for row, prefix in zip(new, kept, strict=True):
                 row.prefix = prefix
         self._shared_prefixes([*self.active, *new])  # the stack of both, if there is one, serves the next steps too
-        pad = [self.model.tokenizer.pad_token_id] * width
+        pad = [self.model.pad_id] * width
         device = self.model.device
         input_ids = torch.tensor([[*row.prompt.suffix, *pad][:width] for row in new], device=device)
         lengths = torch.tensor([len(row.prompt.suffix) for row in new])
@@ -198,7 +198,8 @@ class RunningBatch:
                 continue
             for i in range(start, start + 1 + len(draft)):
                 if reason := self._take(row, ids[i], finite[i]):
-                    text = self.model.tokenizer.decode(row.token_ids, skip_special_tokens=True)
+                    kept = row.token_ids[:-1] if reason == "eos" else row.token_ids  # not every end is special
+                    text = self.model.tokenizer.decode(kept, skip_special_tokens=True)
                     done.append((row, Generation(text, tuple(row.token_ids), reason)))
                     break
                 if i - start == len(draft) or ids[i] != draft[i - start]:

@@ -34,6 +34,7 @@ from interp_xfer.generation.records import (
 from interp_xfer.generation.reference import reference_generate
 from interp_xfer.generation.sampling import Sampling
 from interp_xfer.models import LoadedModel
+from interp_xfer.models.bridge_check import refuse_overflow
 from interp_xfer.models.stock_attention import stock_attention_problem
 from interp_xfer.progress import Progress, no_progress
 from interp_xfer.steering import Steerer, checked_strengths
@@ -165,14 +166,15 @@ class SweepEngine:
             progress: called with the number of answers just finished.
         Returns: [strength][prompt], in the order given.
         Raises: ConfigError for a prompt beyond the context, a budget too small for one row, or a strength that is not
-            finite; SteeringError for a strength other than 0 without vectors.
+            finite; SteeringError for a strength other than 0 without vectors; ModelError for a model that overflows in
+            float16 without being steered, naming the layer.
         """
         checked_strengths(strengths)
         if self.steering is None and any(strengths):
             raise SteeringError(f"strengths {list(strengths)} need steering vectors; without them only 0 can be run.")
         check_fits(self.model, prompts, max_new_tokens)
         if stock_attention_problem(self.model) is not None:
-            return [
+            table = [
                 reference_generate(
                     self.model, prompts, self.steering, strength, operator=self.operator, tokens=self.tokens,
                     unit=self.unit, max_new_tokens=max_new_tokens, is_complete=is_complete, sampling=sampling,
@@ -180,6 +182,8 @@ class SweepEngine:
                 )
                 for strength, sample in zip(strengths, row_samples(strengths), strict=True)
             ]  # fmt: skip
+            self._refuse_overflow(prompts, strengths, table)
+            return table
         made_by = Making.of(
             self.model, self.steering, self.operator, self.tokens, self.unit, max_new_tokens, is_complete, sampling
         )
@@ -244,7 +248,18 @@ class SweepEngine:
                         run.admit()
                         run.decode()
                     del run  # its cache goes before that of the next is made
-        return [[finished[k, i] for i in range(len(prompts))] for k in range(len(strengths))]
+        table = [[finished[k, i] for i in range(len(prompts))] for k in range(len(strengths))]
+        self._refuse_overflow(prompts, strengths, table)
+        return table
+
+    def _refuse_overflow(
+        self, prompts: Sequence[TokenPrompt], strengths: Sequence[float], table: Sequence[Sequence[Generation]]
+    ) -> None:
+        """Degenerate answers of a steered model say that it was steered too far; of an unsteered one, nothing."""
+        for strength, row in zip(strengths, table, strict=True):
+            for prompt, made in zip(prompts, row, strict=True):
+                if strength == 0 and made.stop_reason == "degenerate":
+                    refuse_overflow(self.model, [*prompt.prefix, *prompt.suffix, *made.token_ids])
 
     @staticmethod
     def _rows(

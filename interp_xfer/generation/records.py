@@ -128,7 +128,7 @@ def tokenise_prompt(model: LoadedModel, name: str, prompt: RenderedPrompt) -> To
     """A rendered prompt as token ids; prefix and suffix are tokenised apart, which the rendering has made safe."""
 
     def ids(text: str, special: bool) -> tuple[int, ...]:
-        return tuple(model.tokenizer(text, add_special_tokens=special)["input_ids"]) if text else ()
+        return tuple(model.token_ids(text, special)) if text else ()
 
     suffix_special = prompt.add_special_tokens and not prompt.prefix
     return TokenPrompt(name, ids(prompt.prefix, prompt.add_special_tokens), ids(prompt.suffix, suffix_special))
@@ -141,19 +141,12 @@ def check_fits(model: LoadedModel, prompts: Sequence[TokenPrompt], max_new_token
     """
     if max_new_tokens < 1:
         raise ConfigError(f"max_new_tokens is {max_new_tokens}; it must be at least 1.")
-    context = getattr(model.hf.config, "max_position_embeddings", None)
+    context = model.context
     for prompt in prompts:
         if not prompt.suffix:
             raise ConfigError(f"the prompt of {prompt.name} has an empty suffix; give it at least one token.")
-        if context is not None and len(prompt) + max_new_tokens > context:
+        if not context.holds(len(prompt) + max_new_tokens):
             raise ConfigError(
                 f"the prompt of {prompt.name} has {len(prompt)} tokens; with {max_new_tokens} new ones it exceeds the "
                 f"context of {model.name} ({context}). Use fewer examples (n_shots) or fewer new tokens."
             )
-
-
-def end_tokens(model: LoadedModel) -> frozenset[int]:
-    """Ids that end a generation, from the generation config and the tokenizer."""
-    configured = model.hf.generation_config.eos_token_id
-    ids = configured if isinstance(configured, list) else [configured]
-    return frozenset(token for token in [*ids, model.tokenizer.eos_token_id] if token is not None)

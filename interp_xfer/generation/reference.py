@@ -15,9 +15,10 @@ from transformers import StoppingCriteria
 
 from interp_xfer.choices import OperatorName, StrengthUnit, TokenScope
 from interp_xfer.generation.finished import FinishedAnswers
-from interp_xfer.generation.records import Generation, IsComplete, Making, RowKey, StopReason, TokenPrompt, end_tokens
+from interp_xfer.generation.records import Generation, IsComplete, Making, RowKey, StopReason, TokenPrompt
 from interp_xfer.generation.sampling import Sampling, sample_tokens
 from interp_xfer.models import LoadedModel
+from interp_xfer.models.loaded import pad_left
 from interp_xfer.progress import Progress, no_progress
 from interp_xfer.steering import steer
 from interp_xfer.vectors import SteeringVectors
@@ -45,7 +46,7 @@ def reference_generate(
 
     Arguments and returns as in `SweepEngine.generate`, for one strength, of which this is sample number `sample`.
     """
-    ends = end_tokens(model)
+    ends = model.end_tokens
     made_by = Making.of(model, steering, operator, tokens, unit, max_new_tokens, is_complete, sampling)
     keys = [RowKey(prompt, strength, sample, made_by.digest) for prompt in prompts]
     keep = FinishedAnswers() if keep is None else keep
@@ -129,20 +130,10 @@ def cut_row(
             kept = ids[:n_finite]
             return Generation(tokenizer.decode(kept, skip_special_tokens=True), tuple(kept), "degenerate")
         reason: StopReason | None = "eos" if ids[length - 1] in ends else None
-        text = tokenizer.decode(ids[:length], skip_special_tokens=True)
+        kept = ids[: length - 1] if reason == "eos" else ids[:length]  # not every end is special
+        text = tokenizer.decode(kept, skip_special_tokens=True)
         if reason is None and is_complete is not None and is_complete(text):
             reason = "complete"
         if reason is not None:
             return Generation(text, tuple(ids[:length]), reason)
     return Generation(tokenizer.decode(ids, skip_special_tokens=True), tuple(ids), "length")
-
-
-def pad_left(rows: Sequence[Sequence[int]], model: LoadedModel) -> tuple[Tensor, Tensor]:
-    """Token rows as one tensor padded on the left, and its attention mask."""
-    width = max(len(row) for row in rows)
-    input_ids = torch.full((len(rows), width), model.tokenizer.pad_token_id)
-    mask = torch.zeros_like(input_ids)
-    for index, row in enumerate(rows):
-        input_ids[index, width - len(row) :] = torch.tensor(row)
-        mask[index, width - len(row) :] = 1
-    return input_ids.to(model.device), mask.to(model.device)

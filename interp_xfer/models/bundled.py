@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from interp_xfer.errors import ModelError
-from interp_xfer.models.cache import cache_dir, cached_folder
-from interp_xfer.models.gguf import convert_gguf
+from interp_xfer.models.cache import cache_dir
+from interp_xfer.models.gguf import convert_gguf, whole_folder
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,8 @@ BUNDLED: dict[str, BundledModel] = {
 
 
 def bundled_folder(name: str) -> Path:
-    """The Hugging Face folder of a bundled model; fetched, verified and converted at the first call.
+    """The Hugging Face folder of a bundled model; fetched, verified and converted at the first call, and again where
+    the folder is damaged.
 
     The licence is printed to standard error once, when the model is fetched.
 
@@ -74,7 +75,7 @@ def bundled_folder(name: str) -> Path:
     if name not in BUNDLED:
         raise ModelError(f"there is no bundled model {name!r}. Known: {', '.join(sorted(BUNDLED))}.")
     model = BUNDLED[name]
-    return cached_folder(cache_dir() / "bundled" / f"{name}-{model.sha256[:16]}", lambda f: _fetch(name, model, f))
+    return whole_folder(cache_dir() / "bundled" / f"{name}-{model.sha256[:16]}", lambda f: _fetch(name, model, f))
 
 
 def _fetch(name: str, model: BundledModel, folder: Path) -> None:

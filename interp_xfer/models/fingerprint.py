@@ -1,11 +1,12 @@
 """Which model an artifact belongs to, by content.
 
-Two loads are the same model when weights, tokenizer, chat template, dtype and weight processing are the same; where the
-files came from (a hub id or a copy in a folder) does not matter and is kept only to be read by people.
+Two loads are the same model when weights, configuration, tokenizer, chat template, dtype and weight processing are the
+same; where the files came from (a hub id or a copy in a folder) does not matter and is kept only to be read by people.
 """
 
 import hashlib
 import json
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, fields
 from typing import Annotated, Any
 
@@ -16,7 +17,18 @@ from interp_xfer.choices import WeightProcessing
 from interp_xfer.errors import FingerprintError
 from interp_xfer.records import STRICT, Digest, Layers, Width, checked
 
-_DESCRIPTIVE = ("reference", "revision")
+_DESCRIPTIVE = ("reference", "revision", "chat_system")
+
+# Of a configuration: names, versions, what other fields of the fingerprint hold, and what no forward pass or greedy
+# decoding reads. Whatever is not listed counts, also what a later version of transformers adds.
+_UNCOUNTED = frozenset(
+    {
+        "_name_or_path", "_commit_hash", "transformers_version", "architectures", "auto_map", "dtype", "torch_dtype",
+        "_attn_implementation", "_attn_implementation_autoset", "attn_implementation", "use_cache", "pad_token_id",
+        "output_attentions", "output_hidden_states", "return_dict", "id2label", "label2id", "problem_type",
+        "initializer_range",
+    }
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -37,16 +49,23 @@ class Fingerprint:
     """float32, bfloat16 or float16: numbers differ between them."""
     weights: Digest
     """sha256 over names, shapes and bytes of all parameters, first 16 hex digits."""
+    config: Digest
+    """sha256 of what the configuration says beside the weights (rotary base, windows, caps, end tokens), first 16 hex
+    digits."""
     tokenizer: Digest
     """sha256 of the tokenizer, first 16 hex digits."""
     chat_template: Digest | None
     """sha256 of the chat template, first 16 hex digits; None without one."""
+    chat_date: str | None
+    """The date that the chat template is told, where it writes one: always the same, so that prompts are."""
+    chat_system: str | None
+    """What the chat template writes before the first turn where no system prompt is given, to be read by people."""
     weight_processing: WeightProcessing
     """`hooked-transformer` folds and centres, which changes the residual basis of LayerNorm models."""
 
     @property
     def digest(self) -> str:
-        """Sixteen hex digits over everything that changes numbers (reference and revision do not)."""
+        """Sixteen hex digits over everything that changes numbers (`_DESCRIPTIVE` fields do not)."""
         content = {key: value for key, value in asdict(self).items() if key not in _DESCRIPTIVE}
         return _short_sha256(json.dumps(content, sort_keys=True).encode())
 
@@ -92,6 +111,18 @@ def weights_digest(model: torch.nn.Module) -> str:
         data = parameter.detach().to("cpu").contiguous().flatten().view(torch.uint8)
         digest.update(data.numpy().data)
     return digest.hexdigest()[:16]
+
+
+def config_digest(config: Any, end_tokens: Iterable[int]) -> str:
+    """Sixteen hex digits over a Hugging Face configuration, but for what changes no number, and the end tokens."""
+    content = {"config": _counted(config.to_dict()), "end_tokens": sorted(end_tokens)}
+    return _short_sha256(json.dumps(content, sort_keys=True, default=str).encode())
+
+
+def _counted(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {str(key): _counted(inner) for key, inner in value.items() if key not in _UNCOUNTED}
+    return [_counted(inner) for inner in value] if isinstance(value, list | tuple) else value
 
 
 def tokenizer_digest(tokenizer: Any) -> str:

@@ -4,7 +4,10 @@ Transformers reads the GGUF (`gguf_file=`); dequantising takes tens of seconds i
 the sha256 of the file.
 """
 
-from collections.abc import Iterator
+import shutil
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
@@ -15,33 +18,75 @@ import torch
 
 from interp_xfer.errors import ModelError
 from interp_xfer.models.cache import cache_dir, cached_folder
+from interp_xfer.models.files import check_config, library_errors
+from interp_xfer.models.gguf_header import check_gguf
+from interp_xfer.models.manifest import damage, write_manifest
 from interp_xfer.reading import file_sha256
 
 
 def converted_gguf(path: Path) -> tuple[Path, str]:
     """The Hugging Face folder made from a GGUF file (converted at the first call), and the sha256 of the file."""
-    sha256 = file_sha256(path)
-    return cached_folder(cache_dir() / "gguf" / sha256, lambda folder: convert_gguf(path, folder)), sha256
+    try:
+        sha256 = file_sha256(path)
+    except OSError as error:
+        raise ModelError(f"{path} cannot be read: {error.strerror or error}.") from None
+    return whole_folder(cache_dir() / "gguf" / sha256, lambda folder: convert_gguf(path, folder)), sha256
+
+
+def whole_folder(target: Path, fill: Callable[[Path], None]) -> Path:
+    """`cached_folder`, whose files are what was written; a folder that is damaged is made again.
+
+    Raises: as `cached_folder` and `fill`; ModelError if a damaged folder cannot be removed.
+    """
+
+    def described(folder: Path) -> None:
+        fill(folder)
+        write_manifest(folder)
+
+    folder = cached_folder(target, described)
+    if problem := damage(folder):
+        sys.stderr.write(f"the converted model in {folder} is damaged ({problem}); it is made again\n")
+        try:
+            shutil.rmtree(folder)
+        except OSError as error:
+            raise ModelError(
+                f"the converted model in {folder} is damaged ({problem}) and cannot be removed: {error.strerror}. "
+                f"Remove it, or point INTERP_XFER_CACHE elsewhere."
+            ) from None
+        folder = cached_folder(target, described)
+        if problem := damage(folder):
+            raise ModelError(f"{folder} is damaged as soon as it is written ({problem}); check the disk.")
+    return folder
 
 
 def convert_gguf(path: Path, folder: Path) -> None:
     """Write model and tokenizer of a GGUF file into `folder` as float32 safetensors.
 
-    Raises: ModelError if the file is no GGUF, its architecture is unknown to transformers, or weights are missing.
+    Raises: ModelError if the file is no GGUF, its architecture is unknown to transformers, or weights are missing;
+        OSError if the folder cannot be written.
     """
-    from transformers import AutoModelForCausalLM, AutoTokenizer
+    from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedConfig
 
-    try:
-        with _parsed_once():
+    check_gguf(path)
+    remedy = "Check that the file is complete and that transformers supports its architecture."
+    # In a folder of its own: transformers would read a tokenizer_config.json that lies beside the file.
+    with tempfile.TemporaryDirectory() as alone, _parsed_once():
+        source, file = alone, "model.gguf"
+        (Path(alone) / file).symlink_to(path.resolve())
+        with library_errors(path.name, remedy):
+            raw, _ = PreTrainedConfig.get_config_dict(source, gguf_file=file)
+            check_config(raw, path.name)
             loaded: Any = AutoModelForCausalLM.from_pretrained(
-                str(path.parent), gguf_file=path.name, dtype=torch.float32, output_loading_info=True
+                source,
+                gguf_file=file,
+                dtype=torch.float32,
+                output_loading_info=True,
+                trust_remote_code=False,
+                local_files_only=True,
             )
-            tokenizer = AutoTokenizer.from_pretrained(str(path.parent), gguf_file=path.name)
-    except (ValueError, KeyError, RuntimeError, NotImplementedError) as error:
-        raise ModelError(
-            f"cannot read {path.name} as a GGUF model: {error}. Check that the file is complete and that transformers "
-            f"supports its architecture."
-        ) from None
+            tokenizer = AutoTokenizer.from_pretrained(
+                source, gguf_file=file, trust_remote_code=False, local_files_only=True
+            )
     model, info = loaded
     require_all_weights(info, path.name)
     _forget_quantiser(model)

@@ -3,119 +3,39 @@
 `TransformerBridge` is what `HookedTransformer` became in TransformerLens 4: it wraps the Hugging Face model and fires
 the same hook names (`blocks.{l}.hook_resid_post`) on the weights as published. Folding and centring of old are asked
 for with `weight_processing="hooked-transformer"`.
+
+Nothing that comes with a model is run: no code of its own (`trust_remote_code=False` everywhere, and nobody is asked),
+no pickle, and its chat template only within limits.
 """
 
 import copy
-from collections.abc import Iterator, Sequence
+import json
+import os
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from interp_xfer.chat import chat_facts, token_ids
 from interp_xfer.choices import DTypeName
-from interp_xfer.errors import ConfigError, LayerError, ModelError
+from interp_xfer.errors import ConfigError, ModelError
+from interp_xfer.models.bridge_check import PROBE, check_bridge, hidden_states
 from interp_xfer.models.bundled import bundled_folder
+from interp_xfer.models.files import check_config, check_folder, library_errors, read_config
 from interp_xfer.models.fingerprint import (
     Fingerprint,
     WeightProcessing,
     chat_template_digest,
+    config_digest,
     tokenizer_digest,
     weights_digest,
 )
 from interp_xfer.models.gguf import converted_gguf, require_all_weights
+from interp_xfer.models.loaded import LoadedModel, end_tokens
 from interp_xfer.models.references import ModelReference, parse_reference
-
-
-@dataclass(frozen=True, eq=False)
-class LoadedModel:
-    """A TransformerLens bridge, its tokenizer, and what identifies it."""
-
-    bridge: Any
-    """`transformer_lens.model_bridge.TransformerBridge`."""
-    tokenizer: Any
-    """Hugging Face tokenizer, padding on the left."""
-    fingerprint: Fingerprint
-
-    @property
-    def hf(self) -> Any:
-        """The Hugging Face model inside the bridge; TransformerLens hooks fire in it too."""
-        return self.bridge.original_model
-
-    @property
-    def n_layers(self) -> int:
-        """Number of blocks."""
-        return self.fingerprint.n_layers
-
-    @property
-    def d_model(self) -> int:
-        """Width of the residual stream."""
-        return self.fingerprint.d_model
-
-    @property
-    def device(self) -> torch.device:
-        """Where the embedding lies."""
-        return self.hf.get_input_embeddings().weight.device
-
-    @property
-    def name(self) -> str:
-        """The reference the model was loaded by."""
-        return self.fingerprint.reference
-
-    def hook_name(self, layer: int) -> str:
-        """TransformerLens name of the residual stream after block `layer` (0-based).
-
-        Raises: LayerError if there is no such block.
-        """
-        if not 0 <= layer < self.n_layers:
-            raise LayerError(f"{self.name} has no layer {layer}; its layers are 0 to {self.n_layers - 1}.")
-        return f"blocks.{layer}.hook_resid_post"
-
-    def encode(self, texts: Sequence[str], add_special_tokens: bool = False) -> dict[str, torch.Tensor]:
-        """`input_ids` and `attention_mask`, (batch, pos), padded on the left, on the model's device."""
-        batch = self.tokenizer(
-            list(texts), add_special_tokens=add_special_tokens, padding=True, padding_side="left", return_tensors="pt"
-        )
-        return {key: batch[key].to(self.device) for key in ("input_ids", "attention_mask")}
-
-    @contextmanager
-    def plain_greedy(self) -> Iterator[None]:
-        """Hugging Face `generate` takes the likeliest token and nothing else: most models come with settings of their
-        own (sampling, a repetition penalty), which would make a steered answer another one than the sweep's.
-        """
-        from transformers import GenerationConfig
-
-        before = self.hf.generation_config
-        self.hf.generation_config = GenerationConfig(
-            do_sample=False,
-            eos_token_id=before.eos_token_id,
-            bos_token_id=before.bos_token_id,
-            pad_token_id=self.tokenizer.pad_token_id,
-        )
-        try:
-            yield
-        finally:
-            self.hf.generation_config = before
-
-    @torch.inference_mode()
-    def generate(
-        self, prompts: Sequence[str], max_new_tokens: int = 128, add_special_tokens: bool = False
-    ) -> list[str]:
-        """Greedy continuations, one per prompt, steered where called inside `steer(...)`.
-
-        The plain path through Hugging Face `generate`; sweeps over strengths go through `interp_xfer.generation`.
-
-        Arguments:
-            prompts: complete texts; apply the chat template first (`interp_xfer.tasks.render_prompt`).
-            max_new_tokens: upper limit; a row ends earlier at an end-of-sequence token.
-            add_special_tokens: True for plain prompts; chat templates write their own.
-        Returns: the new text only, special tokens removed.
-        """
-        batch = self.encode(prompts, add_special_tokens)
-        with self.plain_greedy():
-            out = self.hf.generate(**batch, max_new_tokens=max_new_tokens)
-        return self.tokenizer.batch_decode(out[:, batch["input_ids"].shape[1] :], skip_special_tokens=True)
 
 
 def load_model(
@@ -142,12 +62,13 @@ def load_model(
     if dtype not in ("float32", "bfloat16", "float16"):
         raise ConfigError(f"dtype {dtype!r} is not one of float32, bfloat16, float16.")
     source, revision = _source(parsed)
-    with _quiet_transformers():
+    with _quiet_transformers(), library_errors(str(parsed), _remedy(parsed)):
         hf_model, tokenizer = _load_pretrained(parsed, source, getattr(torch, dtype))
+        hf_model = hf_model.to(device)
     if parsed.kind == "hub":
         revision = getattr(hf_model.config, "_commit_hash", None) or revision
     return wrap_model(
-        hf_model.to(device), tokenizer, reference=str(parsed), revision=revision, weight_processing=weight_processing
+        hf_model, tokenizer, reference=str(parsed), revision=revision, weight_processing=weight_processing
     )
 
 
@@ -170,33 +91,26 @@ def wrap_model(
 ) -> LoadedModel:
     """A Hugging Face model already in memory, as a LoadedModel.
 
-    Raises: ModelError if TransformerLens has no bridge for the architecture; ConfigError for unknown processing.
+    Raises: ModelError if TransformerLens has no bridge for the architecture, or one that computes something else; if
+        the model is not finite in its dtype; for a tokenizer or chat template that prompts cannot be made with.
+        ConfigError for unknown processing.
     """
-    from transformer_lens.model_bridge import TransformerBridge
-
     if weight_processing not in ("none", "hooked-transformer"):
         raise ConfigError(f"weight_processing {weight_processing!r} is not one of 'none', 'hooked-transformer'.")
     hf_model.eval()
     hf_model.requires_grad_(False)
+    facts = chat_facts(tokenizer)
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token
+    ends = end_tokens(hf_model, tokenizer)
     parameter = next(hf_model.parameters())
     # Before bridging: the bridge renames parameters, and processing changes them.
     digest = weights_digest(hf_model)
-    architecture = type(hf_model).__name__
-    # save_pretrained writes this; a model made from a config has none, and TransformerLens decides by it.
-    hf_model.config.architectures = hf_model.config.architectures or [architecture]
-    try:
-        bridge = TransformerBridge.boot_transformers(
-            reference,
-            hf_model=hf_model,
-            tokenizer=_tokenizer_for_bridge(tokenizer),
-            dtype=parameter.dtype,
-            device=str(parameter.device),
-        )
-    except (ValueError, NotImplementedError) as error:
-        reason = str(error).partition(". Available architectures")[0]  # a list of two hundred names follows
-        raise ModelError(f"TransformerLens cannot bridge {reference} ({architecture}): {reason}") from None
+    probe = token_ids(tokenizer, PROBE, True)
+    _require_rows(hf_model, probe, reference)
+    expected = hidden_states(hf_model, probe, reference)
+    bridge = _bridge(hf_model, tokenizer, reference)
+    check_bridge(bridge, expected, probe, reference)
     if weight_processing == "hooked-transformer":
         bridge.enable_compatibility_mode()
     bridge.eval()
@@ -204,31 +118,80 @@ def wrap_model(
     fingerprint = Fingerprint(
         reference=reference,
         revision=revision,
-        architecture=architecture,
+        architecture=type(hf_model).__name__,
         n_layers=int(bridge.cfg.n_layers),
         d_model=int(bridge.cfg.d_model),
         dtype=str(parameter.dtype).removeprefix("torch."),
         weights=digest,
+        config=config_digest(hf_model.config, ends),
         tokenizer=tokenizer_digest(tokenizer),
         chat_template=chat_template_digest(tokenizer),
+        chat_date=facts.date,
+        chat_system=facts.system_text,
         weight_processing=weight_processing,
     )
     return LoadedModel(bridge, tokenizer, fingerprint)
 
 
-def _tokenizer_for_bridge(tokenizer: Any) -> Any:
-    """The tokenizer that TransformerLens may change.
+def _bridge(hf_model: Any, tokenizer: Any, reference: str) -> Any:
+    """The model inside a TransformerLens bridge.
 
-    It loads the tokenizer again from where it came from, with BOS switched on. One that was made in memory came from
-    nowhere, and one without BOS it would keep and give the end-of-sequence token as BOS: both get a copy.
+    Raises: ModelError if there is none for its architecture.
     """
-    in_memory = not tokenizer.init_kwargs.get("name_or_path")
-    if not in_memory and tokenizer.bos_token is not None:
-        return tokenizer
+    from transformer_lens.model_bridge import TransformerBridge
+
+    architecture = type(hf_model).__name__
+    # TransformerLens decides by this; a model made from a config has none, and a file may say what it is not.
+    hf_model.config.architectures = [architecture]
+    parameter = next(hf_model.parameters())
+    try:
+        with _without_processor():
+            return TransformerBridge.boot_transformers(
+                reference,
+                hf_model=hf_model,
+                tokenizer=_tokenizer_for_bridge(tokenizer),
+                dtype=parameter.dtype,
+                device=str(parameter.device),
+                trust_remote_code=False,
+            )
+    except (ValueError, NotImplementedError) as error:
+        reason = str(error).partition(". Available architectures")[0]  # a list of two hundred names follows
+        raise ModelError(f"TransformerLens cannot bridge {reference} ({architecture}): {reason}") from None
+
+
+@contextmanager
+def _without_processor() -> Iterator[None]:
+    """For models that also see, TransformerLens fetches a processor, and installs torchvision where it is missing: we
+    read text only, and install nothing.
+    """
+    source: Any = import_module("transformer_lens.model_bridge.sources.transformers.source")
+    original = source.load_modality_processor
+    source.load_modality_processor = lambda *_, **__: None
+    try:
+        yield
+    finally:
+        source.load_modality_processor = original
+
+
+def _tokenizer_for_bridge(tokenizer: Any) -> Any:
+    """A copy that TransformerLens may change. Marked as having BOS, or it would load one from where ours came from."""
     own = copy.deepcopy(tokenizer)
     own.init_kwargs.setdefault("name_or_path", "")
-    own.init_kwargs["add_bos_token"] = True  # TransformerLens: take it as it is
+    own.init_kwargs["add_bos_token"] = True
     return own
+
+
+def _require_rows(hf_model: Any, ids: list[int], reference: str) -> None:
+    """Nothing, if the embedding has a row for each id of an ordinary text.
+
+    Raises: ModelError if the tokenizer is not that of the model.
+    """
+    rows = hf_model.get_input_embeddings().weight.shape[0]
+    if not ids or max(ids) >= rows:
+        raise ModelError(
+            f"{reference}: the tokenizer gives {ids[:8]} for {PROBE!r} and the model has {rows} tokens; they do not "
+            f"belong together."
+        )
 
 
 def _source(reference: ModelReference) -> tuple[str, str | None]:
@@ -245,24 +208,66 @@ def _source(reference: ModelReference) -> tuple[str, str | None]:
 
 
 def _load_pretrained(reference: ModelReference, source: str, dtype: torch.dtype) -> tuple[Any, Any]:
-    from transformers import AutoModelForCausalLM, AutoTokenizer
+    from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedConfig
 
-    revision = {"revision": reference.revision} if reference.revision else {}
-    try:
-        tokenizer = AutoTokenizer.from_pretrained(source, **revision)
-        loaded: Any = AutoModelForCausalLM.from_pretrained(source, dtype=dtype, output_loading_info=True, **revision)
-    except (OSError, ValueError) as error:
-        first_line = str(error).strip().splitlines()[0]
-        hint = (
-            "Check the spelling and your network; gated models need `hf auth login`. Without a hub, give a folder, "
-            "gguf:PATH, or one of `interp-xfer models`."
-            if reference.kind == "hub"
-            else "Check that the folder is complete."
+    name = str(reference)
+    options: dict[str, Any] = {"trust_remote_code": False, "local_files_only": reference.kind != "hub"}
+    if reference.revision:
+        options["revision"] = reference.revision
+    if reference.kind == "hub":
+        check_config(PreTrainedConfig.get_config_dict(source, **options)[0], name)
+    else:
+        check_folder(Path(source), name)
+        check_config(read_config(Path(source), name), name)
+    tokenizer = AutoTokenizer.from_pretrained(source, **options)
+    _add_older_template(tokenizer, source, options)
+    with _no_conversion():
+        loaded: Any = AutoModelForCausalLM.from_pretrained(
+            source, dtype=dtype, output_loading_info=True, use_safetensors=True, weights_only=True, **options
         )
-        raise ModelError(f"cannot load {reference}: {first_line} {hint}") from None
     model, info = loaded
-    require_all_weights(info, str(reference))
+    require_all_weights(info, name)
+    if getattr(model, "_hf_peft_config_loaded", False):
+        raise ModelError(f"{name} carries an adapter; merge it (merge_and_unload) and save the result.")
     return model, tokenizer
+
+
+def _remedy(reference: ModelReference) -> str:
+    if reference.kind == "hub":
+        return (
+            "Check the spelling and your network; gated models need `hf auth login`. Without a hub, give a folder, "
+            "gguf:PATH, or one of `interp-xfer models`. Only weights in safetensors are read."
+        )
+    return "Check that the folder is complete."
+
+
+def _add_older_template(tokenizer: Any, source: str, options: dict[str, Any]) -> None:
+    """Some models have their template beside the tokenizer, where transformers reads it for processors only."""
+    from transformers.utils.hub import cached_file
+
+    if not hasattr(tokenizer, "chat_template") or tokenizer.chat_template:
+        return
+    where = {key: value for key, value in options.items() if key != "trust_remote_code"}
+    path = cached_file(
+        source, "chat_template.json", _raise_exceptions_for_missing_entries=False,
+        _raise_exceptions_for_connection_errors=False, **where,
+    )  # fmt: skip
+    if path is not None:
+        tokenizer.chat_template = json.loads(Path(path).read_text(encoding="utf-8"))["chat_template"]
+
+
+@contextmanager
+def _no_conversion() -> Iterator[None]:
+    """Where a repository has pickled weights only, transformers would ask a service to convert them: not unasked."""
+    before = os.environ.get("DISABLE_SAFETENSORS_CONVERSION")
+    os.environ["DISABLE_SAFETENSORS_CONVERSION"] = "1"
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ["DISABLE_SAFETENSORS_CONVERSION"]
+        else:
+            os.environ["DISABLE_SAFETENSORS_CONVERSION"] = before
 
 
 @contextmanager

@@ -13,7 +13,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from interp_xfer.models.loading import LoadedModel
+from interp_xfer.models.loaded import LoadedModel
 
 
 class StoredStream:

@@ -10,7 +10,7 @@ from typing import Any
 
 from transformer_lens.model_bridge.generalized_components.base import GeneralizedComponent
 
-from interp_xfer.models.loading import LoadedModel
+from interp_xfer.models.loaded import LoadedModel
 
 # Architectures whose stock attention goes through transformers' table of attention functions with grouped keys and
 # values, an optional sliding window and an optional soft cap, and nothing else. Each is tested for equality.

@@ -1,5 +1,6 @@
 """Benchmarks: rows, prompts, few-shot examples, splits, answer extraction; contrast-pair builders."""
 
+from interp_xfer.chat import has_chat_template
 from interp_xfer.tasks.arc import LikelihoodPrompt, likelihood_prompt
 from interp_xfer.tasks.contrast import CONTRAST_KINDS, ContrastPair, contrast_pairs
 from interp_xfer.tasks.leaks import FitText, check_disjoint, normalise_text, projection_texts
@@ -8,7 +9,7 @@ from interp_xfer.tasks.prompts import (
     RenderedPair,
     RenderedPrompt,
     adds_special_tokens,
-    has_chat_template,
+    plain_problem,
     render_pair,
     render_prompt,
 )
@@ -53,6 +54,7 @@ __all__ = [
     "load_problems",
     "load_system_prompt",
     "normalise_text",
+    "plain_problem",
     "projection_texts",
     "rationale_prompt",
     "read_rows",

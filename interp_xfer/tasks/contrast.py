@@ -10,7 +10,7 @@ Kinds (a new one is a function and a line in `CONTRAST_KINDS`):
 
 import random
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from interp_xfer.errors import ConfigError, DataError
 from interp_xfer.tasks.records import Problem, Task
@@ -38,6 +38,8 @@ class ContrastPair:
     """Their questions with options, for the leak check."""
     negative_prompt: str | None = None
     """User text of the negative member where it differs."""
+    where: str = field(default="", compare=False)
+    """File and line of the problems, for messages only."""
 
 
 def contrast_pairs(
@@ -71,6 +73,7 @@ def _pair(problem: Problem, task: Task, kind: str, positive: str, negative: str)
         negative=negative,
         problem_ids=(problem.id,),
         questions=(problem.text,),
+        where=problem.where,
     )
 
 
@@ -103,7 +106,12 @@ def _own_vs_other(problems: Sequence[Problem], task: Task, rng: random.Random) -
         partner = problems[other[index]]
         pair = _pair(problem, task, kind, task.format_solution(problem), task.format_solution(partner))
         pairs.append(
-            replace(pair, problem_ids=(problem.id, partner.id), questions=(problem.text, partner.text)),
+            replace(
+                pair,
+                problem_ids=(problem.id, partner.id),
+                questions=(problem.text, partner.text),
+                where="; ".join(filter(None, (problem.where, partner.where))),
+            )
         )
     return pairs
 

@@ -7,7 +7,7 @@ different ids.
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import combinations
 
 from interp_xfer.errors import LeakError
@@ -26,6 +26,8 @@ class FitText:
     text: str
     question: str = ""
     """The question inside `text`, if there is one: what is compared with other sets."""
+    where: str = field(default="", compare=False)
+    """File and line it was read from, for messages only."""
 
 
 Item = Problem | ContrastPair | FitText
@@ -43,7 +45,7 @@ def projection_texts(task: Task, problems: Iterable[Problem]) -> list[FitText]:
     texts = []
     for problem in problems:
         parts = [task.format_question(problem), problem.reasoning]
-        texts.append(FitText(problem.id, "\n".join(part for part in parts if part), problem.text))
+        texts.append(FitText(problem.id, "\n".join(part for part in parts if part), problem.text, problem.where))
     return texts
 
 

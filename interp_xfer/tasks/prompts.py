@@ -7,14 +7,15 @@ Where the tokenizer has a chat template, examples are turns of a conversation an
 A prompt is split into a prefix, the same for all problems of a task, and a suffix, so that the prefix is run once and
 its key/value cache shared. The split stands at a place where tokenising the two parts gives the tokens of the whole;
 this is checked with the tokenizer for each prompt.
+
+Every text of data goes through `plain_problem`, `render_prompt` or `render_pair`, which refuse control tokens in it
+(`interp_xfer.chat.tokens` says why).
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from jinja2.exceptions import TemplateError
-
+from interp_xfer.chat import has_chat_template, render_chat, require_plain_text, token_ids, tokens_with_offsets
 from interp_xfer.errors import ConfigError, ModelError
 from interp_xfer.tasks.contrast import ContrastPair
 from interp_xfer.tasks.records import Problem, Task
@@ -46,11 +47,6 @@ class RenderedPair(NamedTuple):
     negative: str
 
 
-def has_chat_template(tokenizer: Any) -> bool:
-    """Whether prompts for this tokenizer are conversations."""
-    return bool(getattr(tokenizer, "chat_template", None))
-
-
 def adds_special_tokens(tokenizer: Any) -> bool:
     """`add_special_tokens` for tokenising rendered text: only plain prompts need BOS from the tokenizer."""
     return not has_chat_template(tokenizer)
@@ -74,7 +70,8 @@ def render_prompt(
         system_prompt: None for the task's own, "" for none.
         enable_thinking: passed to templates that know it (Qwen3).
     Returns: prefix and suffix; their tokens joined are the tokens of the whole.
-    Raises: ConfigError if the task has fewer examples; ModelError if the template cannot render a conversation.
+    Raises: ConfigError if the task has fewer examples; DataError for a text that holds a control token; ModelError if
+        the template cannot render a conversation.
     Source: 2512.19069, section 4 and appendix A (five examples and a system prompt at inference).
     """
     if not 0 <= n_shots <= len(task.few_shot):
@@ -82,6 +79,10 @@ def render_prompt(
     system = task.system_prompt if system_prompt is None else system_prompt
     question = task.format_question(problem).strip()
     shots = [(task.format_question(shot).strip(), task.format_solution(shot)) for shot in task.few_shot[:n_shots]]
+    require_plain_text(tokenizer, system, f"the system prompt of {task.name}")
+    plain_problem(tokenizer, problem, question)
+    for shot, texts in zip(task.few_shot, shots, strict=False):
+        plain_problem(tokenizer, shot, *texts)
     if not has_chat_template(tokenizer):
         blocks = [system] if system else []
         blocks += [f"Question: {shot}\nAnswer: {solution}" for shot, solution in shots]
@@ -91,8 +92,17 @@ def render_prompt(
     for shot, solution in shots:
         turns += [{"role": "user", "content": shot}, {"role": "assistant", "content": solution}]
     turns.append({"role": "user", "content": question})
-    options = {"add_generation_prompt": True, "enable_thinking": enable_thinking}
-    return _split_safely(tokenizer, _render_chat(tokenizer, system, turns, options), question, add_special_tokens=False)
+    text = render_chat(tokenizer, system, turns, add_generation_prompt=True, enable_thinking=enable_thinking)
+    return _split_safely(tokenizer, text, question, add_special_tokens=False)
+
+
+def plain_problem(tokenizer: Any, problem: Problem, *texts: str) -> None:
+    """Nothing, if texts made of a problem hold no control token.
+
+    Raises: DataError naming the problem, and file and line where they are known.
+    """
+    for text in texts:
+        require_plain_text(tokenizer, text, f"{problem.id} ({problem.where})" if problem.where else problem.id)
 
 
 def render_pair(tokenizer: Any, pair: ContrastPair, system_prompt: str = "") -> RenderedPair:
@@ -107,9 +117,12 @@ def render_pair(tokenizer: Any, pair: ContrastPair, system_prompt: str = "") -> 
         system_prompt: none by default, so that the two members differ in the assistant text only and no text is
             shared by all pairs.
     Returns: positive and negative text; tokenise with `add_special_tokens=adds_special_tokens(tokenizer)`.
-    Raises: ModelError if the template cannot render a conversation.
+    Raises: DataError for a text that holds a control token; ModelError if the template cannot render a conversation.
     Source: 2512.19069, section 4 (extraction is zero-shot).
     """
+    where = f"contrast pair {pair.id} ({pair.where})" if pair.where else f"contrast pair {pair.id}"
+    for text in (system_prompt, pair.prompt, pair.negative_prompt or "", pair.positive, pair.negative):
+        require_plain_text(tokenizer, text, where)
     prompts = (pair.prompt, pair.prompt if pair.negative_prompt is None else pair.negative_prompt)
     members = [
         _render_exchange(tokenizer, system_prompt, prompt, answer)
@@ -123,43 +136,24 @@ def _render_exchange(tokenizer: Any, system: str, prompt: str, answer: str) -> s
         block = f"Question: {prompt}\nAnswer: {answer}"
         return f"{system}\n\n{block}" if system else block
     turns = [{"role": "user", "content": prompt}, {"role": "assistant", "content": answer}]
-    text = _render_chat(tokenizer, system, turns, {"add_generation_prompt": False})
+    text = render_chat(tokenizer, system, turns, add_generation_prompt=False)
     at = text.rfind(answer.strip())
     if at < 0:
         raise ModelError("the chat template changes the assistant's text, so that its end cannot be found.")
     return text[: at + len(answer.strip())]
 
 
-def _render_chat(tokenizer: Any, system: str, turns: Sequence[dict[str, str]], options: dict[str, bool]) -> str:
-    """The conversation as text, with the system prompt in a turn of its own where the template takes one."""
-    if system:
-        try:
-            text = tokenizer.apply_chat_template(
-                [{"role": "system", "content": system}, *turns], tokenize=False, **options
-            )
-            if system.strip() in text:
-                return text
-        except TemplateError:
-            pass  # "System role not supported"
-        first, *rest = turns
-        turns = [{"role": first["role"], "content": f"{system}\n\n{first['content']}"}, *rest]
-    try:
-        return tokenizer.apply_chat_template(list(turns), tokenize=False, **options)
-    except TemplateError as error:
-        raise ModelError(f"the chat template cannot render a user and assistant conversation: {error}.") from error
-
-
 def _split_safely(tokenizer: Any, text: str, question: str, add_special_tokens: bool) -> RenderedPrompt:
     """Cuts `text` before the last question, at a place that does not change its tokens."""
-    encoded = tokenizer(text, add_special_tokens=add_special_tokens, return_offsets_mapping=True)
-    ids, offsets = list(encoded["input_ids"]), list(encoded["offset_mapping"])
     limit = _constant_length(tokenizer, text, question, add_special_tokens)
-    starts = sorted({start for start, end in offsets if end > start and 0 < start <= limit}, reverse=True)
+    if getattr(tokenizer, "is_fast", False):
+        ids, offsets = tokens_with_offsets(tokenizer, text, add_special_tokens)
+        starts = sorted({start for start, end in offsets if end > start and 0 < start <= limit}, reverse=True)
+    else:  # no offsets: only the place itself can be tried
+        ids, starts = token_ids(tokenizer, text, add_special_tokens), [limit] if limit > 0 else []
     for start in starts[:_MAX_TRIES]:
         parts = (text[:start], text[start:])
-        prefix = tokenizer(parts[0], add_special_tokens=add_special_tokens)["input_ids"]
-        suffix = tokenizer(parts[1], add_special_tokens=False)["input_ids"]
-        if list(prefix) + list(suffix) == ids:
+        if token_ids(tokenizer, parts[0], add_special_tokens) + token_ids(tokenizer, parts[1], False) == ids:
             return RenderedPrompt(parts[0], parts[1], add_special_tokens)
     return RenderedPrompt("", text, add_special_tokens)
 

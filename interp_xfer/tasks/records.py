@@ -38,6 +38,8 @@ class Problem:
     """Reference answer as the data gives it (a label for multiple choice)."""
     choices: tuple[Choice, ...] = ()
     task: str = ""
+    where: str = field(default="", compare=False)
+    """File and line it was read from, or row of a data set: for messages, and in no record."""
 
     @property
     def text(self) -> str:

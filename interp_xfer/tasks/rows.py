@@ -8,6 +8,7 @@ import json
 import os
 import warnings
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -109,7 +110,7 @@ def _parse(task: Task, numbered: Iterable[tuple[str, int, Any]], prefix: str, so
                 raise row
             if not isinstance(row, Mapping):
                 raise DataError(f"a {type(row).__name__}, not an object")
-            problem = task.parse_row(row, f"{prefix}/{number}")
+            problem = replace(task.parse_row(row, f"{prefix}/{number}"), where=where)
             if problem.id in seen:
                 raise DataError(f"id {problem.id!r} is taken by {seen[problem.id]}")
         except DataError as error:

@@ -37,7 +37,19 @@ def make_study(**changes) -> Study:
 
 def fingerprint(reference: str, n_layers: int) -> Fingerprint:
     return Fingerprint(
-        reference, "0123abc", "FakeForCausalLM", n_layers, 8, "float32", "a" * 16, "b" * 16, None, "none"
+        reference=reference,
+        revision="0123abc",
+        architecture="FakeForCausalLM",
+        n_layers=n_layers,
+        d_model=8,
+        dtype="float32",
+        weights="a" * 16,
+        config="c" * 16,
+        tokenizer="b" * 16,
+        chat_template=None,
+        chat_date=None,
+        chat_system=None,
+        weight_processing="none",
     )
 
 

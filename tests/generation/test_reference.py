@@ -6,7 +6,7 @@ from tiny_models import make_tokenizer, random_steering, tiny, token_prompts
 
 from interp_xfer.errors import ConfigError, SteeringError
 from interp_xfer.generation import SweepEngine, TokenPrompt, reference_generate, tokenise_prompt
-from interp_xfer.generation.records import check_fits, end_tokens
+from interp_xfer.generation.records import check_fits
 from interp_xfer.tasks import get_task, load_problems, render_prompt
 
 NEW = 8
@@ -70,7 +70,7 @@ def test_a_models_own_decoding_settings_do_not_count(models, monkeypatch):
     assert [g.token_ids for g in reference_generate(model, prompts, None, 0.0, max_new_tokens=NEW)] == expected
     assert [g.token_ids for g in SweepEngine(model).generate(prompts, [0.0], max_new_tokens=NEW)[0]] == expected
     text = "There are 12 marbles"
-    prompt = TokenPrompt("q", (), tuple(model.tokenizer(text, add_special_tokens=False)["input_ids"]))
+    prompt = TokenPrompt("q", (), tuple(model.tokenizer(text)["input_ids"]))
     assert model.generate([text], max_new_tokens=NEW) == [model.tokenizer.decode(greedy(model, prompt, NEW))]
     assert model.hf.generation_config is own
 
@@ -79,7 +79,7 @@ def test_end_tokens(models, monkeypatch):
     model = models["llama"]
     for configured, expected in ((None, {1}), (7, {1, 7}), ([7, 8], {1, 7, 8})):
         monkeypatch.setattr(model.hf.generation_config, "eos_token_id", configured)
-        assert end_tokens(model) == expected
+        assert model.end_tokens == expected
 
 
 @pytest.mark.parametrize("chat", [True, False])

@@ -41,7 +41,7 @@ def one_weight_changed():
         (lambda: {"model": one_weight_changed()}, {"weights"}),
         (lambda: {"model": hf_model("llama", seed=1)}, {"weights"}),
         (lambda: {"model": hf_model("llama").bfloat16()}, {"weights", "dtype"}),
-        (lambda: {"model": hf_model("mistral")}, {"architecture"}),
+        (lambda: {"model": hf_model("mistral")}, {"architecture", "config"}),
         (lambda: {"tokenizer": make_tokenizer(corpus=OTHER_CORPUS)}, {"tokenizer"}),
         (lambda: {"tokenizer": make_tokenizer(chat=False)}, {"chat_template"}),
         (lambda: {"weight_processing": "hooked-transformer"}, {"weight_processing"}),
