@@ -5,6 +5,7 @@ projection, the unit or the strengths, so all cells of a child and a data set sh
 two cells can not differ in their baseline.
 """
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -81,7 +82,7 @@ def read_baseline(key: str, data: StudyData, store: RunStore) -> Baseline | None
     Raises: ArtifactError if it is damaged, or answers other questions.
     """
     path = store.baseline(key)
-    if not path.exists():
+    if not os.path.lexists(path):
         return None
     record = BaselineRecord.read(path)
     if record.key != key:

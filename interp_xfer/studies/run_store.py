@@ -34,6 +34,7 @@ from interp_xfer.artifacts import write_text
 from interp_xfer.component_alignment import ComponentAlignment
 from interp_xfer.errors import ArtifactError, WriteError
 from interp_xfer.places import RUN_MARK, require_settings_place
+from interp_xfer.reading import require_file
 from interp_xfer.studies.cell_record import CellRecord, FailureRecord, PlanRecord
 from interp_xfer.studies.config import Study
 from interp_xfer.writing import require_writable
@@ -125,7 +126,7 @@ class RunStore:
         Raises: ArtifactError if it is damaged.
         """
         path = self.root / "plan.json"
-        return PlanRecord.read(path) if path.exists() else None
+        return PlanRecord.read(path) if os.path.lexists(path) else None
 
     def write_cell(self, record: CellRecord, items: Iterable[dict[str, Any]]) -> CellRecord:
         """Keep the answers, then the record: a cell that is there has its answers. A failure of it is removed.
@@ -192,7 +193,7 @@ class RunStore:
         Raises: ArtifactError if it is damaged.
         """
         path = self.alignment(key)
-        return ComponentAlignment.load(path) if path.exists() else None
+        return ComponentAlignment.load(path) if os.path.lexists(path) else None
 
     def read_items(self, key: str) -> list[dict[str, Any]]:
         """The single answers of a cell, as many and as right as its record says.
@@ -201,10 +202,9 @@ class RunStore:
         """
         record = self.read_cell(key)
         path = self.items(key)
+        require_file(path, lambda name: f"{name} is missing; delete the cell and run the study again.")
         try:
             content = path.read_bytes()
-        except FileNotFoundError:
-            raise ArtifactError(f"{path} is missing; delete the cell and run the study again.") from None
         except OSError as error:
             raise ArtifactError(f"{path} cannot be read: {error.strerror or error}.") from None
         if hashlib.sha256(content).hexdigest() != record.items_sha256:

@@ -6,7 +6,7 @@ Slopes and changes are in nats of log p(gold answer), strengths in the unit of t
 
 import os
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
@@ -16,7 +16,7 @@ from interp_xfer.models import Fingerprint
 from interp_xfer.records import Count, Digest, Key, Layer, NotNegative, Positive, Record
 from interp_xfer.studies.run_store import RunStore
 
-Values = tuple[float, ...]
+Values = tuple[Annotated[float, Field(ge=-1e9, le=1e9)], ...]
 
 TRANSFERRED, NATIVE = "transferred", "native"
 ISOTROPIC, COVARIANCE = "random-isotropic", "random-covariance"
@@ -124,9 +124,14 @@ class Sensitivity(Record):
             raise ValueError(f"there are not {self.settings.n_random} draws")
         if self.sweep is not None:
             self._check_sweep(self.sweep, n)
+        if self.generation and (self.generation[0].window or self.generation[0].strength):
+            raise ValueError("the generated arms do not begin with the unsteered one")
+        n_generated = min(n, self.settings.n_generated)
         for arm in self.generation:
-            if not set(arm.window) <= set(self.layers) or not 0 < len(arm.correct) <= n or arm.invalid > n:
-                raise ValueError(f"the generated arm of window {list(arm.window)} is not one of these questions")
+            if not set(arm.window) <= set(self.layers) or len(arm.correct) != n_generated or arm.invalid > n_generated:
+                raise ValueError(
+                    f"the generated arm of window {list(arm.window)} is not one of {n_generated} questions"
+                )
         return self
 
     def _check_sweep(self, sweep: Sweep, n: int) -> None:

@@ -36,7 +36,7 @@ def add_record(store, seed=0, **changes):
             arms += (
                 GeneratedArm(window=window, strength=strength, correct=correct, invalid=1, mean_tokens=9.0),
             )  # fmt: skip
-    settings = SensitivitySettings(n_questions=QUESTIONS, strengths=STRENGTHS, window=5, n_random=DRAWS)
+    settings = SensitivitySettings(n_questions=QUESTIONS, strengths=STRENGTHS, window=5, n_random=DRAWS, n_generated=4)
     values = {
         "settings": settings,
         "key": cell.key, "child": cell.child, "steering": "0" * 16, "unit": "relative", "tokens": "all",
