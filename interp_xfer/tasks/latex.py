@@ -20,7 +20,7 @@ _BRACE = re.compile(r"\\(?:boxed|fbox)\s*(?:(?P<open>\{)|(?P<bare>[^\s{}$\\]+))|
 _BLANK = r"\\[()\[\],;:! ]|\\q?quad"
 _AND = r"\b(?:and|or)\b|\\(?:text|mbox|mathrm|textrm)\s*\{\s*,?\s*(?:and|or)?\s*,?\s*\}"
 JOINED_BOXES = re.compile(
-    rf"(?:[ \t$*&]|{_BLANK})*(?:[,;]|{_AND}|(?<=[$}}\s])(?=[$\\\s]))"
+    rf"(?:[ \t$*&]|{_BLANK})*(?:[,;]|{_AND})"
     rf"(?:[\s$*&,;]|{_BLANK}|{_AND}|[A-Za-z](?:_\{{?\w\}}?)?\s*=)*",
 )
 r"""Between boxes of one list: "\boxed{1}$, $\boxed{2}$, and $x = \boxed{3}"."""

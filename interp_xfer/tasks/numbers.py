@@ -5,7 +5,7 @@ Grammar (house rule; `maths_text.py` first turns TeX and Unicode into these sign
     sum     := product (("+" | "-" | "plus" | "minus") product)*
     product := factor (("*" | "/" | "x" | "times" | "multiplied by" | "divided by") factor)*   also 2(3)
     factor  := ("-" | "+" | currency | "minus" | "negative") factor | power
-    power   := atom ("^" factor)?  ("%" | "k" | "hundred" | "thousand" | "million" | "billion" | "trillion")?
+    power   := atom ("^" "-"? (literal | atom))?  ("%" | "k" | "hundred" | "thousand" | "million" | "billion" | "trillion")?
     atom    := literal | literal literal "/" literal | literal? \frac atom atom | \sqrt atom | "(" sum ")"
 
 A minus with space on one side only, or behind a word, joins nothing; "5-10" is a range, "10-5" a subtraction. A number
@@ -190,8 +190,11 @@ class _Reader:
         token = self._token()
         if token is not None and token.text == "-":
             self.at += 1
-            value = self._atom()
+            value = self._exponent()
             return negated(value) if value is not None and value is not _NOTHING else value
+        if token is not None and token.kind == "number":  # 2^3 1/2 has no mixed number
+            self.at += 1
+            return token.text
         return self._atom()
 
     def _atom(self) -> str | None:

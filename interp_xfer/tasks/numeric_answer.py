@@ -75,7 +75,7 @@ _JOINT = re.compile(
 )
 _ROUNDED = re.compile(
     r"(?:\bround\w*\b(?!\s+from)|\bapproximat\w+|,\s*(?:about|roughly)\b"
-    r"|\bor\s+(?:about|around|roughly|nearly|almost|rather|better|precisely)\b)(?!.*\bnearest\W*$)",
+    r"|\bor\s+(?:about|around|roughly|nearly|almost|rather(?!\s+than)|better|precisely)\b)(?!.*\bnearest\W*$)",
     re.IGNORECASE,
 )
 _SAYS_SAME = any_of(
@@ -105,7 +105,8 @@ def extract_number(text: str) -> Extracted:
     Source: 2110.14168 for `####`; the other rules stand at the head of this module.
     """
     text = tail(text)
-    for rule, found in (("hash", _hash(text)), ("answer_is", _stated(text)), ("boxed", _boxed(text))):
+    for rule, find in (("hash", _hash), ("answer_is", _stated), ("boxed", _boxed)):
+        found = find(text)
         if found is not None:
             return Extracted(None, None) if found == MANY else Extracted(found, rule)
     words = plain_maths(text)
@@ -202,8 +203,11 @@ def read_with_sentence(line: str) -> tuple[str, Sentence] | None:
 
 
 def _sentence_value(sentence: str) -> str | None:
-    if (found := boxes(sentence)) and (value := _boxed_value(sentence, found)) is not None:
+    found = boxes(sentence)
+    if found and (value := _boxed_value(sentence, found)) is not None:
         return value
+    for box in found:  # denied, or empty
+        sentence = sentence[: box.start] + " " * (box.end - box.start) + sentence[box.end :]
     sentence = plain_maths(sentence)
     values = find_values(sentence) or find_number_words(sentence)
     if not values:
@@ -226,8 +230,8 @@ def _segment_value(sentence: str, start: int) -> str | None:
         return None
     if _LEAD.fullmatch(segment, 0, groups[0][0].start) or _is_denial(segment, values, groups[0][0]):
         chosen = groups[0]
-        for group in groups[1:]:
-            if _replaces(segment, chosen[-1], group[0]):
+        for before, group in zip(groups, groups[1:], strict=False):
+            if _replaces(segment, chosen[-1], group[0], adjacent=before is chosen):
                 chosen = group
     else:
         told = [group for group in groups if not _is_circumstance(segment, group[0].start)]
@@ -247,14 +251,13 @@ def _is_denial(segment: str, values: Sequence[Mention], first: Mention) -> bool:
     return bool(values) and values[0] != first
 
 
-def _replaces(segment: str, old: Mention, new: Mention) -> bool:
-    """Rule 7: whether the text says that a value is the one before it, put in other words or rounded."""
+def _replaces(segment: str, old: Mention, new: Mention, adjacent: bool) -> bool:
+    """Rule 7: whether the text says that a value is one before it, put in other words or rounded."""
     gap = segment[old.end : new.start]
-    if _ROUNDED.search(gap):
-        return True
-    if _SAME.fullmatch(gap):
+    if adjacent and _SAME.fullmatch(gap):
         return not _COMPARED.match(segment, new.end)
-    return _SO.search(gap) is not None and _is_rounding(old.value, new.value)
+    rounded = _ROUNDED.search(gap) is not None
+    return (rounded and adjacent) or ((rounded or _SO.search(gap) is not None) and _is_rounding(old.value, new.value))
 
 
 def _is_rounding(exact: str, whole: str) -> bool:

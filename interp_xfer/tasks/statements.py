@@ -68,6 +68,7 @@ _REASONS = any_of(
     r"using, as (?!follows\b), by \w+ing, after \w+ing, for \$?[a-z]\s*=, with \$?[a-z]\s*=",
 )
 _REASON = re.compile(rf"(?<!but )\b{_REASONS}(?!\w)", re.IGNORECASE)
+_WORD = re.compile(r"(?<![\\A-Za-z])[A-Za-z]{3,}|\. ")  # "$5; then $" is money, no formula
 _REMARK = re.compile(r"(?<=[^\s+*/^=(\u2248-])\s+\([^()]*\)")
 _FILLER = any_of(
     "be, been, being, going to be, equal to, actually, simply, just, really, the, a, an, option, choice, answer",
@@ -201,7 +202,7 @@ def sentences(line: str) -> Iterator[Sentence]:
     start = 0
     whole = [(box.start, box.end) for box in boxes(line)] if "box" in line else []
     if ";" in line:
-        whole += [match.span() for match in FORMULA.finditer(line) if "." not in match[0]]
+        whole += [match.span() for match in FORMULA.finditer(line) if not _WORD.search(match[0])]
     for match in _SENTENCE_END.finditer(line):
         mark, rest = match[0], line[match.end() : match.end() + 8]
         if any(begin < match.start() < end for begin, end in whole):
