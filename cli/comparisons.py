@@ -7,6 +7,7 @@ import typer
 
 from cli.display import points, print_rows, shown_step
 from cli.options import parse_settings
+from cli.places import NamedRunOut
 from cli.studies import DEMO
 
 _LISTED = "Comma-separated; "
@@ -21,7 +22,7 @@ def compare(
     study: Annotated[
         Path | None, typer.Argument(help="YAML file of study settings and lists; default: the models of `demo`.")
     ] = None,
-    out: Annotated[Path | None, typer.Option("--out", help="Directory of the run; default runs/<file name>.")] = None,
+    out: NamedRunOut = None,
     layer_maps: Annotated[str | None, typer.Option(help=f"{_LISTED}default greedy,proportional,cka.")] = None,
     projections: Annotated[
         str | None, typer.Option(help=f"{_LISTED}default ridge,procrustes,random-orthogonal.")

@@ -15,7 +15,7 @@ from cli.options import (
     ProcessingOption,
     SeedOption,
 )
-from cli.places import LayersOut
+from cli.places import RunOut
 from interp_xfer.choices import Method
 
 
@@ -27,7 +27,7 @@ def register(app: typer.Typer) -> None:
 def layers(
     parent: ParentOption,
     child: ChildOption,
-    out: LayersOut,
+    out: RunOut,
     dataset: DatasetOption = "gsm8k",
     data_dir: DataDirOption = None,
     pairs: PairKindOption = "reasoning-vs-answer",

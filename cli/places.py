@@ -10,8 +10,9 @@ from interp_xfer.places import require_artifact_place, require_record_place, req
 
 
 def _out(meaning: str, check: Callable[[Path], None]) -> Any:
-    def checked(path: Path) -> Path:
-        check(path)
+    def checked(path: Path | None) -> Path | None:
+        if path is not None:
+            check(path)
         return path
 
     return typer.Option("--out", help=meaning, callback=checked)
@@ -32,4 +33,5 @@ MapOut = Annotated[Path, _record("map", "parent_of")]
 SearchOut = Annotated[Path, _record("search")]
 EvaluationOut = Annotated[Path, _record("evaluation")]
 CrosscheckOut = Annotated[Path, _record("crosscheck")]
-LayersOut = Annotated[Path, _out("Directory of a run: new, empty, or of one before.", require_run_place)]
+RunOut = Annotated[Path, _out("Directory of the run: new, empty, or of one before.", require_run_place)]
+NamedRunOut = Annotated[Path | None, _out("Directory of the run; default runs/<file name>.", require_run_place)]

@@ -7,6 +7,7 @@ import typer
 
 from cli.display import print_cell, print_rows, shown_step
 from cli.options import parse_settings
+from cli.places import NamedRunOut, RunOut
 
 DEMO = {
     "parent": "bundled:gemma-3-270m",
@@ -33,7 +34,7 @@ def register(app: typer.Typer) -> None:
 
 
 def demo(
-    out: Annotated[Path, typer.Option("--out", help="Directory of the run.")] = Path("runs/demo"),
+    out: RunOut = Path("runs/demo"),
     settings: Annotated[list[str] | None, typer.Option("--set", help="key=value, replaces a setting.")] = None,
 ) -> None:
     """The main job on the bundled models: extract, map, project, search, evaluate, report."""
@@ -44,7 +45,7 @@ def demo(
 
 def run(
     study: Annotated[Path, typer.Argument(help="YAML file of study settings.")],
-    out: Annotated[Path | None, typer.Option("--out", help="Directory of the run; default runs/<file name>.")] = None,
+    out: NamedRunOut = None,
     settings: Annotated[list[str] | None, typer.Option("--set", help="key=value, replaces a setting.")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan and stop.")] = False,
 ) -> None:

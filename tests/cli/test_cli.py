@@ -1,6 +1,8 @@
 """The command line as a user types it: stages in order on tiny models from disk, and one clear line on bad input."""
 
+import errno
 import json
+from pathlib import Path
 
 import pytest
 
@@ -114,6 +116,17 @@ def test_run_writes_report_and_resumes(folders, run, tmp_path, monkeypatch):
     assert (tmp_path / "run" / "report.html").read_bytes() == page
     assert run("report", tmp_path / "run")[0] == 0
     assert run("analyse", "lambda-robustness", tmp_path / "run")[0] == 0
+
+    def read_only(*_: object, **__: object) -> None:
+        raise OSError(errno.EROFS, "Read-only file system")
+
+    monkeypatch.setattr(Path, "mkdir", read_only)  # before every write
+    code, out, _ = run("run", study, "--out", tmp_path / "run", "--set", "n_validation=2")
+    assert code == 0 and "baseline" in out and "report" in out
+    (tmp_path / "run" / "report.html").write_text("of an earlier version")
+    code, out, err = run("run", study, "--out", tmp_path / "run", "--set", "n_validation=2")
+    assert code == 1 and "baseline" in out and "results" in out
+    assert err.endswith("report.html: the file system is read-only. Nothing was left behind; name another place.\n")
 
 
 def test_dry_run_prints_the_plan_only(folders, run, tmp_path):
