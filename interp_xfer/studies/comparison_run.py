@@ -124,6 +124,7 @@ class _Runner:
                     waiting.append(one)
             if not waiting:
                 continue
+            self._store.require_writable()
             models = self._models = self._models or StudyModels(first, self._step)
             models.keep(first.parent, first.child)
             try:

@@ -102,7 +102,10 @@ def run_study(study: Study, store: RunStore, step: Step = silent_step) -> CellRe
     contents = read_contents(study, data)
     store.write_study(shareable(study, contents))
     key = study_keys(study, contents).cell
-    return store.finished_cell(key) or run_cell(study, contents, data, StudyModels(study, step), store, step)
+    if (finished := store.finished_cell(key)) is not None:
+        return finished
+    store.require_writable()
+    return run_cell(study, contents, data, StudyModels(study, step), store, step)
 
 
 def run_cell(

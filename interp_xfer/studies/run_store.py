@@ -36,6 +36,7 @@ from interp_xfer.errors import ArtifactError, WriteError
 from interp_xfer.places import RUN_MARK, require_settings_place
 from interp_xfer.studies.cell_record import CellRecord, FailureRecord, PlanRecord
 from interp_xfer.studies.config import Study
+from interp_xfer.writing import require_writable
 
 _KEY = re.compile(r"[0-9a-f]{12}")
 R = TypeVar("R", CellRecord, FailureRecord)
@@ -95,6 +96,13 @@ class RunStore:
     def report(self) -> Path:
         """The page for people."""
         return self.root / "report.html"
+
+    def require_writable(self) -> None:
+        """Nothing, if the run can be written; to be asked before models are loaded.
+
+        Raises: WriteError if it cannot.
+        """
+        require_writable(self.report)
 
     def write_study(self, study: Study) -> None:
         """Keep the resolved study, as it may be shown to anybody."""

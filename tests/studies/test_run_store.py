@@ -8,6 +8,7 @@ import pytest
 def test_a_run_that_is_removed_while_it_goes_on(tmp_path):
     """Nothing is written into a folder that comes back half empty."""
     from interp_xfer.errors import WriteError
+    from interp_xfer.studies.cell_record import CellRecord
     from interp_xfer.studies.config import make_study
     from interp_xfer.studies.run_store import RunStore
 
@@ -16,7 +17,7 @@ def test_a_run_that_is_removed_while_it_goes_on(tmp_path):
     store.write_study(study)
     shutil.rmtree(tmp_path / "run")
     with pytest.raises(WriteError, match="run was removed or moved while the run was going on; run the command again"):
-        store.write_cell(study, {}, [])
+        store.write_cell(CellRecord.model_construct(), [])
     assert not (tmp_path / "run").exists()
 
 
