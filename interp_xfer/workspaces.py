@@ -11,6 +11,7 @@ On network file systems a lock may be seen on one machine alone: the name tells 
 machines are left alone. So are all where the file system knows no locks.
 """
 
+import errno
 import hashlib
 import os
 import platform
@@ -24,6 +25,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 _PREFIX = ".interp-xfer-"
+_NO_LOCKS = (errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP)
 _swept: set[str] = set()
 
 
@@ -39,7 +41,7 @@ def workspace(folder: Path) -> Iterator[Path]:
         lock = FileLock(space / "lock", timeout=0)
         try:
             space.mkdir()
-            if _locked(lock, without=True):
+            if _locked(lock) is not False:
                 yield space
                 return
             # Another process took it for dead before it was locked: make another one.
@@ -55,8 +57,9 @@ def sweep(folder: Path) -> None:
     _swept.add(where)
     for space in Path(where).glob(f"{_PREFIX}{_machine()}-*"):
         lock = FileLock(space / "lock", timeout=0)
-        if _locked(lock, without=False):
-            _remove(space, lock)
+        with suppress(OSError):  # a disk that can only be read
+            if _locked(lock):
+                _remove(space, lock)
 
 
 def hidden(name: str) -> str:
@@ -69,14 +72,18 @@ def is_hidden(name: str) -> bool:
     return name.startswith(_PREFIX)
 
 
-def _locked(lock: FileLock, without: bool) -> bool:
-    """Whether the lock is ours now; `without` where there are no locks, or the disk is full."""
+def _locked(lock: FileLock) -> bool | None:
+    """Whether the lock is ours now; None where there are no locks."""
     try:
         lock.acquire()
     except (Timeout, FileNotFoundError):
         return False
-    except (OSError, NotImplementedError):
-        return without
+    except NotImplementedError:
+        return None
+    except OSError as error:
+        if error.errno in _NO_LOCKS:
+            return None
+        raise
     return True
 
 

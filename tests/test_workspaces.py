@@ -1,5 +1,6 @@
 """What a dead process left is removed or put back; what a live one or another machine makes is left alone."""
 
+import errno
 import os
 import subprocess
 import sys
@@ -90,7 +91,7 @@ def test_other_machines_and_unknown_files_are_left_alone(tmp_path):
     assert names(tmp_path) == before
 
 
-@pytest.mark.parametrize("error", [NotImplementedError, OSError(38, "Function not implemented")])
+@pytest.mark.parametrize("error", [NotImplementedError, OSError(errno.ENOLCK, "No locks available")])
 def test_where_there_are_no_locks(tmp_path, monkeypatch, error):
     """Work goes on, and nobody's folder is taken for a dead one."""
     left_by(KILLED, tmp_path).communicate()
@@ -128,6 +129,21 @@ def test_taken_for_dead_before_it_was_locked(tmp_path, monkeypatch, removed):
             acquire(FileLock(space / "lock"), timeout=0)
         others[0].release()
     assert names(tmp_path) == []
+
+
+def test_a_lock_that_fails_otherwise(tmp_path, monkeypatch):
+    """Without it, another process would take the folder for a dead one."""
+    left_by(KILLED, tmp_path).communicate()
+    before = names(tmp_path)
+
+    def fails(*_, **__):
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    monkeypatch.setattr(FileLock, "acquire", fails)
+    sweep(tmp_path)
+    with pytest.raises(OSError, match="Too many open files"), workspace(tmp_path):
+        pass
+    assert names(tmp_path) == before
 
 
 def test_a_folder_that_is_gone(tmp_path):
