@@ -22,14 +22,14 @@ def _artifact(kind: str) -> Any:
     return _out("Directory to write: new, empty, or of one before.", lambda path: require_artifact_place(path, kind))
 
 
-def _record(kind: str, field: str = "kind") -> Any:
-    return _out("JSON file to write: new, or of one before.", lambda path: require_record_place(path, kind, field))
+def _record(kind: str) -> Any:
+    return _out("JSON file to write: new, or of one before.", lambda path: require_record_place(path, kind))
 
 
 ConceptOut = Annotated[Path, _artifact("concept")]
 ProjectionOut = Annotated[Path, _artifact("projection")]
 SteeringOut = Annotated[Path, _artifact("transfer")]
-MapOut = Annotated[Path, _record("map", "parent_of")]
+MapOut = Annotated[Path, _record("map")]
 SearchOut = Annotated[Path, _record("search")]
 EvaluationOut = Annotated[Path, _record("evaluation")]
 CrosscheckOut = Annotated[Path, _record("crosscheck")]

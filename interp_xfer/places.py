@@ -26,13 +26,9 @@ def require_artifact_place(directory: Path, kind: str) -> None:
     require_writable(directory)
 
 
-def require_record_place(path: Path, kind: str, field: str = "kind") -> None:
+def require_record_place(path: Path, kind: str) -> None:
     """Nothing, if a record may be put at `path`: nothing, an empty file or a record of the kind is there.
 
-    Arguments:
-        path: the file.
-        kind: of the record.
-        field: name of an entry that only records of this kind have, where they do not say their kind.
     Raises: ArtifactError that says what is there; WriteError if the place cannot be written.
     """
     require_no_folder(path)
@@ -41,7 +37,7 @@ def require_record_place(path: Path, kind: str, field: str = "kind") -> None:
             record = read_record(path)
         except ArtifactError:
             record = {}
-        if record.get("kind") != kind and (field == "kind" or field not in record):
+        if record.get("kind") != kind:
             found = f"{record['kind']!r}" if "kind" in record else "no record of this kind"
             raise ArtifactError(
                 f"{path} is there and {found}, not {kind!r}; nothing was changed. Name another file, or remove it "
