@@ -122,18 +122,27 @@ def require_replaceable(path: Path, is_ours: Callable[[Path], bool]) -> None:
     Raises: ArtifactError that says what is there; WriteError if the place cannot be looked at.
     """
     with explained(path):
-        if not _exists(path):
-            return
-        if not os.path.isdir(path):
-            found = f"{path} is a file, not a folder"
-        elif any(os.path.samefile(path, place) for place in (".", os.path.expanduser("~")) if os.path.exists(place)):
-            found = f"{path} is the working directory or your home"
-        else:
-            sweep(path)
-            if not (names := sorted(os.listdir(path))) or is_ours(path):
-                return
-            found = f"{path} holds {some_of(names)}, and not just what would be replaced"
-    raise ArtifactError(f"{found}; nothing was changed. Name a new or empty folder, or remove it yourself.")
+        while (seen := _identity(path)) is not None:
+            found = None
+            with suppress(FileNotFoundError):
+                found = _in_the_way(path, is_ours)
+                if found is None:
+                    return
+            if found is not None and _identity(path) == seen:
+                raise ArtifactError(f"{found}; nothing was changed. Name a new or empty folder, or remove it yourself.")
+            # Another process put its own there while this one looked.
+
+
+def _in_the_way(path: Path, is_ours: Callable[[Path], bool]) -> str | None:
+    if not path.is_dir():
+        return f"{path} is a file, not a folder"
+    if any(os.path.samefile(path, place) for place in (".", os.path.expanduser("~")) if os.path.exists(place)):
+        return f"{path} is the working directory or your home"
+    sweep(path)
+    names = sorted(os.listdir(path))
+    if not names or is_ours(path):
+        return None
+    return f"{path} holds {some_of(names)}, and not just what would be replaced"
 
 
 def require_no_folder(path: Path) -> None:
@@ -168,11 +177,16 @@ def some_of(names: list[str]) -> str:
 
 
 def _exists(path: Path) -> bool:
+    return _identity(path) is not None
+
+
+def _identity(path: Path) -> tuple[int, ...] | None:
+    """What tells one file or folder at a place from the next; None where there is nothing."""
     try:
-        os.stat(path)
+        found = os.stat(path)
     except FileNotFoundError:
-        return False
-    return True
+        return None
+    return found.st_dev, found.st_ino, found.st_mtime_ns
 
 
 def _holds(path: Path, content: bytes) -> bool:

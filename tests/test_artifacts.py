@@ -174,12 +174,12 @@ def test_two_writers_both_end_well(tmp_path):
     """Many times each, on one folder and one file: whole at the end, and nothing beside them."""
 
     def write(name):
-        for _ in range(15):
+        for _ in range(30):
             save_artifact(tmp_path / "x", "concept", {"name": name}, {"a": torch.full((3,), float(name))})
             write_json(tmp_path / "a.json", {"name": name, "again": name})
 
-    with ThreadPoolExecutor(3) as pool:
-        for done in [pool.submit(write, name) for name in "123"]:
+    with ThreadPoolExecutor(4) as pool:
+        for done in [pool.submit(write, name) for name in "1234"]:
             done.result()
     description, tensors = load_artifact(tmp_path / "x", "concept")
     assert tensors["a"].tolist() == [float(description["name"])] * 3

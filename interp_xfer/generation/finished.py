@@ -1,6 +1,7 @@
 """Finished answers kept while a sweep runs, so that an interrupt loses only the rows on their way."""
 
 import json
+import os
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated
@@ -11,6 +12,7 @@ from interp_xfer.errors import ArtifactError
 from interp_xfer.generation.records import Generation, RowKey, StopReason
 from interp_xfer.reading import parse_json, require_file
 from interp_xfer.records import Count, Record, sealed, unsealed
+from interp_xfer.writing import explained
 
 
 class _Line(Record):
@@ -92,4 +94,5 @@ class FinishedAnswers:
             found = unsealed(_Line, values, source)
             self._answers[found.row] = Generation(found.text, found.token_ids, found.stop_reason)
         if len(whole) < len(content):  # so that the next line does not join the torn one
-            path.write_bytes(whole)
+            with explained(path):
+                os.truncate(path, len(whole))  # a rewrite that is interrupted would lose all of them
