@@ -6,6 +6,8 @@
 3. Per layer and source of directions: AUROC of positive against negative members with its interval, and the share of
    pairs whose positive member scores higher. Averages over layers, and paired differences between sources, have
    intervals over pairs (`interp_xfer.readout`).
+4. A control is many draws of the same kind. Its mean has an interval over pairs and draws: the variance over pairs of
+   what the draws have in common, plus that between draws divided by their number.
 
 This costs forward passes alone and says where a concept is readable, not that steering along it does anything. Easy
 pairs are told apart by random directions whose sign was resolved on labelled pairs, so those stand beside every number.
@@ -24,7 +26,16 @@ from interp_xfer.concepts import contrast_members
 from interp_xfer.errors import ConfigError, ShapeError
 from interp_xfer.models import LoadedModel
 from interp_xfer.progress import Progress, no_progress
-from interp_xfer.readout import Readout, auroc_difference, mean_auroc, pairwise_wins, score_readout
+from interp_xfer.readout import (
+    Readout,
+    auroc_difference,
+    auroc_interval,
+    difference_interval,
+    mean_auroc,
+    pair_values,
+    pairwise_wins,
+    score_readout,
+)
 from interp_xfer.statistics import Interval, rank_p_value
 from interp_xfer.tasks import ContrastPair
 
@@ -53,6 +64,14 @@ class MemberScores:
         """`pairwise_wins` of a source at some layers."""
         return torch.stack([pairwise_wins(self.positive[source][c], self.negative[source][c]) for c in layers])
 
+    def values(self, sources: Sequence[str], layers: Sequence[int]) -> Float[Tensor, "sources layers pairs"]:
+        """`pair_values` of some sources at some layers."""
+        chosen = list(layers)
+        positive, negative = (
+            torch.stack([side[s][chosen] for s in sources]) for side in (self.positive, self.negative)
+        )
+        return pair_values(positive, negative)
+
 
 class SourceSummary(NamedTuple):
     """A source of directions averaged over the layers it has in common with random ones."""
@@ -66,6 +85,17 @@ class SourceSummary(NamedTuple):
     rank_p: float
     """Of the mean among the draws; at best 1 / (draws + 1)."""
     n_layers: int
+
+
+class DrawsSummary(NamedTuple):
+    """A control of several draws, at one layer or averaged over layers."""
+
+    auroc: Interval
+    """Mean over draws; interval over pairs and draws."""
+    lowest: float
+    """Of any draw."""
+    highest: float
+    n_draws: int
 
 
 def score_members(
@@ -125,11 +155,47 @@ def summarise_source(scores: MemberScores, source: str, random: Sequence[str]) -
     layers = scores.layers(source)
     if not layers:
         raise ShapeError(f"{source!r} has no direction at any layer; nothing can be summarised.")
-    draws = torch.stack([scores.wins(name, layers).mean() for name in random])
+    draws = scores.values(random, layers).mean(dim=(1, 2))
     auroc = mean_auroc(scores.wins(source, layers))
     return SourceSummary(
         auroc, float(draws.mean()), float(draws.max()), rank_p_value(auroc.estimate, draws), len(layers)
     )
+
+
+def summarise_draws(scores: MemberScores, draws: Sequence[str], layers: Sequence[int] | None = None) -> DrawsSummary:
+    """Mean AUROC of a control over its draws and layers.
+
+    Arguments:
+        scores: held-out scores.
+        draws: sources that are draws of one control, with directions at the same layers.
+        layers: which child layers; None for all that the first draw has.
+    Raises: ConfigError for an unknown source; ShapeError without draws or layers.
+    """
+    values = _of_draws(scores, draws, layers)
+    means = values.mean(dim=(1, 2))
+    interval = auroc_interval(values.flatten(0, 1), between=_between(values))
+    return DrawsSummary(interval, float(means.min()), float(means.max()), len(draws))
+
+
+def compare_with_draws(scores: MemberScores, source: str, draws: Sequence[str]) -> Interval:
+    """Mean AUROC of a source minus that of a control over its draws, paired by held-out pairs; over pairs and draws.
+
+    Raises: as `summarise_draws`.
+    """
+    layers = [c for c in scores.layers(source) if all(c in scores.layers(draw) for draw in draws)]
+    values = _of_draws(scores, draws, layers)
+    return difference_interval(scores.values([source], layers)[0], values.flatten(0, 1), between=_between(values))
+
+
+def layers_below_half(scores: MemberScores, source: str) -> int:
+    """At how many child layers a source points the wrong way: AUROC below .5, although its sign was resolved.
+
+    Neighbouring layers resemble each other, so that the count has no binomial null: rank it among the counts of draws
+    whose signs were resolved on the same pairs.
+
+    Raises: ConfigError for an unknown source.
+    """
+    return int((scores.values([source], scores.layers(source)).mean(dim=2) < 0.5).sum())
 
 
 def compare_sources(scores: MemberScores, source: str, other: str) -> Interval:
@@ -138,3 +204,18 @@ def compare_sources(scores: MemberScores, source: str, other: str) -> Interval:
     if not layers:
         raise ShapeError(f"{source!r} and {other!r} have no layer in common; compare other sources.")
     return auroc_difference(scores.wins(source, layers), scores.wins(other, layers))
+
+
+def _of_draws(
+    scores: MemberScores, draws: Sequence[str], layers: Sequence[int] | None
+) -> Float[Tensor, "draws layers pairs"]:
+    chosen = scores.layers(draws[0]) if layers is None and draws else layers
+    if not draws or not chosen:
+        raise ShapeError(f"{len(draws)} draws at {len(chosen or ())} layers say nothing; give at least one of both.")
+    return scores.values(draws, chosen)
+
+
+def _between(values: Float[Tensor, "draws layers pairs"]) -> float:
+    """Variance of the mean over draws; a single draw says nothing of it."""
+    means = values.mean(dim=(1, 2))
+    return float(means.var()) / len(means) if len(means) > 1 else 0.0

@@ -13,6 +13,7 @@ take two readings of the corpus instead of 540 factorisations.
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import NamedTuple
 
 import torch
 from einops import einsum
@@ -23,11 +24,21 @@ from interp_xfer._checks import require_paired
 from interp_xfer.controls import rows_of_other_prompts
 from interp_xfer.errors import ShapeError
 from interp_xfer.map_solvers import ridge_weight
-from interp_xfer.paired_corpus import PairedCorpus
+from interp_xfer.paired_corpus import LayerPair, PairedCorpus
 from interp_xfer.paired_sums import PairedSums
 from interp_xfer.progress import Progress, no_progress
+from interp_xfer.streams import stream
 
 _SUMS_BYTES = 2 * 2**30  # XᵀX of the parent layers that are read together
+
+
+class Carried(NamedTuple):
+    """Directions of the parent in the child: float64, any length, signs not resolved."""
+
+    every: Float[Tensor, "parent_layers *sets child_layers d_child"]
+    """Of every parent layer in every child layer."""
+    shuffled: Float[Tensor, "draws pairs d_child"]
+    """Of some pairs of layers, by maps of rows that are paired with those of other texts; one row a pair."""
 
 
 def carried_directions(
@@ -35,7 +46,6 @@ def carried_directions(
     directions: Float[Tensor, "parent_layers *sets d_parent"],
     alphas: Sequence[float],
     *,
-    shuffle_seed: int | None = None,
     progress: Progress = no_progress,
 ) -> Float[Tensor, "parent_layers *sets child_layers d_child"]:
     """What the ridge map of each pair of layers makes of the parent's direction, v_p W_pc.
@@ -44,37 +54,86 @@ def carried_directions(
         corpus: ordinary texts, disjoint from contrast pairs.
         directions: one per parent layer, or several (one more axis), which cost no further reading.
         alphas: ridge strength per parent layer, relative as in `fit_ridge`.
-        shuffle_seed: pair every row with a row of another text instead of its own: a control.
         progress: called with the number of texts done, `n_readings` times over the corpus.
     Returns: (parent_layers, ..., child_layers, d_child), float64, any length, signs not resolved.
     Raises: ShapeError on another number of layers, too few rows, or a constant layer.
     Source: house rule; equal to `fit_ridge(sums, [alpha]).map_direction(v)`.
     """
-    require_paired(len(directions), corpus.parent.n_layers, "layers", "the directions", "the parent")
-    require_paired(len(alphas), corpus.parent.n_layers, "layers", "the strengths", "the parent")
     sets = directions.shape[1:-1]
-    stacked = directions.double().reshape(len(directions), -1, directions.shape[-1])  # (parent_layers, sets, d_parent)
-    means, readers = _readers(corpus, stacked, alphas, progress)
-    child_layers = range(corpus.child.n_layers)
-    out = torch.zeros(*stacked.shape[:2], len(child_layers), corpus.child.d_model, dtype=torch.float64)
-    shifts: Tensor | None = None
-    for number, batch in enumerate(corpus.batches(range(len(directions)), child_layers, progress)):
-        scores = torch.stack([(batch.x[p].double() - means[p]) @ readers[p].T for p in range(len(directions))])
-        order = (
-            torch.arange(len(batch.texts))
-            if shuffle_seed is None
-            else rows_of_other_prompts(batch.texts, shuffle_seed + number)
-        )
-        ys = torch.stack([batch.y[c] for c in child_layers]).double()[:, order]  # (child_layers, rows, d_child)
-        # Scores sum to zero over all rows, so that any shift of y cancels; one near the mean keeps the sums small.
-        shifts = ys.mean(dim=1, keepdim=True) if shifts is None else shifts
-        out += einsum(scores, ys - shifts, "parents rows sets, children rows d_child -> parents sets children d_child")
-    return out.reshape(len(directions), *sets, *out.shape[2:])
+    stacked = directions.reshape(len(directions), -1, directions.shape[-1])
+    every = _carry(corpus, stacked, alphas, (), 0, 0, progress).every
+    return every.reshape(len(directions), *sets, *every.shape[2:])
+
+
+def carried_with_shuffles(
+    corpus: PairedCorpus,
+    directions: Float[Tensor, "parent_layers d_parent"],
+    alphas: Sequence[float],
+    pairs: Sequence[LayerPair],
+    n_draws: int,
+    *,
+    seed: int = 0,
+    progress: Progress = no_progress,
+) -> Carried:
+    """`carried_directions`, and beside them what maps fitted on wrongly paired rows make of the same directions.
+
+    A shuffle moves the scores s_i against the rows y_i, so that a draw costs one more column of scores: no map is
+    fitted and nothing is read again.
+
+    Arguments:
+        corpus: ordinary texts, disjoint from contrast pairs.
+        directions: one per parent layer.
+        alphas: ridge strength per parent layer.
+        pairs: (parent layer, child layer) for which shuffles are wanted.
+        n_draws: shuffles.
+        seed: of the shuffles.
+        progress: called with the number of texts done, `n_readings` times over the corpus.
+    Returns: both.
+    Raises: as `carried_directions`; ShapeError when one text holds more than half of the rows of its batch.
+    Source: house rule.
+    """
+    found = _carry(corpus, directions[:, None], alphas, pairs, n_draws, seed, progress)
+    return Carried(found.every[:, 0], found.shuffled)
 
 
 def n_readings(corpus: PairedCorpus) -> int:
     """How often `carried_directions` reads the corpus."""
     return 1 + len(_groups(corpus.parent.n_layers, corpus.parent.d_model))
+
+
+def _carry(
+    corpus: PairedCorpus,
+    directions: Float[Tensor, "parent_layers sets d_parent"],
+    alphas: Sequence[float],
+    pairs: Sequence[LayerPair],
+    n_draws: int,
+    seed: int,
+    progress: Progress,
+) -> Carried:
+    require_paired(len(directions), corpus.parent.n_layers, "layers", "the directions", "the parent")
+    require_paired(len(alphas), corpus.parent.n_layers, "layers", "the strengths", "the parent")
+    means, readers = _readers(corpus, directions.double(), alphas, progress)
+    child_layers = range(corpus.child.n_layers)
+    every = torch.zeros(*directions.shape[:2], len(child_layers), corpus.child.d_model, dtype=torch.float64)
+    shuffled = torch.zeros(n_draws, len(pairs), corpus.child.d_model, dtype=torch.float64)
+    shifts: Tensor | None = None
+    for number, batch in enumerate(corpus.batches(range(len(directions)), child_layers, progress)):
+        scores = torch.stack([(batch.x[p].double() - means[p]) @ readers[p].T for p in range(len(directions))])
+        ys = torch.stack([batch.y[c] for c in child_layers]).double()  # (child_layers, rows, d_child)
+        # Scores sum to zero over all rows, so that any shift of y cancels; one near the mean keeps the sums small.
+        shifts = ys.mean(dim=1, keepdim=True) if shifts is None else shifts
+        ys -= shifts
+        every += einsum(scores, ys, "parents rows sets, children rows d_child -> parents sets children d_child")
+        if n_draws:
+            # s_i y_order(i) = s_inverse(j) y_j: the scores are moved, which are one column, and not the rows.
+            orders = [
+                rows_of_other_prompts(batch.texts, stream(seed, "shuffled-pairs", draw, number))
+                for draw in range(n_draws)
+            ]
+            moved = scores[:, torch.stack(orders).argsort(dim=1), 0]  # (parents, draws, rows)
+            for place, (p, c) in enumerate(pairs):
+                shuffled[:, place] += moved[p] @ ys[c]
+    return Carried(every, shuffled)
 
 
 def _groups(n_layers: int, d_model: int) -> list[range]:

@@ -195,6 +195,9 @@ def difference_interval(
     a, b = (side.mean(dim=0) - side.mean() for side in (values, others))
     lengths = float(a.norm() * b.norm())
     r = float(a @ b) / lengths if lengths > _NOTHING else 0.0
+    if between > 0:  # what is added has nothing in common with the first source
+        over_pairs = float(_variance(others.mean(dim=0, keepdim=True)))
+        r *= (over_pairs / (over_pairs + between)) ** 0.5
     ends = [
         (x**2 - 2 * r * x * y + y**2) ** 0.5
         for x, y in (

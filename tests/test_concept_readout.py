@@ -8,13 +8,23 @@ from interp_xfer import concept_readout
 from interp_xfer.concept_readout import (
     MemberScores,
     compare_sources,
+    compare_with_draws,
     layer_readouts,
+    layers_below_half,
     score_members,
+    summarise_draws,
     summarise_source,
 )
 from interp_xfer.concepts import contrast_members
 from interp_xfer.errors import ConfigError, DataError, ShapeError
-from interp_xfer.readout import auroc_difference, mean_auroc, member_readout, paired_auroc, pairwise_wins
+from interp_xfer.readout import (
+    auroc_difference,
+    auroc_interval,
+    mean_auroc,
+    member_readout,
+    paired_auroc,
+    pairwise_wins,
+)
 from interp_xfer.tasks import contrast_pairs, load_problems
 
 
@@ -100,6 +110,47 @@ def test_interval_of_the_mean_covers():
         found = mean_auroc(torch.stack([pairwise_wins(p, n) for p, n in layers]))
         hits += found.low <= truth <= found.high
     assert 89 <= hits <= 100
+
+
+def of_draws(n_draws: int, n: int, spread: float, generator: torch.Generator) -> MemberScores:
+    """Draws whose AUROC differs by more than pairs do, over the same noise; a source that reads better."""
+    noise, other = (torch.randn(2, n, generator=generator, dtype=torch.float64) for _ in range(2))
+    shifts = 0.6 + spread * torch.randn(n_draws, generator=generator).double()
+    positive = {f"draw-{i}": noise + shift for i, shift in enumerate(shifts)}
+    return MemberScores({**positive, "real": noise + 1.5}, dict.fromkeys([*positive, "real"], other))
+
+
+def test_the_mean_of_a_control_is_uncertain_by_draws_and_by_pairs():
+    """200 runs of 20 draws and 40 pairs, 95 %: .91 or less has a probability of .01; pairs alone cover less."""
+    generator, held, pairs_alone, differences = torch.Generator().manual_seed(0), 0, 0, 0
+    normal_cdf = torch.distributions.Normal(0.0, 1.0).cdf
+    truth = float(normal_cdf(torch.tensor(0.6 / (2 + 0.8**2) ** 0.5)))
+    real = float(normal_cdf(torch.tensor(1.5 / 2**0.5)))
+    names = [f"draw-{i}" for i in range(20)]
+    for _ in range(200):
+        scores = of_draws(20, 40, 0.8, generator)
+        found = summarise_draws(scores, names)
+        held += found.auroc.low <= truth <= found.auroc.high
+        alone = auroc_interval(scores.values(names, [0, 1]).flatten(0, 1))
+        pairs_alone += alone.low <= truth <= alone.high
+        difference = compare_with_draws(scores, "real", names)
+        differences += difference.low <= real - truth <= difference.high
+    assert held / 200 > 0.91 and differences / 200 > 0.91
+    assert pairs_alone < held
+
+
+def test_draws_have_a_range_and_a_layer_of_their_own():
+    scores = of_draws(5, 30, 0.5, torch.Generator().manual_seed(1))
+    names = [f"draw-{i}" for i in range(5)]
+    whole, first = summarise_draws(scores, names), summarise_draws(scores, names, [0])
+    means = [float(scores.wins(name, [0, 1]).mean()) for name in names]
+    assert (whole.lowest, whole.highest) == pytest.approx((min(means), max(means))) and whole.n_draws == 5
+    assert whole.auroc.estimate == pytest.approx(sum(means) / 5)
+    assert first.auroc.estimate == pytest.approx(sum(float(scores.wins(n, [0]).mean()) for n in names) / 5)
+    backwards = MemberScores({"a": -scores.positive["real"]}, {"a": -scores.negative["real"]})
+    assert layers_below_half(backwards, "a") == 2 and layers_below_half(scores, "real") == 0
+    with pytest.raises(ShapeError, match="0 draws at 0 layers say nothing"):
+        summarise_draws(scores, [])
 
 
 def test_refusals(models, pairs):
