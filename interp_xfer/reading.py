@@ -19,7 +19,7 @@ from interp_xfer.errors import ArtifactError
 LARGEST_RECORD = 2**28
 """Bytes of one JSON record; the largest we write has a hundredth of it."""
 
-_UNREADABLE = {
+UNREADABLE = {
     errno.ELOOP: "its symbolic links go in a circle",
     errno.EACCES: "reading it is not permitted",
     errno.EPERM: "reading it is not permitted",
@@ -42,7 +42,7 @@ def require_file(path: Path, missing: Callable[[str], str] | None = None) -> int
         text = f"{path} is not there; run the stage that writes it." if missing is None else missing(str(path))
         raise ArtifactError(text) from None
     except (OSError, ValueError) as error:  # ValueError: a NUL in the name
-        reason = _UNREADABLE.get(getattr(error, "errno", None) or 0) or getattr(error, "strerror", None) or str(error)
+        reason = UNREADABLE.get(getattr(error, "errno", None) or 0) or getattr(error, "strerror", None) or str(error)
         raise ArtifactError(f"{path} cannot be read: {reason}.") from None
     if not stat.S_ISREG(found.st_mode):
         what = "a folder" if stat.S_ISDIR(found.st_mode) else "a device or pipe"

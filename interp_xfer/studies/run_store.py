@@ -30,7 +30,7 @@ import yaml
 
 from interp_xfer.artifacts import write_text
 from interp_xfer.component_alignment import ComponentAlignment
-from interp_xfer.errors import ArtifactError, WriteError
+from interp_xfer.errors import ArtifactError, MissingError, WriteError
 from interp_xfer.places import RUN_MARK, require_settings_place
 from interp_xfer.studies.cell_record import CellRecord, FailureRecord, PlanRecord
 from interp_xfer.studies.config import Study
@@ -136,7 +136,7 @@ class RunStore:
         return record
 
     def write_failure(self, failure: FailureRecord) -> Path:
-        """Keep why a cell could not be made; `write_cell` removes it."""
+        """Keep why a cell could not be made (`failures`); `write_cell` removes it."""
         return failure.write(self.failure(failure.key))
 
     def read_failures(self) -> list[FailureRecord]:
@@ -174,14 +174,14 @@ class RunStore:
     def read_items(self, key: str) -> list[dict[str, Any]]:
         """The single answers of a cell, as many and as right as its record says.
 
-        Raises: ArtifactError if they are missing, or are not those the cell was written with.
+        Raises: MissingError if they are not there; ArtifactError if they are not those the cell was written with.
         """
         record = self.read_cell(key)
         path = self.items(key)
         try:
             content = path.read_bytes()
         except FileNotFoundError:
-            raise ArtifactError(f"{path} is missing; delete the cell and run the study again.") from None
+            raise MissingError(f"{path} is missing; delete the cell and run the study again.") from None
         except OSError as error:
             raise ArtifactError(f"{path} cannot be read: {error.strerror or error}.") from None
         if hashlib.sha256(content).hexdigest() != record.items_sha256:

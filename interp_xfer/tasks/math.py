@@ -17,7 +17,7 @@ from interp_xfer.tasks.math_pool import Comparison, Verdict, shared_pool
 from interp_xfer.tasks.numbers import canonical_number
 from interp_xfer.tasks.prompt_files import shipped_examples, shipped_text
 from interp_xfer.tasks.records import HubSplit, Problem, Score, Source, Task, cut_at_stop
-from interp_xfer.tasks.rows import require
+from interp_xfer.tasks.rows import require, row_id
 
 STOP_SEQUENCES = ("Question:", "Problem:", "<|im_end|>", "<|endoftext|>", "</s>")
 SUBJECTS = (
@@ -52,7 +52,7 @@ def parse_row(row: Mapping[str, Any], fallback_id: str) -> Problem:
     if answer is None:
         raise DataError(r"field 'solution' has no \boxed{} with balanced braces, and there is no field 'answer'")
     return Problem(
-        id=f"math/{row['unique_id']}" if row.get("unique_id") else fallback_id,
+        id=row_id(row, "unique_id", fallback_id, "math/"),
         question=question.strip(),
         reasoning=solution.strip(),
         answer=answer.strip(),
