@@ -19,7 +19,7 @@ from pathlib import Path
 
 from interp_xfer.tasks import Choice, Problem, Task, get_task, read_rows, score_many
 from interp_xfer.tasks.numbers import canonical_number
-from interp_xfer.tasks.records import SPLITS
+from interp_xfer.tasks.records import SPLITS, Split
 
 MAX_SHOWN = 10
 
@@ -56,7 +56,7 @@ def report(name: str, verdicts: list[bool], shown: list[str]) -> None:
 
 def check_task(task: Task, data_dir: str, n_wrong: int) -> None:
     """Counts 1 to 3 for one benchmark."""
-    splits = [split for split in SPLITS if (Path(data_dir) / task.name / f"{split}.jsonl").exists()]
+    splits: list[Split] = [split for split in SPLITS if (Path(data_dir) / task.name / f"{split}.jsonl").exists()]
     problems = [problem for split in splits for problem in read_rows(task, split, data_dir).problems]
     forms: dict[str, list[tuple[str, Problem]]] = {}
     for problem in problems:
