@@ -5,7 +5,6 @@ the mean difference. Near 1, the principal component is the labelled concept; ne
 """
 
 import json
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import plotly.graph_objects as go
@@ -26,7 +25,6 @@ class Row:
     """Parent, data set, and the settings that tell concepts apart."""
     parent: str
     layer: int
-    explained_variance: float | None
     """Share, 0 to 1."""
     mean_cosine: float | None
     """With the mean difference."""
@@ -50,17 +48,17 @@ def compute(store: RunStore) -> ConceptProfile:
     seen: dict[str, str] = {}
     for cell in load_cells(store):
         concept = cell.record.concept
-        explained, cosines = concept.explained_variance or (), concept.mean_cosine or ()
-        content = json.dumps([cell.parent, explained, cosines])
+        cosines = concept.mean_cosine or ()
+        content = json.dumps([cell.parent, cosines])
         if content in seen:
             continue
-        if not explained and not cosines:
+        if not cosines:
             missing.append(f"{cell.label}: the cell holds no description of its concept per layer")
             continue
         name = _name(cell, set(seen.values()))
         seen[content] = name
-        for layer in range(max(len(explained), len(cosines))):
-            rows.append(Row(name, cell.parent, layer, _at(explained, layer), _at(cosines, layer)))
+        for layer in range(len(cosines)):
+            rows.append(Row(name, cell.parent, layer, cosines[layer]))
     return ConceptProfile(tuple(rows), tuple(missing))
 
 
@@ -74,23 +72,21 @@ def draw(table: ConceptProfile) -> Draft:
     if not table.rows:
         return empty_figure("No concept to draw: " + "; ".join(table.missing))
     content = [
-        Panel("Variance explained by the direction", "parent layer", "share of variance", 260),
         Panel("Agreement with the mean difference", "parent layer", "cosine", 260),
     ]
     out = Draft()
     for number, name in enumerate(distinct(row.concept for row in table.rows)):
         rows = [row for row in table.rows if row.concept == name]
         colour = style.SERIES[number % len(style.SERIES)]
-        for panel, value in ((0, "explained_variance"), (1, "mean_cosine")):
-            out.scatter(
-                x=[row.layer for row in rows], y=[getattr(row, value) for row in rows], mode="lines+markers",
-                name=style.plain(name), legendgroup=name, showlegend=panel == 0,
-                line={"color": colour, "dash": style.DASHES[number // len(style.SERIES) % 7]},
-                marker={"symbol": style.SYMBOLS[number % len(style.SYMBOLS)], "size": 6},
-                hovertemplate="layer %{x}: %{y:.3f}", **axes(panel),
-            )  # fmt: skip
+        out.scatter(
+            x=[row.layer for row in rows], y=[row.mean_cosine for row in rows], mode="lines+markers",
+            name=style.plain(name), showlegend=True,
+            line={"color": colour, "dash": style.DASHES[number // len(style.SERIES) % 7]},
+            marker={"symbol": style.SYMBOLS[number % len(style.SYMBOLS)], "size": 6},
+            hovertemplate="layer %{x}: %{y:.3f}", **axes(0),
+        )  # fmt: skip
     low = min((row.mean_cosine for row in table.rows if row.mean_cosine is not None), default=0.0)
-    out.set(yaxis={"range": [0, 1.05]}, yaxis2={"range": [-1.05 if low < 0 else 0, 1.05]})
+    out.set(yaxis={"range": [-1.05 if low < 0 else 0, 1.05]})
     return arrange(out, content)
 
 
@@ -101,10 +97,7 @@ def describe(table: ConceptProfile) -> str:
     for name in names[:3]:
         rows = [row for row in table.rows if row.concept == name]
         text = f"{name}, {len(rows)} layers"
-        explained = [row.explained_variance for row in rows if row.explained_variance is not None]
         cosines = [row.mean_cosine for row in rows if row.mean_cosine is not None]
-        if explained:
-            text += f"; variance explained {style.percent(min(explained))} to {style.percent(max(explained))}"
         if cosines:
             text += f"; cosine with the mean difference {min(cosines):.2f} to {max(cosines):.2f}"
         parts.append(text + ".")
@@ -114,7 +107,3 @@ def describe(table: ConceptProfile) -> str:
 def _name(cell: Cell, taken: set[str]) -> str:
     name = f"{cell.parent}, {cell.dataset}"
     return name if name not in taken else f"{name} ({cell.key})"
-
-
-def _at(values: Sequence[float | None], index: int) -> float | None:
-    return values[index] if index < len(values) else None

@@ -38,7 +38,7 @@ _TELEMETRY: tuple[tuple[str, str, Callable[[Row], float | None]], ...] = (
 
 
 def draw_cell(rows: Sequence[Row]) -> Draft:
-    """Six panels: accuracy twice, unreadable and cut answers, tokens, compression.
+    """Seven panels: accuracy twice, unreadable and cut answers, tokens, compression, rules by which answers were read.
 
     Arguments:
         rows: of one cell, both splits.
@@ -48,6 +48,7 @@ def draw_cell(rows: Sequence[Row]) -> Draft:
         Panel("Accuracy over strength", unit, "accuracy", 300),
         Panel("Accuracy over shift length", "length of the shift, median over layers", "accuracy", 300),
         *(Panel(title, unit, y_title, 160) for title, y_title, _ in _TELEMETRY),
+        Panel("How test answers were read", unit, "share of answers", 200),
     ]
     out = Draft()
     axis = style.strength_axis(distinct(row.strength for row in rows if row.strength != 0))
@@ -61,21 +62,37 @@ def draw_cell(rows: Sequence[Row]) -> Draft:
             _accuracy(out, 1, split, shifted, [row.shift_length for row in shifted])
             for panel, (_, _, value) in enumerate(_TELEMETRY, 2):
                 _telemetry(out, panel, split, axis, value)
+    _rules(out, [row for row in rows if row.split == "test" and row.strength != 0], axis)
     _legend_keys(out, rows)
     _axes(out, rows, axis)
     return arrange(out, content)
 
 
+_RULES = 2 + len(_TELEMETRY)
+
+
+def _rules(out: Draft, rows: Sequence[Row], axis: dict) -> None:
+    """A line for each extraction rule: where lines cross, the style of answers changes."""
+    x = style.strength_values([row.strength for row in rows], axis)
+    for number, rule in enumerate(distinct(rule for row in rows for rule in row.rules)):
+        colour = style.SERIES[number % len(style.SERIES)]
+        out.scatter(
+            x=x, y=[row.rules.get(rule, 0.0) for row in rows], mode="lines+markers", name=f"read by {style.plain(rule)}",
+            line={"color": colour}, marker={"color": colour, "size": 5, "symbol": style.SYMBOLS[number % 6]},
+            hovertemplate="λ = %{x}: %{y:.1%}" + f"<extra>{style.plain(rule)}</extra>", **axes(_RULES),
+        )  # fmt: skip
+
+
 def _axes(out: Draft, rows: Sequence[Row], axis: dict) -> None:
-    for panel in (0, 2, 3, 4, 5):
+    for panel in (0, 2, 3, 4, 5, _RULES):
         out.set({axis_name("x", panel): axis})
     lengths = [row.shift_length for row in rows if row.shift_length is not None and row.shift_length > 0]
     if lengths:
         out.set({axis_name("x", 1): style.log_axis(min(lengths), max(lengths))})
     else:
         say(out, 1, "No shift length: the operator does not add a shift, or residual norms are missing.")
-    for panel in range(6):
-        shares = {"tickformat": ".0%"} if panel < 4 else {}
+    for panel in range(_RULES + 1):
+        shares = {"tickformat": ".0%"} if panel < 4 or panel == _RULES else {}
         out.set({axis_name("y", panel): {"rangemode": "tozero", **shares}})
     if all(row.compression is None for row in rows):
         say(out, 5, "The single answers are missing.")

@@ -4,8 +4,9 @@
    a line, lambda* (chosen on validation) is marked.
 2. The same curve over the length of the shift that was applied: two models that look different at one strength may
    only have residual streams of different length.
-3. What else changes: answers that cannot be read, answers cut at the token limit, tokens per answer, and how far the
-   text compresses (repetition compresses well).
+3. What else changes: by which rule an answer was read (a change is one of style, whatever accuracy does), answers that
+   cannot be read, answers cut at the token limit, tokens per answer, and how far the text compresses (repetition
+   compresses well).
 
 One cell is drawn in full. Several cells are drawn as one line per child, small multiples per parent, data set and unit,
 so that raw and relative strengths never share an axis.
@@ -140,7 +141,9 @@ def _row(cell: Cell, split: str, point: Point, ratios: dict[float, float]) -> Ro
         high=point.high,
         invalid=point.invalid,
         truncated=point.truncated,
+        timed_out=point.timed_out,
         mean_tokens=point.mean_tokens,
+        rules={rule: count / point.n for rule, count in point.rules.items()},
         compression=ratios.get(point.strength) if split == "test" else None,
     )
 

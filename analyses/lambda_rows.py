@@ -28,6 +28,10 @@ class Row:
     high: float
     invalid: int
     truncated: int
+    timed_out: int
+    """Answers whose comparison with the reference was given up."""
     mean_tokens: float
+    rules: dict[str, float]
+    """Extraction rule -> share of the answers it found."""
     compression: float | None
     """Compressed over plain length of the test answers, mean; near 0: repetition."""

@@ -73,7 +73,8 @@ ANALYSES: dict[str, Analysis] = {
             "applied: if models differ over strength but agree there, the difference was the length of their residual "
             "streams. Several cells: one line per child, ± is half the widest interval.",
             "The curve stays inside the band around the baseline. The best of many strengths lies above the baseline "
-            "by luck: with 18 strengths and 1,319 questions by 1 to 2 points.",
+            "by luck. Lines of the rules by which answers were read stay level; where they move, the style of "
+            "answers changed.",
             by_cell=True,
         ),
         Analysis(
@@ -108,9 +109,10 @@ ANALYSES: dict[str, Analysis] = {
             concept_profile.figure,
             concept_profile.draw,
             concept_profile.describe,
-            "Share of the variance of the contrast differences along the concept direction, per parent layer, and its "
-            "cosine with the mean difference: near 1, the direction is the labelled concept, near 0 a nuisance axis.",
-            "A random direction explains a share of one over the width, and has a cosine near 0.",
+            "Cosine of the concept direction with the mean contrast difference, per parent layer: near 1, the first "
+            "component is the labelled concept, near 0 a nuisance axis. How much variance the component explains is "
+            "not shown: it is the same number under shuffled labels, and so no evidence of a concept.",
+            "A direction without the concept in it has a cosine near 0.",
         ),
         Analysis(
             "transfer-profile",
@@ -120,10 +122,11 @@ ANALYSES: dict[str, Analysis] = {
             transfer_profile.draw,
             transfer_profile.describe,
             "Per child layer: the parent layer it was fed from, how much of its activation the map predicts on texts "
-            "it was not fitted on (R²), and the median length of its residual stream. Open triangles: the mapped "
-            "direction pointed the wrong way on the child's own labelled pairs and was turned round.",
-            "A map between unrelated layers has an R² of 0 or less. A direction without meaning in the child is turned "
-            "round at half of the layers.",
+            "it was not fitted on (R² of all coordinates; hollow: along the carried direction alone, which can be far "
+            "lower), and the median length of its residual stream. Open triangles: the mapped direction pointed the "
+            "wrong way on the child's own labelled pairs and was turned round.",
+            "A map between unrelated layers has an R² of 0 or less. How many layers are turned round is no test: "
+            "neighbouring layers are not independent.",
         ),
         Analysis(
             "pc-alignment",

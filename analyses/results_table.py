@@ -40,6 +40,11 @@ class ArmResult:
     better: bool
     """Higher than the baseline, p < .05."""
     worse: bool
+    rules: dict[str, float]
+    """Extraction rule -> share of the answers it found."""
+    invalid: float
+    """Share of answers in which none was found."""
+    timed_out: int
 
 
 @dataclass(frozen=True)
@@ -179,4 +184,7 @@ def _arm(arm: ArmRecord | None) -> ArmResult | None:
         p_value=found and found.p_value,
         better=bool(found and clear and found.delta > 0),
         worse=bool(found and clear and found.delta < 0),
+        rules={rule: count / arm.n for rule, count in arm.rules.items()},
+        invalid=arm.invalid / arm.n,
+        timed_out=arm.timed_out,
     )

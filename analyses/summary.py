@@ -71,8 +71,8 @@ def _one(cell: Cell) -> tuple[str, ...]:
     if vote is not None:
         out.append(
             f"The vote over {len(cell.grid)} strengths, which spends {len(cell.grid)} generations a question, answers "
-            f"{_accuracy(vote)}: {_change(vote)}. A vote among unsteered samples gains too; this run does not compare "
-            f"with one."
+            f"{_accuracy(vote)}: {_change(vote)}. {_unsteered(cell)}A vote among unsteered samples gains too; this run "
+            f"does not compare with one."
         )
     if star is not None and star.difference is not None:
         out.append(_sentence(detectable(star.difference)))
@@ -81,9 +81,30 @@ def _one(cell: Cell) -> tuple[str, ...]:
         out.append(
             f"Answers that could not be read: {baseline.invalid} at baseline, {star.invalid} at λ*; cut at the token "
             f"limit: {baseline.truncated} and {star.truncated}; tokens per answer: {baseline.mean_tokens:.0f} and "
-            f"{star.mean_tokens:.0f}. Steering often changes the form of answers rather than their reasoning."
+            f"{star.mean_tokens:.0f}. Read by rule, baseline against λ*: {_rules(baseline, star)}. Steering often changes "
+            f"the form of answers rather than their reasoning."
         )
     return tuple(out)
+
+
+def _unsteered(cell: Cell) -> str:
+    """How much of the vote is the model's own answer."""
+    found = cell.record.test.unsteered_votes
+    if found is None:
+        return ""
+    return (
+        f"In {found.answers} of {found.n_questions} questions most of the {found.n_strengths} strengths give the "
+        f"unsteered answer, so that there the vote is the baseline before anyone votes; {found.idle} strengths change "
+        f"no text at all. "
+    )
+
+
+def _rules(*arms: ArmRecord) -> str:
+    """Like "hash 80 % and 61 %, last_number 15 % and 30 %"."""
+    names = dict.fromkeys(rule for arm in arms for rule in arm.rules)
+    shares = [f"{name} {' and '.join(style.percent(arm.rules.get(name, 0) / arm.n) for arm in arms)}" for name in names]
+    given_up = [f"comparisons given up {' and '.join(str(arm.timed_out) for arm in arms)}"]
+    return ", ".join([*shares, *(given_up if any(arm.timed_out for arm in arms) else [])]) or "none"
 
 
 def _sentence(text: str) -> str:

@@ -15,7 +15,10 @@ from analyses.cells import Cell, load_cells
 from analyses.drafts import Draft
 from analyses.panels import Panel, arrange, axes, category_labels, empty_figure, label_lines, say
 from analyses.tables import distinct
+from interp_xfer.projections import ALPHAS
 from interp_xfer.studies.run_store import RunStore
+
+_LOW_R2 = 0.25  # below it, three quarters of what the direction does in the child are not predicted
 
 
 @dataclass(frozen=True)
@@ -31,7 +34,9 @@ class Row:
     parent_layer: int | None
     """None: the layer is not steered."""
     r2: float | None
-    """Out of fold; None for maps that were not fitted."""
+    """Out of fold, of all coordinates; None for maps that were not fitted."""
+    r2_along: float | None
+    """The same along the carried direction alone."""
     flipped: bool | None
     residual_norm: float | None
 
@@ -63,9 +68,9 @@ def compute(store: RunStore) -> TransferProfile:
     return TransferProfile(tuple(rows), tuple(missing))
 
 
-def row_values(row: Row) -> tuple[int, int | None, float | None, bool | None, float | None]:
+def row_values(row: Row) -> tuple[int, int | None, float | None, float | None, bool | None, float | None]:
     """What distinguishes two transfers, without their names."""
-    return row.layer, row.parent_layer, row.r2, row.flipped, row.residual_norm
+    return row.layer, row.parent_layer, row.r2, row.r2_along, row.flipped, row.residual_norm
 
 
 def figure(table: TransferProfile) -> go.Figure:
@@ -101,6 +106,13 @@ def _lines(rows: Sequence[Row], names: Sequence[str]) -> Draft:
                 },
                 customdata=[_note(row) for row in shown], cliponaxis=False,
                 hovertemplate="child layer %{x}: %{y:.3~g}<br>%{customdata}", **axes(panel),
+            )  # fmt: skip
+        if any(row.r2_along is not None for row in shown):
+            out.scatter(
+                x=[row.layer for row in shown], y=[row.r2_along for row in shown], mode="markers",
+                name="R² along the direction", legendgroup="along", showlegend=number == 0,
+                marker={"color": style.SERIES[number], "size": 6, "symbol": "circle-open"},
+                hovertemplate="child layer %{x}: %{y:.3~g} along the direction<extra></extra>", **axes(1),
             )  # fmt: skip
     for symbol, text in (("circle", "sign kept"), ("triangle-down-open", "sign turned in the child")):
         out.scatter(
@@ -150,6 +162,13 @@ def describe(table: TransferProfile) -> str:
         fits = [row.r2 for row in steered if row.r2 is not None]
         if fits:
             text += f"; out-of-fold R² {min(fits):.2f} to {max(fits):.2f}"
+        along = [row.r2_along for row in steered if row.r2_along is not None]
+        if along:
+            low = sum(value < _LOW_R2 for value in along)
+            text += (
+                f", along the carried direction {min(along):.2f} to {max(along):.2f} (below {_LOW_R2} at {low} of "
+                f"{len(along)} layers)"
+            )
         norms = [row.residual_norm for row in rows if row.residual_norm is not None]
         if norms:
             text += f"; residual norm {min(norms):.3g} to {max(norms):.3g}"
@@ -174,6 +193,7 @@ def _rows(cell: Cell) -> list[Row]:
             layer=layer,
             parent_layer=parent,
             r2=fits.get(layer, {}).get("r2"),
+            r2_along=fits.get(layer, {}).get("r2_along"),
             flipped=record.flipped[layer],
             residual_norm=record.residual_norms[layer],
         )
@@ -188,4 +208,11 @@ def _gaps(cell: Cell, rows: list[Row]) -> list[str]:
         gaps.append(f"child layers {', '.join(map(str, unsteered))} have no parent layer and are not steered")
     if all(row.r2 is None for row in rows):
         gaps.append(f"there is no out-of-fold R² (projection: {cell.record.study.projection})")
+    fits = cell.record.projection.fits or {}
+    edge = [layer for layer, fit in fits.items() if fit.get("alpha") in (ALPHAS[0], ALPHAS[-1])]
+    if edge:
+        gaps.append(
+            f"the ridge strength of {len(edge)} of {len(fits)} maps is at an end of its grid ({ALPHAS[0]:g} to "
+            f"{ALPHAS[-1]:g}); a better one may lie beyond"
+        )
     return gaps

@@ -182,7 +182,17 @@ def _settings(
 
 
 def _print_strengths(title: str, rows: Any) -> None:
-    columns = ("strength", "right", "accuracy %", "95 % interval", "invalid", "truncated", "tokens")
+    columns = (
+        "strength",
+        "right",
+        "accuracy %",
+        "95 % interval",
+        "invalid",
+        "truncated",
+        "given up",
+        "tokens",
+        "read by",
+    )
     print_rows(
         title,
         columns,
@@ -194,7 +204,9 @@ def _print_strengths(title: str, rows: Any) -> None:
                 f"{points(row.low)} to {points(row.high)}",
                 str(row.invalid),
                 str(row.truncated),
+                str(row.timed_out),
                 f"{row.mean_tokens:.1f}",
+                ", ".join(f"{rule} {count}" for rule, count in row.rules.items()) or "-",
             )
             for row in rows
         ],

@@ -62,11 +62,7 @@ def extract(
             progress=progress,
         )
     concept.save(out)
-    share = concept.explained_variance.mean()
-    typer.echo(
-        f"{out}: {model.n_layers} layers, mean explained variance {share:.2f}, "
-        f"mean cosine with the mean difference {concept.mean_cosine.mean():.2f}"
-    )
+    typer.echo(f"{out}: {model.n_layers} layers, mean cosine with the mean difference {concept.mean_cosine.mean():.2f}")
 
 
 def map_(

@@ -5,6 +5,7 @@ likeliest per character (`likelihood.py`), for multiple choice, where a small mo
 question.
 """
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
@@ -99,6 +100,9 @@ class ArmSummary:
     mean_tokens: float
     timed_out: int = 0
     """Answers whose comparison with the reference was given up; they count as wrong."""
+    rules: dict[str, int] = field(default_factory=dict)
+    """Extraction rule -> answers it found. A change of these between strengths is a change of style, whatever accuracy
+    does; with `invalid` they add up to n."""
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON."""
@@ -150,30 +154,8 @@ def summarise(answers: Sequence[Answer]) -> ArmSummary:
         truncated=sum(answer.stop_reason == "length" for answer in answers),
         mean_tokens=sum(answer.n_tokens for answer in answers) / n,
         timed_out=sum(answer.timed_out for answer in answers),
+        rules=dict(sorted(Counter(str(answer.rule) for answer in answers if answer.parsed is not None).items())),
     )
-
-
-NO_ANSWER = "none"
-"""The name of "no answer was found" among the extraction rules."""
-
-
-def rule_shares(answers: Sequence[Answer], rules: Sequence[str] = ()) -> dict[str, float]:
-    """The share of answers that each extraction rule found, and the share without an answer.
-
-    A change of these shares between strengths is a change of style, whatever accuracy does.
-
-    Arguments:
-        answers: of one arm at one strength.
-        rules: names that are listed first, in this order, also where no answer came by them (`task.rules`).
-    Returns: rule -> fraction, `NO_ANSWER` last; they add up to 1.
-    Raises: DataError without answers.
-    """
-    if not answers:
-        raise DataError("there are no answers whose rules could be counted.")
-    counts = {rule: 0 for rule in (*rules, *sorted({answer.rule for answer in answers if answer.rule}), NO_ANSWER)}
-    for answer in answers:
-        counts[answer.rule or NO_ANSWER] += 1
-    return {rule: count / len(answers) for rule, count in counts.items()}
 
 
 def make_engine(model: Any, steering: Any, settings: GenerationSettings) -> SweepEngine:

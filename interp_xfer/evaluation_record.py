@@ -98,11 +98,17 @@ class Summary(Record):
     truncated: Count
     """Answers that hit the token limit."""
     mean_tokens: NotNegative
+    timed_out: Count
+    """Answers whose comparison with the reference was given up; they count as wrong."""
+    rules: dict[str, Count]
+    """Extraction rule -> answers it found."""
 
     @model_validator(mode="after")
     def _possible(self) -> Any:
-        if max(self.correct + self.invalid, self.truncated) > self.n:
+        if max(self.correct + self.invalid, self.truncated, self.timed_out) > self.n:
             raise ValueError(f"{self.correct} right, {self.invalid} invalid and {self.truncated} cut off of {self.n}")
+        if sum(self.rules.values()) + self.invalid != self.n:
+            raise ValueError(f"rules found {sum(self.rules.values())} answers, {self.invalid} are invalid, of {self.n}")
         close = abs(self.accuracy - self.correct / self.n) <= _CLOSE
         if not close or not self.low - _CLOSE <= self.accuracy <= self.high + _CLOSE:
             raise ValueError(f"accuracy {self.accuracy} in [{self.low}, {self.high}] of {self.correct} in {self.n}")

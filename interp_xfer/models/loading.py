@@ -68,7 +68,7 @@ def load_model(
     if parsed.kind == "hub":
         revision = getattr(hf_model.config, "_commit_hash", None) or revision
     return wrap_model(
-        hf_model, tokenizer, reference=str(parsed), revision=revision, weight_processing=weight_processing
+        hf_model, tokenizer, reference=parsed.shown, revision=revision, weight_processing=weight_processing
     )
 
 

@@ -32,6 +32,13 @@ class ModelReference:
     revision: str | None = None
     """Branch, tag or commit; hub only."""
 
+    @property
+    def shown(self) -> str:
+        """The reference as records and reports show it: a folder or file by its name alone."""
+        if self.kind in ("folder", "gguf"):
+            return f"{'gguf:' if self.kind == 'gguf' else ''}{Path(self.name).resolve().name}"
+        return str(self)
+
     def __str__(self) -> str:
         prefix = {"gguf": "gguf:", "bundled": "bundled:"}.get(self.kind, "")
         return f"{prefix}{self.name}" + (f"@{self.revision}" if self.revision else "")
