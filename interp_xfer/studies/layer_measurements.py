@@ -229,7 +229,9 @@ def _directions(
     made["native"] = native_steering(native, calibration)
     made["identity"] = make_control("identity", sources)
     draws = range(settings.n_random)
-    made |= {f"{kind}-{i}": make_control(kind, sources, settings.seed, i) for kind in _MADE for i in draws}
+    # Seeds of random directions are far apart from those of anything else that is drawn.
+    first = 10_000 * (settings.seed + 1)
+    made |= {f"{kind}-{i}": make_control(kind, sources, first + i) for kind in _MADE for i in draws}
     directions: dict[str, Tensor] = {name: steering.vectors.double() for name, steering in made.items()}
     flipped = {name: list(steering.flipped) for name, steering in made.items()}
     used = fits[_USED].layer_map
@@ -238,7 +240,7 @@ def _directions(
     for i in draws:
         others = {
             "wrong-layer": other_layers(used, settings.seed, i),
-            "wrong-map": random_monotone(used.n_parent_layers, used.n_child_layers, settings.seed, i),
+            "wrong-map": random_monotone(used.n_parent_layers, used.n_child_layers, first + i),
         }
         raw |= {f"{name}-{i}": torch.stack([carried.every[p, c] for p, c in m.pairs]) for name, m in others.items()}
     for name, rows in raw.items():
