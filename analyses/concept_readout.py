@@ -1,16 +1,14 @@
 """At which child layers can a concept be read along the direction that came from the parent?
 
 AUROC of held-out contrast pairs read in the child, for directions carried over by three layer maps and the child's own
-(native), beside controls: copied coordinates (identity), random directions, random directions with the covariance of
-the child's activations on contrast pairs, a concept from shuffled labels, a map fitted on wrongly paired tokens, and
-the wrong parent layer. All signs were resolved on calibration pairs, those of controls too. The matrix shows every
-parent layer carried into every child layer.
+(native), beside controls: copied coordinates (identity), and in several draws each random directions, random directions
+with the covariance of the child's activations on contrast pairs, a concept from shuffled labels, maps fitted on wrongly
+paired tokens, wrong parent layers, and random monotone layer maps. All signs were resolved on calibration pairs, those
+of controls too. The matrix shows every parent layer carried into every child layer.
 
 Covariance-matched directions and shuffled-label components lie along the largest axes of the pairs' activations. Where
 the concept is such an axis they find it without labels, and a transfer that does no better has shown no more.
 """
-
-from dataclasses import dataclass
 
 import plotly.graph_objects as go
 
@@ -19,6 +17,7 @@ from analyses.drafts import Draft
 from analyses.heat_maps import MAP_COLOURS, MAP_SYMBOLS, add_heat_map, add_map_line, layer_ticks, place_colour_bars
 from analyses.layer_records import NO_STUDY, LayerRecord, load_layer_records
 from analyses.panels import Panel, arrange, axes, empty_figure
+from analyses.readout_rows import ConceptReadout, DrawRow, FitRow, PairRow, Row, SummaryRow
 from interp_xfer.studies.layer_record import Estimate
 from interp_xfer.studies.run_store import RunStore
 
@@ -27,107 +26,18 @@ _SOURCES = {
     _NATIVE: ("the child's own", style.GREEN, "triangle-up", "solid"),
     _USED: ("transferred, proportional map", style.BLUE, "square", "solid"),
     "identity": ("copied coordinates", style.ORANGE, "x", "dash"),
-    "shuffled-pairs": ("map of wrongly paired tokens", style.PURPLE, "cross", "dot"),
-    "wrong-layer": ("wrong parent layer", style.SKY, "pentagon", "dash"),
 }
 """Source -> label, colour, symbol, dash."""
-_FIRST, _HARDER = (_NATIVE, _USED, "identity"), (_USED, "shuffled-pairs", "wrong-layer")
+_FIRST = (_NATIVE, _USED, "identity")
 _DRAWS = {
     "random-isotropic": ("random directions", style.GREY, "dashdot"),
     "random-covariance": ("random, covariance of the pairs", "#404040", "dot"),
     "shuffled-labels": ("concept of shuffled labels", style.ORANGE, "longdash"),
+    "shuffled-pairs": ("map of wrongly paired tokens", style.PURPLE, "dot"),
+    "wrong-layer": ("wrong parent layer", style.SKY, "dash"),
+    "wrong-map": ("random monotone map", style.VERMILLION, "dashdot"),
 }
 """Control of several draws -> label, colour, dash of the mean."""
-
-
-@dataclass(frozen=True)
-class Row:
-    """One source of directions at one child layer."""
-
-    key: str
-    label: str
-    """Parent, child, data set."""
-    source: str
-    child_layer: int
-    auroc: float
-    low: float
-    """Lower end of the 95 % interval over pairs; over draws, for random directions, the lowest."""
-    high: float
-    pair_accuracy: float | None
-    """Share of pairs whose positive member scores higher."""
-    cosine_with_native: float | None
-
-
-@dataclass(frozen=True)
-class PairRow:
-    """One parent layer carried into one child layer."""
-
-    key: str
-    parent_layer: int
-    child_layer: int
-    auroc: float
-    low: float
-    high: float
-    flipped: bool
-
-
-@dataclass(frozen=True)
-class FitRow:
-    """The ridge map of one layer pair that a layer map uses."""
-
-    key: str
-    map: str
-    parent_layer: int
-    child_layer: int
-    r2: float
-    """Out of fold."""
-    r2_along: float | None
-    """Of the child's score on the carried direction."""
-    shuffled_r2: float | None
-    """Of rows paired with those of other texts."""
-    flipped: bool
-
-
-@dataclass(frozen=True)
-class SummaryRow:
-    """A source averaged over child layers."""
-
-    key: str
-    label: str
-    source: str
-    n_layers: int
-    n_pairs: int
-    auroc: float
-    low: float
-    high: float
-    random_mean: float
-    random_best: float
-    rank_p: float
-
-
-@dataclass(frozen=True)
-class DrawRow:
-    """A control of several draws, averaged over child layers."""
-
-    key: str
-    source: str
-    n_draws: int
-    mean: float
-    low: float
-    """Of the lowest draw."""
-    high: float
-
-
-@dataclass(frozen=True)
-class ConceptReadout:
-    """All layer studies of a run."""
-
-    rows: tuple[Row, ...]
-    matrix: tuple[PairRow, ...]
-    fits: tuple[FitRow, ...]
-    summary: tuple[SummaryRow, ...]
-    draws: tuple[DrawRow, ...]
-    missing: tuple[str, ...]
 
 
 def compute(store: RunStore) -> ConceptReadout:
@@ -176,10 +86,9 @@ def draw(table: ConceptReadout) -> Draft:
     _add_draws(out, 0, [row for row in rows if row.source == "random-isotropic"], band=True)
     for source in _FIRST:
         _add_source(out, 0, [row for row in rows if row.source == source], source)
-    for kind in ("random-covariance", "shuffled-labels"):
+    for kind in list(_DRAWS)[1:]:
         _add_draws(out, 1, [row for row in rows if row.source == kind], band=False)
-    for source in _HARDER:
-        _add_source(out, 1, [row for row in rows if row.source == source], source, named=source == _USED)
+    _add_source(out, 1, [row for row in rows if row.source == _USED], _USED, named=True)
     for name in ("greedy", "proportional", "cka"):
         _add_map(out, [row for row in rows if row.source == f"transferred-{name}"], name)
         _add_fits(out, [row for row in fits if row.map == name], name)
@@ -196,7 +105,7 @@ def draw(table: ConceptReadout) -> Draft:
             x=[0, n_child - 1], y=[0.5, 0.5], mode="lines", line={"color": style.GREY, "width": 1, "dash": "dash"},
             name="chance", showlegend=False, hoverinfo="skip", **axes(panel),
         )  # fmt: skip
-    lowest = min(row.low for row in rows)
+    lowest = min(row.low if row.lowest is None else min(row.low, row.lowest) for row in rows)
     reach = {"range": [min(0.4, lowest) - 0.03, 1.03]}
     ticks = layer_ticks(n_child)
     out.set(
@@ -223,12 +132,15 @@ def describe(table: ConceptReadout) -> str:
         rows = {row.source: row for row in table.summary if row.key == key}
         used = rows[_USED]
         text = f"{label}, {used.n_pairs} held-out pairs, mean AUROC over {used.n_layers} child layers: "
-        shown = [(source, rows[source]) for source in (_USED, _NATIVE, "identity", "shuffled-pairs") if source in rows]
+        shown = [(source, rows[source]) for source in (_USED, _NATIVE, "identity") if source in rows]
         text += ", ".join(f"{source} {row.auroc:.3f} [{row.low:.3f}, {row.high:.3f}]" for source, row in shown)
+        draws = [row for row in table.draws if row.key == key]
         controls = [
-            f"{row.source} {row.mean:.3f} ({row.low:.3f} to {row.high:.3f})" for row in table.draws if row.key == key
+            f"{row.source} {row.mean:.3f} [{row.low:.3f}, {row.high:.3f}], {row.lowest:.3f} to {row.highest:.3f}"
+            for row in draws
         ]
-        parts.append(f"{text}; draws: {', '.join(controls)}.")
+        kind = f"controls of {draws[0].n_draws} draws, mean, interval over pairs and draws, range of draws"
+        parts.append(f"{text}; {kind}: {'; '.join(controls)}.")
     return " ".join(parts) or NO_STUDY + "."
 
 
@@ -239,15 +151,16 @@ def _add_draws(out: Draft, panel: int, rows: list[Row], band: bool) -> None:
     layers = [row.child_layer for row in rows]
     if band:
         out.scatter(
-            x=[*layers, *reversed(layers)], y=[*(row.high for row in rows), *(row.low for row in reversed(rows))],
+            x=[*layers, *reversed(layers)],
+            y=[*(row.highest for row in rows), *(row.lowest for row in reversed(rows))],
             mode="lines", line={"width": 0}, fill="toself", fillcolor=style.fill(colour, 0.25),
             name=f"{name}, lowest to highest", hoverinfo="skip", **axes(panel),
         )  # fmt: skip
     out.scatter(
         x=layers, y=[row.auroc for row in rows], mode="lines", line={"color": colour, "dash": dash},
-        name=f"{name}, mean", customdata=[[row.low, row.high] for row in rows],
-        hovertemplate=f"{name}, child layer %{{x}}: mean %{{y:.3f}}, %{{customdata[0]:.3f}} to %{{customdata[1]:.3f}}"
-        "<extra></extra>", **axes(panel),
+        name=f"{name}, mean", customdata=[[row.low, row.high, row.lowest, row.highest] for row in rows],
+        hovertemplate=f"{name}, child layer %{{x}}: mean %{{y:.3f}} [%{{customdata[0]:.3f}}, %{{customdata[1]:.3f}}], "
+        "draws %{customdata[2]:.3f} to %{customdata[3]:.3f}<extra></extra>", **axes(panel),
     )  # fmt: skip
 
 
@@ -266,7 +179,7 @@ def _add_source(out: Draft, panel: int, rows: list[Row], source: str, named: boo
 
 
 def _add_means(out: Draft, table: ConceptReadout, key: str) -> None:
-    """Mean AUROC of every source with its interval, and of controls of several draws with their range."""
+    """Mean AUROC of every source with its interval; of controls of several draws over pairs and draws."""
     names = {f"transferred-{name}": f"transferred, {name} map" for name in MAP_COLOURS}
     names |= {source: entry[0] for source, entry in _SOURCES.items() if source not in names}
     colours = {f"transferred-{name}": colour for name, colour in MAP_COLOURS.items()}
@@ -348,7 +261,8 @@ def _rows(record: LayerRecord) -> list[Row]:
                 rows.append(Row(record.key, record.label, source, c, *_ends(entry.auroc), accuracy, cosines[c]))
     for source, entries in record.content.draws.items():
         for e in entries:
-            rows.append(Row(record.key, record.label, source, e.layer, e.mean, e.low, e.high, None, None))
+            ends = (*_ends(e.auroc), None, None, e.lowest, e.highest)
+            rows.append(Row(record.key, record.label, source, e.layer, *ends))
     return rows
 
 
@@ -385,7 +299,7 @@ def _summary(record: LayerRecord) -> list[SummaryRow]:
 
 def _draw_rows(record: LayerRecord) -> list[DrawRow]:
     return [
-        DrawRow(record.key, source, entry.n, entry.mean, entry.low, entry.high)
+        DrawRow(record.key, source, entry.n, *_ends(entry.auroc), entry.lowest, entry.highest, entry.n_flipped)
         for source, entry in record.content.draw_summary.items()
     ]
 

@@ -36,7 +36,7 @@ def layers(
     n_fit_texts: Annotated[int, typer.Option(help="Texts that projections are fitted on.")] = 256,
     n_held_out: Annotated[int, typer.Option(help="Pairs that AUROC is measured on.")] = 256,
     method: Annotated[Method, typer.Option(help="First component, or the mean difference.")] = "pca",
-    n_random: Annotated[int, typer.Option(help="Draws of each kind of random direction.")] = 20,
+    n_random: Annotated[int, typer.Option(help="Draws of each control.")] = 20,
     png: Annotated[bool, typer.Option("--png", help="Also PNG; needs kaleido and Chromium.")] = False,
     seed: SeedOption = 0,
     dtype: DTypeOption = None,
@@ -84,9 +84,15 @@ def layers(
     )
     print_rows(
         "the same for controls of several draws",
-        ("directions", "draws", "AUROC, mean", "lowest to highest"),
+        ("directions", "draws", "AUROC, mean", "95 %, pairs and draws", "lowest to highest draw"),
         [
-            (name, str(row.n), f"{row.mean:.3f}", f"{row.low:.3f} to {row.high:.3f}")
+            (
+                name,
+                str(row.n),
+                f"{row.auroc.estimate:.3f}",
+                f"{row.auroc.low:.3f} to {row.auroc.high:.3f}",
+                f"{row.lowest:.3f} to {row.highest:.3f}",
+            )
             for name, row in record.draw_summary.items()
         ],
     )

@@ -177,6 +177,14 @@ def summarise_draws(scores: MemberScores, draws: Sequence[str], layers: Sequence
     return DrawsSummary(interval, float(means.min()), float(means.max()), len(draws))
 
 
+def compare_sources(scores: MemberScores, source: str, other: str) -> Interval:
+    """Mean AUROC of one source minus that of another over the layers that both have, paired by held-out pairs."""
+    layers = sorted(set(scores.layers(source)) & set(scores.layers(other)))
+    if not layers:
+        raise ShapeError(f"{source!r} and {other!r} have no layer in common; compare other sources.")
+    return auroc_difference(scores.wins(source, layers), scores.wins(other, layers))
+
+
 def compare_with_draws(scores: MemberScores, source: str, draws: Sequence[str]) -> Interval:
     """Mean AUROC of a source minus that of a control over its draws, paired by held-out pairs; over pairs and draws.
 
@@ -185,25 +193,6 @@ def compare_with_draws(scores: MemberScores, source: str, draws: Sequence[str]) 
     layers = [c for c in scores.layers(source) if all(c in scores.layers(draw) for draw in draws)]
     values = _of_draws(scores, draws, layers)
     return difference_interval(scores.values([source], layers)[0], values.flatten(0, 1), between=_between(values))
-
-
-def layers_below_half(scores: MemberScores, source: str) -> int:
-    """At how many child layers a source points the wrong way: AUROC below .5, although its sign was resolved.
-
-    Neighbouring layers resemble each other, so that the count has no binomial null: rank it among the counts of draws
-    whose signs were resolved on the same pairs.
-
-    Raises: ConfigError for an unknown source.
-    """
-    return int((scores.values([source], scores.layers(source)).mean(dim=2) < 0.5).sum())
-
-
-def compare_sources(scores: MemberScores, source: str, other: str) -> Interval:
-    """Mean AUROC of one source minus that of another over the layers that both have, paired by held-out pairs."""
-    layers = sorted(set(scores.layers(source)) & set(scores.layers(other)))
-    if not layers:
-        raise ShapeError(f"{source!r} and {other!r} have no layer in common; compare other sources.")
-    return auroc_difference(scores.wins(source, layers), scores.wins(other, layers))
 
 
 def _of_draws(

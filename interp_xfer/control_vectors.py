@@ -7,7 +7,7 @@ residual norms, and its sign resolved on the same calibration pairs (which alone
 - `random-isotropic`: any direction; `random-covariance`: one that lies where the child's activations vary.
 - `shuffled-labels`: a concept from pairs whose labels were shuffled, carried by the real map.
 - `shuffled-pairs`: the real concept, carried by a map fitted on wrongly paired rows.
-- `wrong-layer`: the real concept from other parent layers (`shifted_map`, `layer_maps.random_monotone`).
+- `wrong-layer`: the real concept from other parent layers (`layer_maps.other_layers`, `random_monotone`).
 - `identity`: the real concept with its coordinates copied, cut or padded with zeros.
 - `negated`: the same vectors, turned round; no sign is resolved.
 
@@ -139,7 +139,7 @@ def wrong_layer_control(sources: ControlSources, seed: int) -> SteeringVectors:
         )
     same = [c for p, c in real.pairs if other.parent_of[c] == p]
     if len(same) == len(real.pairs):
-        raise LayerError(f"the {other.strategy} map equals the real one; shift it or draw another.")
+        raise LayerError(f"the {other.strategy} map equals the real one; take `other_layers` of it, or another draw.")
     made = transfer_concept(concept, other, projection, sources.calibration)
     kept = tuple(p if real.parent_of[c] is not None else None for c, p in enumerate(other.parent_of))
     control = _control(sources, "wrong-layer", made.vectors, same_as_real=len(same))
@@ -177,19 +177,6 @@ CONTROLS: dict[str, Control] = {
     "identity": identity_control,
     "negated": negated_control,
 }
-
-
-def shifted_map(layer_map: LayerMap, by: int) -> LayerMap:
-    """The map with every parent layer moved by so many layers, beginning again at the other end.
-
-    Arguments:
-        layer_map: any map.
-        by: layers; half of the parent's depth is as wrong as it gets.
-    Returns: the map, strategy "NAME-shifted".
-    """
-    n = layer_map.n_parent_layers
-    moved = tuple(None if p is None else (p + by) % n for p in layer_map.parent_of)
-    return LayerMap(moved, n, f"{layer_map.strategy}-shifted")
 
 
 def _control(

@@ -6,7 +6,8 @@ Layers are 0-based block outputs. The relative depth of layer l of L is l / (L -
 - `greedy`: n -> n, as in arXiv 2512.19069; child layers beyond the parent's depth get None.
 - `proportional`: equal relative depth, rounded half up.
 - `cka_matched`: by a similarity matrix, monotone (default) or one argmax per child layer.
-- `random_monotone`: control, uniform over all non-decreasing maps.
+- `random_monotone`: control, uniform over all non-decreasing maps; `other_layers`: control, another parent layer for
+  every child layer.
 - `manual`: given by hand.
 
 Why monotone: language models share neighbour relations at corresponding depths, stretched and squeezed (arXiv
@@ -27,6 +28,7 @@ from interp_xfer._checks import require_finite
 from interp_xfer.errors import ConfigError, LayerError
 from interp_xfer.p_values import p_text
 from interp_xfer.records import STRICT, Fraction, Layer, Layers, checked
+from interp_xfer.streams import random_order, stream
 
 # Scores become integers of this resolution, so that equal totals are ties and not a matter of rounding order.
 _RESOLUTION = 10**12
@@ -183,6 +185,30 @@ def random_monotone(n_parent: int, n_child: int, seed: int = 0) -> LayerMap:
     generator = torch.Generator().manual_seed(seed)
     places = torch.randperm(max(n_parent + n_child - 1, 0), generator=generator)[:n_child].sort().values
     return LayerMap(tuple((places - torch.arange(len(places))).tolist()), n_parent, "random-monotone")
+
+
+def other_layers(layer_map: LayerMap, seed: int = 0, draw: int = 0) -> LayerMap:
+    """A control: the parent layers of a map exchanged for one another at random, so that none stays where it was.
+
+    parent(c) becomes s(parent(c)), s a random permutation of the parent layers that moves every one of them.
+
+    Arguments:
+        layer_map: any map.
+        seed: of the draws.
+        draw: which of many.
+    Returns: the map, strategy "NAME-other-layers".
+    Raises: LayerError where the parent has a single layer.
+    Source: house rule.
+    """
+    n = layer_map.n_parent_layers
+    if n < 2:
+        raise LayerError("a parent of one layer has no other layers to be exchanged for; leave this control out.")
+    numbers = stream(seed, "other-layers", draw)
+    order = random_order(numbers, n)
+    while bool((order == torch.arange(n)).any()):  # about one permutation in e moves everything
+        order = random_order(numbers, n)
+    moved = tuple(None if p is None else int(order[p]) for p in layer_map.parent_of)
+    return LayerMap(moved, n, f"{layer_map.strategy}-other-layers")
 
 
 def manual(parent_of: Sequence[int | None], n_parent: int) -> LayerMap:

@@ -10,7 +10,6 @@ from interp_xfer.concept_readout import (
     compare_sources,
     compare_with_draws,
     layer_readouts,
-    layers_below_half,
     score_members,
     summarise_draws,
     summarise_source,
@@ -147,8 +146,6 @@ def test_draws_have_a_range_and_a_layer_of_their_own():
     assert (whole.lowest, whole.highest) == pytest.approx((min(means), max(means))) and whole.n_draws == 5
     assert whole.auroc.estimate == pytest.approx(sum(means) / 5)
     assert first.auroc.estimate == pytest.approx(sum(float(scores.wins(n, [0]).mean()) for n in names) / 5)
-    backwards = MemberScores({"a": -scores.positive["real"]}, {"a": -scores.negative["real"]})
-    assert layers_below_half(backwards, "a") == 2 and layers_below_half(scores, "real") == 0
     with pytest.raises(ShapeError, match="0 draws at 0 layers say nothing"):
         summarise_draws(scores, [])
 

@@ -5,9 +5,9 @@ import torch
 from tiny_models import N_LAYERS, OTHER_CORPUS, make_tokenizer, tiny
 
 from interp_xfer.concepts import contrast_members, extract_concept
-from interp_xfer.control_vectors import CONTROLS, ControlSources, make_control, shifted_map
+from interp_xfer.control_vectors import CONTROLS, ControlSources, make_control
 from interp_xfer.errors import ConfigError, FingerprintError, LayerError
-from interp_xfer.layer_maps import manual, random_monotone
+from interp_xfer.layer_maps import manual, other_layers
 from interp_xfer.model_maps import fit_projection
 from interp_xfer.tasks import contrast_pairs, get_task, load_problems, projection_texts
 from interp_xfer.transfer import calibrate, transfer_concept
@@ -34,7 +34,7 @@ def sources(models):
         parent_members=contrast_members(parent, contrast_pairs(pairs)),
         child_activations=torch.cat(members, dim=1),
         shuffled_projection=fit_projection(parent, child, texts, MAP, "shuffled-pairs", seed=4),
-        other_projection=fit_projection(parent, child, texts, shifted_map(MAP, 1)),
+        other_projection=fit_projection(parent, child, texts, other_layers(MAP)),
     )
 
 
@@ -71,7 +71,7 @@ def test_directions_are_what_they_say(sources):
     expected = torch.nn.functional.normalize(sources.concept.vectors[2, :24], dim=0)
     torch.testing.assert_close((copied[3] @ expected).abs(), torch.tensor(1.0))
     wrong = make_control("wrong-layer", sources)
-    assert wrong.layer_map.parent_of == (1, None, 0, 0) and wrong.projection.same_as_real == 0
+    assert wrong.layer_map.parent_of == other_layers(MAP).parent_of and wrong.projection.same_as_real == 0
     assert make_control("shuffled-pairs", sources).projection.seed == 4
     # Mean differences have their method in the concept's settings.
     mean = make_control("shuffled-labels", with_method(sources, "mean-difference"), 1).vectors
@@ -102,16 +102,10 @@ def test_refusals(sources, models):
         make_control("zero", sources)
     with pytest.raises(ConfigError, match="is of kind 'ridge'; fit one of kind 'shuffled-pairs'"):
         make_control("shuffled-pairs", replace(sources, shuffled_projection=sources.projection))
-    with pytest.raises(FingerprintError, match="fitted for a manual-shifted layer map"):
+    with pytest.raises(FingerprintError, match="fitted for a manual-other-layers layer map"):
         make_control("shuffled-labels", replace(sources, projection=sources.other_projection))
     with pytest.raises(LayerError, match="the manual map equals the real one"):
         make_control("wrong-layer", replace(sources, other_projection=sources.projection))
     other = calibrate(models["llama"], contrast_pairs(load_problems("sums", "train", 4)))
     with pytest.raises(FingerprintError, match="the calibration"):
         make_control("negated", replace(sources, calibration=other))
-
-
-def test_shifted_map():
-    assert shifted_map(MAP, 1).parent_of == (1, None, 0, 0)
-    assert shifted_map(MAP, N_LAYERS).parent_of == MAP.parent_of
-    assert shifted_map(random_monotone(5, 4), 2).strategy == "random-monotone-shifted"

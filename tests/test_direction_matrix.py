@@ -5,9 +5,10 @@ import torch
 from tiny_models import D_MODEL, N_LAYERS, OTHER_CORPUS, make_tokenizer, tiny
 
 from interp_xfer import direction_matrix
-from interp_xfer.direction_matrix import carried_directions, n_readings
+from interp_xfer.direction_matrix import carried_directions, carried_with_shuffles, n_readings
 from interp_xfer.errors import ShapeError
 from interp_xfer.paired_corpus import PairedCorpus, stream_sums
+from interp_xfer.paired_sums import PairedSums
 from interp_xfer.projections import fit_ridge
 from interp_xfer.tasks import get_task, load_problems, projection_texts
 
@@ -27,13 +28,39 @@ def directions():
     return torch.randn(N_LAYERS, D_MODEL, generator=torch.Generator().manual_seed(0))
 
 
-@pytest.mark.parametrize("shuffle_seed", [None, 5])
-def test_matrix_equals_fitted_maps(corpus, directions, shuffle_seed):
-    found = carried_directions(corpus, directions, ALPHAS, shuffle_seed=shuffle_seed)
-    sums = stream_sums(corpus, PAIRS, shuffle_seed=shuffle_seed).real
+def test_matrix_equals_fitted_maps(corpus, directions):
+    found = carried_directions(corpus, directions, ALPHAS)
+    sums = stream_sums(corpus, PAIRS).real
     for p, c in PAIRS:
         expected = fit_ridge(sums[p, c], [ALPHAS[p]]).map_direction(directions[p].double())
         torch.testing.assert_close(found[p, c], expected, atol=1e-10, rtol=1e-8)
+
+
+def test_shuffles_equal_maps_fitted_on_the_shuffled_rows(corpus, directions, monkeypatch):
+    """Oracle: the rows of the child put into the order of each draw, and a ridge map fitted on them."""
+    orders, real = [], direction_matrix.rows_of_other_prompts
+
+    def kept(*arguments):
+        orders.append(real(*arguments))
+        return orders[-1]
+
+    monkeypatch.setattr(direction_matrix, "rows_of_other_prompts", kept)
+    chosen = [(0, 1), (2, 0)]
+    found = carried_with_shuffles(corpus, directions, ALPHAS, chosen, 3, seed=7)
+    torch.testing.assert_close(found.every, carried_directions(corpus, directions, ALPHAS))
+    batches = list(corpus.batches(range(N_LAYERS), range(2)))
+    assert len(orders) == 3 * len(batches)
+    for place, (p, c) in enumerate(chosen):
+        for draw in range(3):
+            sums = PairedSums(D_MODEL, 24)
+            for number, batch in enumerate(batches):
+                assert not bool((batch.texts == batch.texts[orders[3 * number + draw]]).any())
+                sums.add(batch.x[p], batch.y[c][orders[3 * number + draw]])
+            expected = fit_ridge(sums, [ALPHAS[p]]).map_direction(directions[p].double())
+            torch.testing.assert_close(found.shuffled[draw, place], expected, atol=1e-10, rtol=1e-8)
+    again = carried_with_shuffles(corpus, directions, ALPHAS, chosen, 2, seed=7).shuffled
+    torch.testing.assert_close(again, found.shuffled[:2])  # more draws extend fewer
+    assert not torch.allclose(carried_with_shuffles(corpus, directions, ALPHAS, chosen, 2, seed=8).shuffled, again)
 
 
 def test_several_directions_are_carried_as_each_alone(corpus, directions):

@@ -17,6 +17,7 @@ from interp_xfer.layer_maps import (
     cka_matched,
     greedy,
     manual,
+    other_layers,
     proportional,
     random_monotone,
     relative_depth,
@@ -146,6 +147,18 @@ def test_random_monotone_maps_are_uniform_and_repeat_with_the_seed():
     assert random_monotone(18, 30, seed=4) == random_monotone(18, 30, seed=4)
 
 
+@settings(max_examples=40, deadline=None)
+@given(n_parent=st.integers(2, 40), n_child=st.integers(1, 40), draw=st.integers(0, 99))
+def test_other_layers_move_every_layer(n_parent, n_child, draw):
+    """Child layers that shared a parent layer still do; none keeps its own; draws differ and repeat."""
+    real = proportional(n_parent, n_child)
+    found = other_layers(real, seed=3, draw=draw)
+    pairs = list(zip(real.parent_of, found.parent_of, strict=True))
+    assert all(a != b for a, b in pairs) and len({a for a, _ in pairs}) == len({b for _, b in pairs}) == len(set(pairs))
+    assert found == other_layers(real, seed=3, draw=draw) and found.strategy == "proportional-other-layers"
+    assert other_layers(manual([None, 0], 2)).parent_of == (None, 1)
+
+
 def test_json_round_trip_keeps_everything():
     full = LayerMap((0, None), 2, "manual", (0.5, None), (0.1, None), (0.4, None), ((1.0, 0.0), (0.5, 0.5)), None, 0.01)
     assert LayerMap.from_dict(json.loads(json.dumps(full.to_dict()))) == full
@@ -181,6 +194,7 @@ REFUSALS = [
     ("negative", lambda: manual([-1], 5), LayerError, "parent layer -1"),
     ("no layers", lambda: greedy(0, 3), LayerError, "at least one layer on both sides, got 0 parent and 3 child"),
     ("no child", lambda: proportional(3, 0), LayerError, "got 3 parent and 0 child"),
+    ("one layer", lambda: other_layers(proportional(1, 3)), LayerError, "a parent of one layer has no other layers"),
     ("random, none", lambda: random_monotone(0, 2), LayerError, "got 0 parent"),
     ("NaN", lambda: cka_matched(torch.full((2, 2), float("nan"))), ShapeError, "layer similarities .* 4 NaN"),
     ("penalty", lambda: cka_matched(torch.eye(2), penalty=-1.0), ConfigError, "must not be negative, got -1.0"),

@@ -10,9 +10,10 @@
 4. Held-out pairs, read in the child: AUROC of all directions at all layers (`concept_readout`).
 
 Sources of directions: "transferred-MAP", "native", "parent-L" (layer L carried into every child layer), and controls,
-which take the layers of the proportional map: "identity", "shuffled-pairs", "wrong-layer" (the map shifted by half of
-the parent's depth), "random-isotropic-I", "random-covariance-I" (covariance of the concept pairs in the child),
-"shuffled-labels-I".
+which take the layers of the proportional map: "identity", and in I draws each "random-isotropic-I",
+"random-covariance-I" (covariance of the concept pairs in the child), "shuffled-labels-I", "shuffled-pairs-I" (maps of
+wrongly paired rows), "wrong-layer-I" (every child layer takes another parent layer) and "wrong-map-I" (a random
+monotone map).
 """
 
 from collections import Counter
@@ -30,14 +31,16 @@ from interp_xfer.choices import Centering, Method
 from interp_xfer.concept_readout import (
     MemberScores,
     compare_sources,
+    compare_with_draws,
     layer_readouts,
     score_members,
+    summarise_draws,
     summarise_source,
 )
 from interp_xfer.concepts import ConceptVectors, Members, concept_from_differences, contrast_members
-from interp_xfer.control_vectors import ControlSources, make_control, shifted_map
-from interp_xfer.direction_matrix import carried_directions, n_readings
-from interp_xfer.layer_maps import LayerMap, greedy, proportional
+from interp_xfer.control_vectors import ControlSources, make_control
+from interp_xfer.direction_matrix import Carried, carried_with_shuffles, n_readings
+from interp_xfer.layer_maps import LayerMap, greedy, other_layers, proportional, random_monotone
 from interp_xfer.layer_matching import match_layers, score_map
 from interp_xfer.model_maps import ProjectionSet, fit_projections
 from interp_xfer.models import LoadedModel
@@ -46,7 +49,7 @@ from interp_xfer.readout import Readout
 from interp_xfer.similarity import paired_grams
 from interp_xfer.similarity_nulls import PermutationNull, permutation_null
 from interp_xfer.studies.layer_record import (
-    DrawRange,
+    DrawsAtLayer,
     DrawSummary,
     Estimate,
     LayerMeasured,
@@ -61,8 +64,9 @@ from interp_xfer.transfer import Calibration, calibrate, native_steering, signed
 
 _KEEP_BYTES = 4 * 2**30  # rows of the projection texts that are kept in memory instead of being read again
 _USED = "proportional"  # layer map of the controls: it covers every child layer and looks at no data
-_N_SHUFFLED_LABELS = 10
-_MANY = ("parent-", "random-", "shuffled-labels")  # sources whose directions are not stored one by one
+_MADE = ("random-isotropic", "random-covariance", "shuffled-labels")
+_DRAWN = (*_MADE, "shuffled-pairs", "wrong-layer", "wrong-map")
+_MANY = ("parent-", *_DRAWN)  # sources whose directions are not stored one by one
 
 
 class MeasureSettings(BaseModel):
@@ -76,7 +80,7 @@ class MeasureSettings(BaseModel):
     centering: Centering = "symmetric"
     normalize_differences: bool = False
     n_random: Draws = 20
-    """Draws of each kind of random direction."""
+    """Draws of each control."""
     n_permutations: int = Field(default=199, ge=19, le=MAX_DRAWS)
     n_bootstrap: Draws = 100
     """Half samples of the pairs."""
@@ -139,11 +143,12 @@ def measure_layers(
     with step("fitting ridge maps", len(slices.texts), "texts") as progress:
         fits = fit_projections(corpus, maps, along=concept, progress=progress)
     alphas = _alphas(fits, parent.n_layers)
-    with step("carrying every layer", 2 * n_readings(corpus) * len(slices.texts), "texts") as progress:
-        every = carried_directions(corpus, concept.vectors, alphas, progress=progress)
-        shuffled = carried_directions(corpus, concept.vectors, alphas, shuffle_seed=settings.seed, progress=progress)
+    with step("carrying every layer", n_readings(corpus) * len(slices.texts), "texts") as progress:
+        carried = carried_with_shuffles(
+            corpus, concept.vectors, alphas, maps[_USED].pairs, settings.n_random, seed=settings.seed, progress=progress
+        )
     directions, flipped = _directions(
-        concept, native, calibration, fits, parent_members, child_members, every, shuffled, settings
+        concept, native, calibration, fits, parent_members, child_members, carried, settings
     )
     with step("reading held-out pairs", 2 * len(slices.held_out), "texts") as progress:
         scores = score_members(child, slices.held_out, directions, progress)
@@ -156,7 +161,7 @@ def measure_layers(
         alphas=tuple(alphas),
         flipped={name: tuple(turned) for name, turned in flipped.items() if not name.startswith(_MANY)},
         cosine_with_native=_cosines(directions),
-        **_readout(scores, settings),
+        **_readout(scores, flipped),
     )
     tensors = {f"cka_{name}": null.observed for name, null in nulls.items()}
     tensors |= {f"null_max_{name}": null.null_max for name, null in nulls.items()}
@@ -206,8 +211,7 @@ def _directions(
     fits: Mapping[str, ProjectionSet],
     parent_members: Members,
     child_members: Members,
-    every: Float[Tensor, "n_parent n_child d_child"],
-    shuffled: Float[Tensor, "n_parent n_child d_child"],
+    carried: Carried,
     settings: MeasureSettings,
 ) -> tuple[dict[str, Float[Tensor, "n_child d_child"]], dict[str, list[bool]]]:
     """Source -> directions with their signs resolved, and which were turned round."""
@@ -224,20 +228,21 @@ def _directions(
     )
     made["native"] = native_steering(native, calibration)
     made["identity"] = make_control("identity", sources)
-    for kind, draws in (
-        ("random-isotropic", settings.n_random),
-        ("random-covariance", settings.n_random),
-        ("shuffled-labels", _N_SHUFFLED_LABELS),
-    ):
-        # Seeds of random directions are far apart from those of anything else that is drawn.
-        made |= {f"{kind}-{i}": make_control(kind, sources, 10_000 * (settings.seed + 1) + i) for i in range(draws)}
+    draws = range(settings.n_random)
+    # Seeds of random directions are far apart from those of anything else that is drawn.
+    first = 10_000 * (settings.seed + 1)
+    made |= {f"{kind}-{i}": make_control(kind, sources, first + i) for kind in _MADE for i in draws}
     directions: dict[str, Tensor] = {name: steering.vectors.double() for name, steering in made.items()}
     flipped = {name: list(steering.flipped) for name, steering in made.items()}
     used = fits[_USED].layer_map
-    wrong = shifted_map(used, used.n_parent_layers // 2)
-    raw = {f"parent-{p}": rows for p, rows in enumerate(every)}
-    raw["shuffled-pairs"] = torch.stack([shuffled[p, c] for p, c in used.pairs])
-    raw["wrong-layer"] = torch.stack([every[p, c] for p, c in wrong.pairs])
+    raw = {f"parent-{p}": rows for p, rows in enumerate(carried.every)}
+    raw |= {f"shuffled-pairs-{i}": rows for i, rows in enumerate(carried.shuffled)}
+    for i in draws:
+        others = {
+            "wrong-layer": other_layers(used, settings.seed, i),
+            "wrong-map": random_monotone(used.n_parent_layers, used.n_child_layers, first + i),
+        }
+        raw |= {f"{name}-{i}": torch.stack([carried.every[p, c] for p, c in m.pairs]) for name, m in others.items()}
     for name, rows in raw.items():
         signed = [signed_unit(row, mean) for row, mean in zip(rows, calibration.mean_differences, strict=True)]
         directions[name] = torch.stack([unit.vector for unit in signed]).double()
@@ -245,31 +250,23 @@ def _directions(
     return directions, flipped
 
 
-def _readout(scores: MemberScores, settings: MeasureSettings) -> dict[str, Any]:
-    """AUROC of each source, random ones as a range over draws, and averages over layers."""
-    real = [name for name in scores.positive if name.startswith("transferred-")]
-    real += ["native", "identity", "shuffled-pairs", "wrong-layer"]
-    draws = {
-        kind: [name for name in scores.positive if name.startswith(f"{kind}-")]
-        for kind in ("random-isotropic", "random-covariance", "shuffled-labels")
-    }
+def _readout(scores: MemberScores, flipped: Mapping[str, list[bool]]) -> dict[str, Any]:
+    """AUROC of each source and control, per layer and averaged over layers, and how the used transfer compares."""
     used = f"transferred-{_USED}"
-    others = [name for name in real if name != used]
+    real = [name for name in scores.positive if name.startswith("transferred-")] + ["native", "identity"]
+    draws = {kind: [name for name in scores.positive if name.startswith(f"{kind}-")] for kind in _DRAWN}
     summaries = {name: summarise_source(scores, name, draws["random-isotropic"])._asdict() for name in real}
-    ranks = {name: {kind: summarise_source(scores, name, d).rank_p for kind, d in draws.items()} for name in real}
+    differences = {name: compare_sources(scores, used, name) for name in real if name != used}
+    differences |= {kind: compare_with_draws(scores, used, names) for kind, names in draws.items()}
     return {
         "readout": {name: tuple(map(_layer_readout, layer_readouts(scores, name))) for name in real},
-        "draws": {kind: _ranges(scores, names) for kind, names in draws.items()},
+        "draws": {kind: _draws_at_layers(scores, names) for kind, names in draws.items()},
         "summary": {name: SourceSummaryRow(**{**s, "auroc": Estimate.of(s["auroc"])}) for name, s in summaries.items()},
-        "rank_p": ranks,
-        "draw_summary": {
-            kind: DrawSummary(mean=float(means.mean()), low=float(means.min()), high=float(means.max()), n=len(names))
-            for kind, names in draws.items()
-            for means in [torch.stack([scores.wins(name, scores.layers(name)).mean() for name in names])]
+        "rank_p": {
+            name: {kind: summarise_source(scores, name, names).rank_p for kind, names in draws.items()} for name in real
         },
-        "difference_from": {
-            f"{used} minus {name}": Estimate.of(compare_sources(scores, used, name)) for name in others
-        },
+        "draw_summary": {kind: _draw_summary(scores, names, flipped) for kind, names in draws.items()},
+        "difference_from": {f"{used} minus {name}": Estimate.of(found) for name, found in differences.items()},
     }
 
 
@@ -280,13 +277,18 @@ def _layer_readout(readout: Readout | None) -> LayerReadout | None:
     return LayerReadout(auroc=auroc, pair_accuracy=accuracy, n_pairs=readout.n_pairs)
 
 
-def _ranges(scores: MemberScores, names: list[str]) -> tuple[DrawRange, ...]:
-    """Mean, lowest and highest AUROC over draws, per child layer."""
-    layers = scores.layers(names[0])
-    areas = torch.stack([scores.wins(name, layers).mean(dim=(1, 2)) for name in names])
+def _draws_at_layers(scores: MemberScores, names: list[str]) -> tuple[DrawsAtLayer, ...]:
+    found = [(c, summarise_draws(scores, names, [c])) for c in scores.layers(names[0])]
     return tuple(
-        DrawRange(layer=c, mean=float(column.mean()), low=float(column.min()), high=float(column.max()))
-        for c, column in zip(layers, areas.T, strict=True)
+        DrawsAtLayer(layer=c, auroc=Estimate.of(at.auroc), lowest=at.lowest, highest=at.highest) for c, at in found
+    )
+
+
+def _draw_summary(scores: MemberScores, names: list[str], flipped: Mapping[str, list[bool]]) -> DrawSummary:
+    whole = summarise_draws(scores, names)
+    turned = tuple(sum(flipped[name]) for name in names)
+    return DrawSummary(
+        auroc=Estimate.of(whole.auroc), lowest=whole.lowest, highest=whole.highest, n=len(names), n_flipped=turned
     )
 
 
@@ -309,5 +311,5 @@ def _cosines(directions: Mapping[str, Tensor]) -> dict[str, tuple[float | None, 
     return {
         name: tuple(float(a @ b) if a.norm() > 0 else None for a, b in zip(rows, directions["native"], strict=True))
         for name, rows in directions.items()
-        if name.startswith("transferred-") or name in ("identity", "shuffled-pairs", "wrong-layer")
+        if name.startswith("transferred-") or name == "identity"
     }

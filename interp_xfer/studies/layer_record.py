@@ -2,7 +2,7 @@
 
 from interp_xfer.layer_maps import LayerMap
 from interp_xfer.origins import Corpus
-from interp_xfer.records import Cosine, Fraction, Layer, NotNegative, Positive, Record
+from interp_xfer.records import Cosine, Count, Fraction, Layer, NotNegative, Positive, Record
 from interp_xfer.statistics import Interval
 
 
@@ -47,13 +47,14 @@ class LayerReadout(Record):
     n_pairs: Positive
 
 
-class DrawRange(Record):
-    """AUROC of random directions at one child layer, over draws."""
+class DrawsAtLayer(Record):
+    """AUROC of a control of several draws at one child layer."""
 
     layer: Layer
-    mean: Fraction
-    low: Fraction
-    high: Fraction
+    auroc: Estimate
+    """Mean over draws; interval over pairs and draws."""
+    lowest: Fraction
+    highest: Fraction
 
 
 class SourceSummaryRow(Record):
@@ -67,13 +68,18 @@ class SourceSummaryRow(Record):
 
 
 class DrawSummary(Record):
-    """Random directions averaged over child layers, over draws."""
+    """A control of several draws, averaged over child layers."""
 
-    mean: Fraction
-    low: Fraction
-    high: Fraction
+    auroc: Estimate
+    """Mean over draws; interval over pairs and draws."""
+    lowest: Fraction
+    """Mean over layers of the lowest draw."""
+    highest: Fraction
     n: Positive
     """Draws."""
+    n_flipped: tuple[Count, ...]
+    """Draw -> child layers whose direction was turned round: what the same count of a transfer has to be read against,
+    since neighbouring layers are alike."""
 
 
 class LayerMeasured(Record):
@@ -94,11 +100,11 @@ class LayerMeasured(Record):
     """Source -> by child layer."""
     readout: dict[str, tuple[LayerReadout | None, ...]]
     """Source -> by child layer; None where it has no direction."""
-    draws: dict[str, tuple[DrawRange, ...]]
-    """Kind of random direction -> by child layer."""
+    draws: dict[str, tuple[DrawsAtLayer, ...]]
+    """Control of several draws -> by child layer."""
     summary: dict[str, SourceSummaryRow]
     rank_p: dict[str, dict[str, Fraction]]
-    """Source -> kind of random direction -> rank p value."""
+    """Source -> control of several draws -> rank p value among them."""
     draw_summary: dict[str, DrawSummary]
     difference_from: dict[str, Estimate]
-    """"One minus other" -> mean AUROC, paired."""
+    """"One minus other" -> mean AUROC, paired; over pairs, and over draws where the other is a control of several."""

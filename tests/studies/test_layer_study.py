@@ -84,7 +84,20 @@ def test_a_rotated_copy_receives_the_concept(study, loaded, tmp_path):
     for layer, entry in enumerate(record.readout["transferred-proportional"]):
         assert float(matrix[layer, layer]) == pytest.approx(entry.auroc.estimate, abs=0.02)
     assert {len(rows) for rows in record.draws.values()} == {n}
-    assert record.draw_summary["random-isotropic"].n == 4
+    kinds = ("random-isotropic", "random-covariance", "shuffled-labels", "shuffled-pairs", "wrong-layer", "wrong-map")
+    assert set(record.draws) == set(record.draw_summary) == set(record.rank_p["native"]) == set(kinds)
+    for kind in kinds:
+        summary, difference = (
+            record.draw_summary[kind],
+            record.difference_from[f"transferred-proportional minus {kind}"],
+        )
+        assert summary.n == len(summary.n_flipped) == 4 and max(summary.n_flipped) <= n
+        assert summary.lowest <= summary.auroc.estimate <= summary.highest
+        assert summary.auroc.low < summary.auroc.estimate < summary.auroc.high or summary.auroc.high == 1
+        real = record.summary["transferred-proportional"].auroc.estimate
+        assert difference.estimate == pytest.approx(real - summary.auroc.estimate)
+        layers = [row.auroc.estimate for row in record.draws[kind]]
+        assert sum(layers) / n == pytest.approx(summary.auroc.estimate)
     assert tensors["flipped_matrix"].dtype == torch.bool and record.pairs.held_out == 16
     # Again: nothing is loaded.
     assert loaded == ["tiny/a", "tiny/b"]
