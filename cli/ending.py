@@ -65,8 +65,8 @@ def _ending(error: BaseException) -> int | None:
 
 def _machine_error(error: BaseException) -> str | None:
     """What the machine lacks, if that is the cause."""
-    causes = list(_causes(error))
-    if any(getattr(cause, "errno", None) == errno.EPIPE for cause in causes):
+    ended = isinstance(error, OSError | SystemExit)  # as Typer and rich make of it
+    if ended and any(getattr(cause, "errno", None) == errno.EPIPE for cause in _causes(error)):
         return "standard output was closed before everything was printed; what was made is in its files."
     if isinstance(error, OSError):
         return _print_failure() or _system_error(error)
