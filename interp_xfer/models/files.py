@@ -61,7 +61,7 @@ def check_folder(folder: Path, name: str) -> None:
 def _check_index(folder: Path, name: str) -> None:
     """Nothing, if the shards that an index names lie in the folder; it may name any path."""
     path = folder / "model.safetensors.index.json"
-    if not path.exists():
+    if not path.exists() or (folder / "model.safetensors").exists():  # which transformers reads first
         return
     try:
         shards = set(json.loads(path.read_text(encoding="utf-8"))["weight_map"].values())

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from model_building import (
+    AUTO_MAP,
     CODE,
     MARKER,
     cached,
@@ -101,11 +102,7 @@ def _weights() -> Iterator[Case]:
     yield Case("weights missing", tensors(lambda w: w.pop("model.norm.weight")), ERROR)
     yield Case("weights of other shapes", config(intermediate_size=96), ERROR)
     yield Case("NaN", tensors(lambda w: w["model.layers.1.mlp.up_proj.weight"].fill_(float("nan"))), ERROR)
-    yield Case(
-        "a shard that is not there",
-        folder(lambda at: (removed("model.safetensors"), _index(at, {"model.norm.weight": "gone.safetensors"}))),
-        WORKS,  # the whole file is there too, and wins
-    )
+    yield Case("an index beside all weights", folder(lambda at: _index(at, {"a": "gone.safetensors"})), WORKS)
     yield Case("shards that are not there", _sharded({"model.norm.weight": "gone.safetensors"}), ERROR)
     yield Case("shards from outside", _sharded({"model.norm.weight": "../../../dev/zero"}), ERROR)
     yield Case("an index of other types", _sharded([1, 2]), ERROR)
