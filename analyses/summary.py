@@ -81,8 +81,8 @@ def _one(cell: Cell) -> tuple[str, ...]:
         out.append(
             f"Answers that could not be read: {baseline.invalid} at baseline, {star.invalid} at λ*; cut at the token "
             f"limit: {baseline.truncated} and {star.truncated}; tokens per answer: {baseline.mean_tokens:.0f} and "
-            f"{star.mean_tokens:.0f}. Read by rule, baseline against λ*: {_rules(baseline, star)}. Steering often changes "
-            f"the form of answers rather than their reasoning."
+            f"{star.mean_tokens:.0f}. Read by rule, baseline against λ*: {_rules(baseline, star)}. Steering often "
+            f"changes the form of answers rather than their reasoning."
         )
     return tuple(out)
 

@@ -176,11 +176,10 @@ def _leading(text: str, choices: Choices) -> Extracted | None:
 
 
 def _single(text: str, choices: Choices) -> Extracted | None:
-    own = {choice.label for choice in choices}
     labels: set[str] = set()
     for sentence in (part for line in text.splitlines() for part in sentences(line)):
         for group in grouped(sentence.text, label_mentions(sentence.text, choices, False)):
-            named = [mention for mention in group.members if mention.value in own and not group.is_denied]
+            named = [] if group.is_denied else group.members
             if any(_is_discussed(sentence.text, each) or sentence.is_question for each in named):
                 return None
             labels |= {mention.value for mention in named}
@@ -233,13 +232,19 @@ def _one_of(labels: set[str]) -> Extracted:
 def _headed(line: str, choices: Choices) -> str | None:
     """The label with which a line begins: "B. ...", "(B) ...", or "B" alone."""
     match = _HEAD.match(line)
-    return label_of((match[1] or match[2]).upper(), choices) if match else None
+    token = (match[1] or match[2]).upper() if match else ""
+    return label_of(token, choices) if _can_head(token, choices) else None
 
 
 def _alone(line: str, choices: Choices) -> str | None:
     """The label that is all of a line."""
     bare = re.sub(r"^(?:option|choice|answer)\s+", "", line.strip(_EMPHASIS), flags=re.IGNORECASE).strip(_EMPHASIS)
-    return label_of(bare, choices) if len(bare) == 1 and not bare.islower() else None
+    return label_of(bare, choices) if len(bare) == 1 and _can_head(bare, choices) else None
+
+
+def _can_head(token: str, choices: Choices) -> bool:
+    """Whether a line can begin with this label: "1." before a step is none of A-D."""
+    return token.isupper() or any(token == choice.label for choice in choices)
 
 
 def _is_discussed(sentence: str, label: Mention) -> bool:

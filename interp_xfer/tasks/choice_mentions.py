@@ -29,8 +29,9 @@ _NO_NOUN_BEGINS = any_of(
 )
 _NO_NOUN = re.compile(rf"{_NO_NOUN_BEGINS}\b", re.IGNORECASE)
 _WORD_BEHIND = re.compile(r"\s+(?=[a-z])")
+_LETTER_BEHIND = re.compile(r"\s+(?=[A-Za-z\u00b0])")
 _BRACKETED = re.compile(r"[(\[]\s*[*_]*([A-Za-z]|\d)[*_]*\s*[)\]]")
-_TOKEN = re.compile(r"(?<![\w'\u2019-])(?<!\d[.,])([A-Ea-e]|\d)(?![\w'\u2019])(?!-\w)(?![.,]\d)")
+_TOKEN = re.compile(r"(?<![\w'\u2019^-])(?<!\d[.,])([A-Ea-e]|\d)(?![\w'\u2019])(?!-\w)(?![.,]\d)")
 
 
 class _Patterns(NamedTuple):
@@ -43,12 +44,12 @@ class _Patterns(NamedTuple):
     leading_number: dict[str, str | None]
 
 
-def find_choices(sentence: str, choices: Choices, lower: bool) -> list[Mention]:
+def find_choices(sentence: str, choices: Choices, stated: bool) -> list[Mention]:
     """The options that a sentence names, by text or label, in order; texts go before labels within them."""
     texts = text_mentions(sentence, choices)
     labels = [
         label
-        for label in label_mentions(sentence, choices, lower)
+        for label in label_mentions(sentence, choices, stated)
         if not any(text.start <= label.start < text.end for text in texts)
     ]
     return sorted([*texts, *labels], key=lambda mention: mention.start)
@@ -65,19 +66,28 @@ def text_mentions(sentence: str, choices: Choices) -> list[Mention]:
     return found
 
 
-def label_mentions(sentence: str, choices: Choices, lower: bool) -> list[Mention]:
-    """The labels that stand alone in a sentence, in order; `lower` takes those in lower case too."""
+def label_mentions(sentence: str, choices: Choices, stated: bool) -> list[Mention]:
+    """The labels that stand alone in a sentence, in order.
+
+    Arguments:
+        sentence: any text.
+        choices: of the item.
+        stated: the sentence states an answer: labels in lower case, and of the other alphabet, count too.
+    Returns: the item's own labels with their positions.
+    Source: house rule.
+    """
+    own = {choice.label for choice in choices}
     found: dict[int, Mention] = {}
     for match in _BRACKETED.finditer(sentence):
-        label = label_of(match[1].upper(), choices)
+        label = label_of(match[1].upper(), choices) if stated or match[1] in own else None
         if label is not None:
             found[match.start(1)] = Mention(label, match.start(), match.end())
     for match in _TOKEN.finditer(sentence):
         token = match[1]
-        if match.start() in found or (token.islower() and not lower):
+        if match.start() in found or not (stated or token in own):
             continue
-        word = _WORD_BEHIND.match(sentence, match.end())
-        if word and not _NO_NOUN.match(sentence, word.end()) and (token in "Aa" or token.isdigit()):
+        behind = (_LETTER_BEHIND if token.isdigit() else _WORD_BEHIND).match(sentence, match.end())
+        if behind and not _NO_NOUN.match(sentence, behind.end()) and (token in "Aa" or token.isdigit()):
             continue
         label = label_of(token.upper(), choices)
         if label is not None:

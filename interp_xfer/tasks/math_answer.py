@@ -252,10 +252,8 @@ def _single(text: str) -> Value:
         return Value(rf"\frac{{{ratio[1]}}}{{{ratio[2]}}}", _number(f"{ratio[1]}/{ratio[2]}"))
     if base := _BASE.fullmatch(text):
         if re.search(r"\d", base[1]) and (base[2].isdigit() or base[2] in _BASES):
-            sign = "-" if text.startswith("-") else ""
-            return Value(
-                text, f"{sign}{base[1].lstrip('0') or '0'}_{_BASES.get(base[2], base[2])}".upper(), is_text=True
-            )
+            sign, digits = "-" if text.startswith("-") else "", base[1].lstrip("0") or "0"
+            return Value(text, f"{sign}{digits}_{_BASES.get(base[2], base[2])}".upper())
     if _WORDS.fullmatch(spelt) and spelt.casefold() not in _FUNCTIONS:
         return _words_value(spelt)
     value, unit = _unit(text)

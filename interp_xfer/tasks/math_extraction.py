@@ -7,7 +7,7 @@ The answer is found by the first of these rules that gives one (the rule is part
 2. `answer_is`: the last statement of the answer (`statements.py`): its first formula, or the formulas that it joins,
    which are a list; without a formula its words, up to a reason. Denied ones do not count. "I hope it is correct", with
    which the four-shot prompt of 2206.14858 ends, is no part of it.
-3. `last_formula`: the last formula `$...$`, `\(...\)` or `\[...\]` that is more than a letter.
+3. `last_formula`: the last formula `$...$`, `\(...\)` or `\[...\]` that is more than a letter and is not denied.
 4. `last_number`: the last number of the text, as written, that is not denied.
 """
 
@@ -66,11 +66,10 @@ def extract_formula(text: str) -> Extracted:
         read = first_read(_CLOSING.sub("", statement.text), _stated)
         if read is not None:
             return Extracted(read[0], "answer_is")
-    formulas = [
-        formula for formula in _formulas(text) if len(formula.value.strip()) > 1 or formula.value.strip().isdigit()
-    ]
-    if formulas:
-        return Extracted(formulas[-1].value.strip(), "last_formula")
+    for group in reversed(grouped(text, _formulas(text), _JOINT)):
+        last = group.members[-1].value.strip()
+        if not group.is_denied and (len(last) > 1 or last.isdigit()):
+            return Extracted(last, "last_formula")
     words = plain_maths(text)
     for group in reversed(grouped(words, find_values(words, calculate=False))):
         if not group.is_denied:

@@ -5,7 +5,7 @@ Grammar (house rule; `maths_text.py` first turns TeX and Unicode into these sign
     sum     := product (("+" | "-" | "plus" | "minus") product)*
     product := factor (("*" | "/" | "x" | "times" | "multiplied by" | "divided by") factor)*   also 2(3)
     factor  := ("-" | "+" | currency | "minus" | "negative") factor | power
-    power   := atom ("^" "-"? (literal | atom))?  ("%" | "k" | "hundred" | "thousand" | ... | "trillion")?
+    power   := atom ("^" "-"? (literal | atom))?  ("%" | "k" | "hundred" | "thousand" | "million" | ... )?
     atom    := literal | literal literal "/" literal | literal? \frac atom atom | \sqrt atom | "(" sum ")"
 
 A minus with space on one side only, or behind a word, joins nothing; "5-10" is a range, "10-5" a subtraction. A number

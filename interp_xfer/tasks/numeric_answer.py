@@ -3,7 +3,7 @@ r"""Numeric answers in generated text.
 The answer is found by the first of these rules that gives one (the rule is part of the score):
 
 1. `hash`: the last line `#### ...` that is an answer: labelled ("#### The final answer is: ...") or beginning with its
-   value ("#### $18 a day"). Headings ("#### Step 1", "#### 1. Find ...", "#### 2) ...") are passed over.
+   value ("#### $18 a day", "#### x = 9"). Headings ("#### Step 1", "#### 1. Find ...", "#### 2) ...") are passed over.
 2. `answer_is`: the last statement of the answer (`statements.py`).
 3. `boxed`: the last `\boxed{...}`; boxes joined in one sentence are a list.
 4. `last_number`: the last number of the text, as written, that is not denied.
@@ -54,6 +54,9 @@ _LABEL = re.compile(
 )
 _HEADING = re.compile(r"[ \t*_(]*\d{1,3}(?:\s*[.):]+[*_]*\s+\S|\s*[-\u2013\u2014]\s+[A-Za-z])")
 _BARE = re.compile(r"[ \t*_]*(\d{1,3})[ \t*_.):]*")
+_HASH_LEAD = re.compile(
+    r"(?:\W|\b(?:about|approximately|around|exactly|only|us|usd|rs|[a-z](?=\s*=))\b)*", re.IGNORECASE
+)
 _EQUALS = re.compile(r"(?<![<>!\u2260\u2264\u2265=])=+(?![>])|[\u2248\u21d2]")
 _LEADING = any_of(
     "a, an, the, is, are, about, approximately, approx, around, roughly, nearly, almost, exactly, only, just, simply",
@@ -159,7 +162,7 @@ def hash_lines(text: str) -> Iterator[HashLine]:
 def _begins_with_value(content: str) -> bool:
     content = plain_maths(content)
     found = find_values(content)
-    return bool(found) and _LEAD.fullmatch(content, 0, found[0].start) is not None
+    return bool(found) and _HASH_LEAD.fullmatch(content, 0, found[0].start) is not None
 
 
 def _stated(text: str) -> str | None:

@@ -72,7 +72,7 @@ _WORD = re.compile(r"(?<![\\A-Za-z])[A-Za-z]{3,}|\. ")  # "$5; then $" is money,
 _REMARK = re.compile(r"(?<=[^\s+*/^=(\u2248-])\s+\([^()]*\)")
 _FILLER = any_of(
     "be, been, being, going to be, equal to, actually, simply, just, really, the, a, an, option, choice, answer",
-    r"number, either, exactly, about, it, is, \W",
+    r"number, either, exactly, about, it, is, boxed, fbox, \W",
 )
 _DENIALS = any_of(
     r"\bnot(?!\s+(?:only|just|more|less|fewer|greater)\b), n['\u2019]t, \bcannot, \bnever, \bneither, \bnor",
