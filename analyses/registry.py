@@ -21,6 +21,7 @@ from analyses.drafts import Draft
 from analyses.tables import Table
 from interp_xfer.errors import ConfigError
 from interp_xfer.studies.run_store import RunStore
+from interp_xfer.words import unknown
 
 
 @dataclass(frozen=True)
@@ -189,5 +190,5 @@ def get_analysis(name: str) -> Analysis:
 
     everything = {**ANALYSES, **LAYER_ANALYSES}
     if name not in everything:
-        raise ConfigError(f"there is no analysis {name!r}; choose from {', '.join(everything)}.")
+        raise ConfigError(unknown("analysis", name, everything))
     return everything[name]

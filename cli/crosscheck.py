@@ -19,6 +19,7 @@ from cli.options import (
     UnitOption,
 )
 from cli.places import CrosscheckOut
+from interp_xfer.bounds import MAX_PROBLEMS
 
 
 def register(app: typer.Typer) -> None:
@@ -34,7 +35,7 @@ def crosscheck(
     ] = None,
     strength: Annotated[float, typer.Option(help="With --steering.")] = 0.0,
     data_dir: DataDirOption = None,
-    n: Annotated[int, typer.Option("--n", help="Test problems.")] = 64,
+    n: Annotated[int, typer.Option("--n", min=1, max=MAX_PROBLEMS, help="Test problems.")] = 64,
     out: CrosscheckOut = Path("crosscheck.json"),
     n_shots: ShotsOption = 5,
     unit: UnitOption = "relative",
@@ -49,9 +50,11 @@ def crosscheck(
     from interp_xfer.crosscheck import crosscheck as run_crosscheck
     from interp_xfer.crosscheck import crosscheck_record
     from interp_xfer.evaluation_record import conditions
+    from interp_xfer.lambda_search import check_strength
     from interp_xfer.lm_eval_harness import require_lm_eval
 
     require_lm_eval()
+    check_strength(strength)
     task = get_task(dataset)
     problems = load_problems(task, "test", n, data_dir, seed)
     vectors = None if steering is None else SteeringVectors.load(steering)

@@ -22,7 +22,9 @@ def run() -> None:
     _prepare_streams()
     try:
         from cli.app import app
+        from cli.options import require_usable
 
+        require_usable(sys.argv[1:])
         app()
         stopping.finish()
         code = 0

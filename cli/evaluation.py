@@ -26,6 +26,7 @@ from cli.options import (
     parse_strengths,
 )
 from cli.places import EvaluationOut, SearchOut
+from interp_xfer.bounds import MAX_PROBLEMS
 from interp_xfer.choices import OperatorName, Scoring, StrengthUnit, TokenScope
 from interp_xfer.p_values import p_text
 
@@ -44,7 +45,7 @@ def search(
     out: SearchOut,
     dataset: DatasetOption = "gsm8k",
     data_dir: DataDirOption = None,
-    n: Annotated[int, typer.Option("--n", help="Validation problems.")] = 128,
+    n: Annotated[int, typer.Option("--n", min=1, max=MAX_PROBLEMS, help="Validation problems.")] = 128,
     strengths: StrengthsOption = None,
     n_shots: ShotsOption = 5,
     unit: UnitOption = "relative",
@@ -86,7 +87,9 @@ def evaluate(
     strength: Annotated[float | None, typer.Option(help="lambda*, instead of --search.")] = None,
     dataset: DatasetOption = "gsm8k",
     data_dir: DataDirOption = None,
-    n: Annotated[int | None, typer.Option("--n", help="Test problems; default the whole split.")] = None,
+    n: Annotated[
+        int | None, typer.Option("--n", min=1, max=MAX_PROBLEMS, help="Test problems; default the whole split.")
+    ] = None,
     with_its: Annotated[bool, typer.Option(help="Also run the grid and vote.")] = True,
     strengths: StrengthsOption = None,
     n_shots: ShotsOption = 5,
@@ -106,9 +109,12 @@ def evaluate(
     from interp_xfer import evaluate as run_evaluation
     from interp_xfer.errors import ConfigError
     from interp_xfer.evaluation_record import SearchRecord, conditions, evaluation_record
+    from interp_xfer.lambda_search import check_strength
 
     if (search_file is None) == (strength is None):
         raise ConfigError("give lambda* either by --search FILE or by --strength NUMBER.")
+    if strength is not None:
+        check_strength(strength)
     searched = None if search_file is None else SearchRecord.read(search_file)
     grid = parse_strengths(strengths)
     task = _task(dataset, system_prompt, few_shot)

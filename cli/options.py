@@ -1,10 +1,12 @@
 """Options that several verbs share, and how a command line becomes study settings."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
+from interp_xfer.bounds import MAX_MEMORY_MIB, MAX_NEW_TOKENS, MAX_SEED, MAX_SHOTS
 from interp_xfer.choices import DTypeName, OperatorName, Scoring, StrengthUnit, TokenScope, WeightProcessing
 
 ParentOption = Annotated[
@@ -21,18 +23,26 @@ DTypeOption = Annotated[DTypeName | None, typer.Option("--dtype", help="Default 
 ProcessingOption = Annotated[
     WeightProcessing, typer.Option("--weight-processing", help="hooked-transformer folds and centres as of old.")
 ]
-SeedOption = Annotated[int, typer.Option("--seed", help="Of splits, pairs, generated problems.")]
+SeedOption = Annotated[int, typer.Option("--seed", min=0, max=MAX_SEED, help="Of splits, pairs, generated problems.")]
 PairKindOption = Annotated[str, typer.Option("--pairs", help="Kind of contrast pair.")]
-ShotsOption = Annotated[int, typer.Option("--n-shots", help="Few-shot examples.")]
+ShotsOption = Annotated[int, typer.Option("--n-shots", min=0, max=MAX_SHOTS, help="Few-shot examples.")]
 UnitOption = Annotated[
     StrengthUnit, typer.Option("--unit", help="relative: share of the residual norm; raw: the paper.")
 ]
 OperatorOption = Annotated[OperatorName, typer.Option("--operator", help="How the vector changes the stream.")]
 TokensOption = Annotated[TokenScope, typer.Option("--tokens", help="Which positions are steered.")]
-MaxTokensOption = Annotated[int | None, typer.Option("--max-new-tokens", help="Default: the task's own limit.")]
+MaxTokensOption = Annotated[
+    int | None,
+    typer.Option("--max-new-tokens", min=1, max=MAX_NEW_TOKENS, help="Default: the task's own limit."),
+]
 MaxMemoryOption = Annotated[
     int | None,
-    typer.Option("--max-memory", help="MiB that generation may add to the model; default half of what is free."),
+    typer.Option(
+        "--max-memory",
+        min=1,
+        max=MAX_MEMORY_MIB,
+        help="MiB that generation may add to the model; default half of what is free.",
+    ),
 ]
 StrengthsOption = Annotated[
     str | None, typer.Option("--strengths", help="Comma-separated grid; default the paper's 19 values, 0.01 to 1.0.")
@@ -47,35 +57,62 @@ ScoringOption = Annotated[
 FewShotOption = Annotated[Path | None, typer.Option("--few-shot", help="JSONL of examples; default the task's own.")]
 
 
+def require_usable(arguments: Sequence[str]) -> None:
+    """Nothing, if every argument of the command line is text and not empty.
+
+    An empty path would be the working directory, an empty list the default; bytes that are no text cannot be printed
+    or kept.
+
+    Raises: ConfigError that names the argument.
+    """
+    from interp_xfer.errors import ConfigError
+    from interp_xfer.words import shown, why_no_text
+
+    for number, argument in enumerate(arguments, 1):
+        before = f" after {arguments[number - 2]}" if number > 1 else ""
+        name, separator, value = argument.partition("=")
+        if separator and name.startswith("--"):
+            before, argument = f" of {name}", value
+        if not argument.strip():
+            raise ConfigError(f"argument {number}{before} is empty; give a value, or leave the option out.")
+        if problem := why_no_text(argument):
+            raise ConfigError(f"argument {number}, {shown(argument)}, {problem}; give it as UTF-8 text.")
+
+
 def parse_strengths(text: str | None) -> tuple[float, ...]:
     """The grid a user wrote, or the paper's.
 
-    Raises: ConfigError if an entry is no number.
+    Raises: ConfigError if an entry is no number, or the numbers are no grid of strengths.
     """
     from interp_xfer.errors import ConfigError
-    from interp_xfer.lambda_search import PAPER_GRID
+    from interp_xfer.lambda_search import PAPER_GRID, check_grid
+    from interp_xfer.words import shown
 
     if text is None:
         return PAPER_GRID
     try:
-        return tuple(float(part) for part in text.split(","))
+        grid = tuple(float(part) for part in text.split(","))
     except ValueError:
-        raise ConfigError(f"--strengths {text!r} is not a comma-separated list of numbers, such as 0.1,0.2.") from None
+        raise ConfigError(
+            f"--strengths {shown(text)} is not a comma-separated list of numbers, such as 0.1,0.2."
+        ) from None
+    check_grid(grid)
+    return grid
 
 
 def parse_settings(assignments: list[str]) -> dict[str, Any]:
     """`key=value` pairs; values are read as YAML, so that 3, true and [0.1, 0.2] mean what they look like.
 
-    Raises: ConfigError for an entry without `=`.
+    Raises: ConfigError for an entry without `=`, or with a value that is not YAML of plain settings.
     """
-    import yaml
-
     from interp_xfer.errors import ConfigError
+    from interp_xfer.plain_yaml import parse_yaml
+    from interp_xfer.words import shown
 
     out: dict[str, Any] = {}
     for assignment in assignments:
         key, separator, value = assignment.partition("=")
-        if not separator:
-            raise ConfigError(f"--set {assignment!r} is not key=value.")
-        out[key.strip()] = yaml.safe_load(value)
+        if not separator or not key.strip():
+            raise ConfigError(f"--set {shown(assignment)} is not key=value.")
+        out[key.strip()] = parse_yaml(value, f"--set {shown(assignment)}")
     return out

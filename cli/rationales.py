@@ -7,6 +7,7 @@ import typer
 
 from cli.display import points, shown_step
 from cli.options import DataDirOption, DTypeOption, MaxTokensOption, ParentOption, SeedOption
+from interp_xfer.bounds import MAX_PROBLEMS, MAX_SHOTS
 
 
 def register(app: typer.Typer) -> None:
@@ -18,10 +19,12 @@ def rationales(
     parent: ParentOption,
     dataset: Annotated[str, typer.Option("--dataset", help="Task name.")] = "arc_challenge",
     split: Annotated[Literal["train", "validation", "test"], typer.Option(help="Which split.")] = "train",
-    limit: Annotated[int | None, typer.Option(help="How many problems; default the whole split.")] = None,
+    limit: Annotated[
+        int | None, typer.Option(min=1, max=MAX_PROBLEMS, help="How many problems; default the whole split.")
+    ] = None,
     out: Annotated[Path | None, typer.Option("--out", help="JSONL file; default rationales-DATASET.jsonl.")] = None,
     data_dir: DataDirOption = None,
-    n_shots: Annotated[int, typer.Option("--n-shots", help="Examples that show the form.")] = 5,
+    n_shots: Annotated[int, typer.Option("--n-shots", min=0, max=MAX_SHOTS, help="Examples that show the form.")] = 5,
     max_new_tokens: MaxTokensOption = None,
     seed: SeedOption = 0,
     dtype: DTypeOption = None,

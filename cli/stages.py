@@ -18,6 +18,7 @@ from cli.options import (
     SeedOption,
 )
 from cli.places import ConceptOut, MapOut, ProjectionOut, SteeringOut
+from interp_xfer.bounds import MAX_PROBLEMS
 from interp_xfer.choices import Centering, LayerMapName, Method, ProjectionKind
 
 
@@ -33,8 +34,8 @@ def extract(
     dataset: DatasetOption = "gsm8k",
     data_dir: DataDirOption = None,
     pairs: PairKindOption = "reasoning-vs-answer",
-    n_pairs: Annotated[int, typer.Option(help="Training problems.")] = 128,
-    offset: Annotated[int, typer.Option(help="Training problems to pass over.")] = 0,
+    n_pairs: Annotated[int, typer.Option(min=2, max=MAX_PROBLEMS, help="Training problems.")] = 128,
+    offset: Annotated[int, typer.Option(min=0, max=MAX_PROBLEMS, help="Training problems to pass over.")] = 0,
     method: Annotated[Method, typer.Option(help="First component, or the mean difference.")] = "pca",
     centering: Annotated[Centering, typer.Option(help="Preparation for PCA; ordered is the trap.")] = "symmetric",
     normalize_differences: Annotated[bool, typer.Option(help="Unit length for each difference first.")] = False,
@@ -76,8 +77,10 @@ def map_(
     dataset: DatasetOption = "gsm8k",
     data_dir: DataDirOption = None,
     pairs: PairKindOption = "reasoning-vs-answer",
-    n_pairs: Annotated[int, typer.Option(help="Training problems (measured strategies).")] = 128,
-    offset: Annotated[int, typer.Option(help="Training problems to pass over.")] = 0,
+    n_pairs: Annotated[
+        int, typer.Option(min=1, max=MAX_PROBLEMS, help="Training problems (measured strategies).")
+    ] = 128,
+    offset: Annotated[int, typer.Option(min=0, max=MAX_PROBLEMS, help="Training problems to pass over.")] = 0,
     rationales: RationalesOption = None,
     seed: SeedOption = 0,
     dtype: DTypeOption = None,
@@ -117,8 +120,13 @@ def project(
     kind: Annotated[ProjectionKind, typer.Option(help="How widths are bridged.")] = "ridge",
     dataset: DatasetOption = "gsm8k",
     data_dir: DataDirOption = None,
-    n_texts: Annotated[int, typer.Option(help="Training problems whose texts the map is fitted on.")] = 512,
-    offset: Annotated[int, typer.Option(help="Training problems to pass over: those of pairs and calibration.")] = 160,
+    n_texts: Annotated[
+        int, typer.Option(min=1, max=MAX_PROBLEMS, help="Training problems whose texts the map is fitted on.")
+    ] = 512,
+    offset: Annotated[
+        int,
+        typer.Option(min=0, max=MAX_PROBLEMS, help="Training problems to pass over: those of pairs and calibration."),
+    ] = 160,
     rationales: RationalesOption = None,
     seed: SeedOption = 0,
     dtype: DTypeOption = None,
@@ -159,8 +167,12 @@ def transfer(
     out: SteeringOut,
     dataset: DatasetOption = "gsm8k",
     data_dir: DataDirOption = None,
-    n_calibration: Annotated[int, typer.Option(help="Training problems that settle the sign.")] = 32,
-    offset: Annotated[int, typer.Option(help="Training problems to pass over: those of the pairs.")] = 128,
+    n_calibration: Annotated[
+        int, typer.Option(min=1, max=MAX_PROBLEMS, help="Training problems that settle the sign.")
+    ] = 32,
+    offset: Annotated[
+        int, typer.Option(min=0, max=MAX_PROBLEMS, help="Training problems to pass over: those of the pairs.")
+    ] = 128,
     rationales: RationalesOption = None,
     seed: SeedOption = 0,
     dtype: DTypeOption = None,

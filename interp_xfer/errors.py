@@ -4,9 +4,18 @@ Every error of the project derives from `InterpXferError`, so that the command l
 with a non-zero exit code, and a notebook can catch the one it expects.
 """
 
+from interp_xfer.redaction import without_secrets
+
 
 class InterpXferError(Exception):
-    """Base class: something the caller can mend. The message carries cause and remedy."""
+    """Base class: something the caller can mend. The message carries cause and remedy, and no secret.
+
+    Messages quote what libraries and the user said, tokens and passwords included; they are masked here, before a
+    message can reach a terminal or a file.
+    """
+
+    def __init__(self, message: str = "") -> None:
+        super().__init__(without_secrets(message))
 
 
 class ShapeError(InterpXferError):
@@ -43,6 +52,10 @@ class ArtifactError(InterpXferError):
 
 class WriteError(ArtifactError):
     """A place that cannot be written: full, read-only, forbidden, gone, or with a name that cannot be."""
+
+
+class MissingError(ArtifactError):
+    """A file of a run that is not there, as against one that is damaged: an analysis may do without it."""
 
 
 class ConfigError(InterpXferError):

@@ -5,10 +5,12 @@ the strength of the grid with the highest accuracy, the smallest of them on a ti
 that is a result.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from interp_xfer.answers import AnswerTable, GenerationSettings, answer_problems, engine_for, require_unseen
+from interp_xfer.bounds import MAX_STRENGTH, MAX_STRENGTHS
 from interp_xfer.errors import ConfigError
 from interp_xfer.generation import FinishedAnswers, SweepEngine
 from interp_xfer.models import LoadedModel
@@ -84,14 +86,32 @@ def smallest_of_the_best(correct: Mapping[float, int]) -> float:
 
 
 def check_grid(grid: Sequence[float]) -> None:
-    """Nothing, if the grid has at least one strength, all finite, none twice, and no 0.
+    """Nothing, if the grid has at least one strength, all of them usable, none twice, and no 0.
 
     Raises: ConfigError otherwise.
     """
     if not grid:
         raise ConfigError("the grid of strengths is empty; give at least one, such as 0.1.")
-    checked_strengths(grid)
-    if len(set(grid)) != len(grid):
-        raise ConfigError(f"the grid of strengths {list(grid)} names one twice.")
+    if len(grid) > MAX_STRENGTHS:
+        raise ConfigError(f"the grid has {len(grid)} strengths, and {MAX_STRENGTHS} are the most.")
+    for strength in grid:
+        check_strength(strength)
+    rounded = checked_strengths(grid).tolist()
+    if len(set(rounded)) != len(rounded):
+        twice = next(value for value in rounded if rounded.count(value) > 1)
+        raise ConfigError(f"the grid of strengths names one twice: {twice:g} (in float32, as it is applied).")
     if 0 in grid:
         raise ConfigError("0 is the baseline, which is always run; leave it out of the grid.")
+
+
+def check_strength(strength: float) -> None:
+    """Nothing, if a strength is 0 or of a size that steers a model.
+
+    Raises: ConfigError otherwise.
+    """
+    if not math.isfinite(strength):
+        raise ConfigError(f"strength {strength} is not a finite number.")
+    if strength and not 1 / MAX_STRENGTH <= abs(strength) <= MAX_STRENGTH:
+        raise ConfigError(
+            f"strength {strength:g} is out of bounds; give 0, or a size from {1 / MAX_STRENGTH:g} to {MAX_STRENGTH:g}."
+        )

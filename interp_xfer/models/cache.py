@@ -14,7 +14,7 @@ from interp_xfer.writing import settle, why_not_written
 def cache_dir() -> Path:
     """`$INTERP_XFER_CACHE`, else `$XDG_CACHE_HOME/interp-xfer`, else `~/.cache/interp-xfer`."""
     if own := os.environ.get("INTERP_XFER_CACHE"):
-        return Path(own).expanduser()
+        return Path(os.path.expanduser(own))
     base = os.environ.get("XDG_CACHE_HOME")
     return (Path(base) if base else Path.home() / ".cache") / "interp-xfer"
 

@@ -15,6 +15,7 @@ from interp_xfer.errors import ModelError
 from interp_xfer.models.bundled import BUNDLED
 from interp_xfer.models.gguf import file_sha256
 from interp_xfer.models.references import ModelReference, parse_reference
+from interp_xfer.words import unknown
 
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 _TEXTS_FOR_PEOPLE = (".md", "LICENSE", "NOTICE")
@@ -31,7 +32,7 @@ def model_identity(reference: str) -> str:
     match parsed.kind:
         case "bundled":
             if parsed.name not in BUNDLED:
-                raise ModelError(f"there is no bundled model {parsed.name!r}. Known: {', '.join(sorted(BUNDLED))}.")
+                raise ModelError(unknown("bundled model", parsed.name, sorted(BUNDLED)))
             content = f"gguf {BUNDLED[parsed.name].sha256}"
         case "gguf":
             content = f"gguf {_file_digest(Path(parsed.name))}"

@@ -8,14 +8,17 @@
 | `bundled:NAME` | a model that reaches offline machines through the Python package index (`bundled.py`) |
 """
 
+import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from interp_xfer.errors import ModelError
+from interp_xfer.words import shown
 
 _HUB_ID = re.compile(r"[\w.-]+(/[\w.-]+)?")
+_LONGEST = 200  # characters of a hub id with its revision; the hub allows fewer
 
 
 @dataclass(frozen=True)
@@ -44,23 +47,29 @@ def parse_reference(text: str) -> ModelReference:
     if text.startswith("bundled:"):
         return ModelReference("bundled", text.removeprefix("bundled:"))
     if text.startswith("gguf:"):
-        path = Path(text.removeprefix("gguf:")).expanduser()
-        if not path.is_file():
-            raise ModelError(f"model {text!r}: there is no file {path}. Give the path of a .gguf file.")
+        path = _path(text.removeprefix("gguf:"))
+        if not os.path.isfile(path):
+            raise ModelError(f"model {shown(text, 200)}: there is no file {path}. Give the path of a .gguf file.")
         return ModelReference("gguf", str(path))
-    folder = Path(text).expanduser()
-    if text and folder.is_dir():  # Path("") is the working directory
-        if not (folder / "config.json").is_file():
+    folder = _path(text)
+    if text and os.path.isdir(folder):  # Path("") is the working directory
+        if not os.path.isfile(folder / "config.json"):
             raise ModelError(
                 f"model {text!r}: the folder has no config.json. Give a folder written by save_pretrained, "
                 f"or a GGUF file as gguf:PATH."
             )
         return ModelReference("folder", str(folder))
     if text.startswith((".", "/", "~")):
-        raise ModelError(f"model {text!r}: there is no such folder.")
+        raise ModelError(f"model {shown(text, 200)}: there is no such folder.")
     name, _, revision = text.partition("@")
-    if not _HUB_ID.fullmatch(name):
+    if not _HUB_ID.fullmatch(name) or len(text) > _LONGEST:
         raise ModelError(
-            f"model {text!r} is not a reference. Write org/name[@revision], a folder, gguf:PATH or bundled:NAME."
+            f"model {shown(text, 200)} is not a reference. Write org/name[@revision], a folder, gguf:PATH or "
+            f"bundled:NAME."
         )
     return ModelReference("hub", name, revision or None)
+
+
+def _path(text: str) -> Path:
+    """A path that a user wrote; `~` is the home folder, and stays as it is where there is no such user."""
+    return Path(os.path.expanduser(text))

@@ -7,6 +7,7 @@ transfers stand native cells, the child steered with its own concept: what a per
 Cells of one parent, child and data set are neighbours in the plan, because they share most of their work.
 """
 
+import math
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,12 +15,15 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
+from interp_xfer.bounds import MAX_CELLS
 from interp_xfer.choices import LayerMapName, ProjectionKind, StrengthUnit
 from interp_xfer.errors import ConfigError
 from interp_xfer.model_maps import MEASURED
 from interp_xfer.studies.cell_record import PlanCell, PlanLeftOut, PlanRecord
 from interp_xfer.studies.config import Study, make_study
 from interp_xfer.studies.identity import asked_key, shown_files, shown_model
+from interp_xfer.studies.validation import settings_problems
+from interp_xfer.words import shown
 
 AXES: dict[str, str] = {"layer_maps": "layer_map", "projections": "projection", "units": "unit"}
 """List of a comparison -> setting of a study."""
@@ -122,7 +126,7 @@ def make_comparison(values: Mapping[str, Any], source: str = "the settings") -> 
         if plural in lists and singular in shared:
             raise ConfigError(f"{source}: {singular} and {plural} are both given; keep one of them.")
         if plural in lists and not isinstance(lists[plural], list | tuple):
-            raise ConfigError(f"{source}: {plural} must be a list, such as [{lists[plural]}].")
+            raise ConfigError(f"{source}: {plural} must be a list, such as [{shown(lists[plural])}].")
         if singular in shared:
             lists[plural] = (shared.pop(singular),)
     missing = [singular for plural, singular in list(LISTS.items())[:3] if not lists.get(plural)]
@@ -131,11 +135,10 @@ def make_comparison(values: Mapping[str, Any], source: str = "the settings") -> 
     try:
         comparison = Comparison(shared=shared, **lists)
     except ValidationError as error:
-        problems = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
-        raise ConfigError(f"{source}: {problems}") from None
+        raise ConfigError(f"{source}: {settings_problems(error, [*Study.model_fields, *LISTS])}") from None
     for entry in comparison.datasets:
         if "dataset" not in entry:
-            raise ConfigError(f"{source}: an entry of datasets names none: {entry}; add `dataset: NAME`.")
+            raise ConfigError(f"{source}: an entry of datasets names none: {shown(entry)}; add `dataset: NAME`.")
         if wrong := [name for name in entry if name in _FIXED]:
             raise ConfigError(f"{source}: {', '.join(wrong)} cannot differ between data sets; move it out of the list.")
     for number in range(len(comparison.datasets)):
@@ -154,8 +157,12 @@ def plan_comparison(comparison: Comparison, widths: Mapping[str, int] | None = N
         widths: residual widths of the models that are known beforehand; a combination that they rule out is left out
             with its reason instead of failing later.
     Returns: cells, and what was left out.
-    Raises: ConfigError if no transfer is left.
+    Raises: ConfigError if no transfer is left, or there are more than `MAX_CELLS`.
     """
+    lists = (comparison.parents, comparison.children, comparison.datasets, comparison.layer_maps)
+    n_cells = math.prod(map(len, (*lists, comparison.projections, comparison.units)))
+    if n_cells > MAX_CELLS:
+        raise ConfigError(f"the comparison has {n_cells} cells, and {MAX_CELLS} are the most; make the lists shorter.")
     known = widths or {}
     cells: dict[Study, PlannedCell] = {}
     left_out: dict[str, LeftOut] = {}

@@ -6,10 +6,10 @@ Written as YAML, validated strictly: an unknown key is an error. The resolved st
 from pathlib import Path
 from typing import Any
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from interp_xfer.answers import GenerationSettings
+from interp_xfer.bounds import MAX_NEW_TOKENS, MAX_PROBLEMS, MAX_SHOTS, MAX_STRENGTHS, Name, Seed
 from interp_xfer.choices import (
     Centering,
     DTypeName,
@@ -24,6 +24,12 @@ from interp_xfer.choices import (
 )
 from interp_xfer.errors import ConfigError
 from interp_xfer.lambda_search import PAPER_GRID, check_grid
+from interp_xfer.plain_yaml import parse_yaml
+from interp_xfer.studies.validation import settings_problems
+from interp_xfer.user_files import read_text
+
+STUDY_BYTES = 256 * 1024
+"""Largest study file."""
 
 
 class Study(BaseModel):
@@ -31,25 +37,25 @@ class Study(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    parent: str
+    parent: Name
     """Reference of the model the concept is found in."""
-    child: str
+    child: Name
     """Reference of the model that is steered."""
-    dataset: str
+    dataset: Name
     """Name of a task: see `interp-xfer datasets`."""
-    data_dir: str | None = None
+    data_dir: Name | None = None
     """Folder of `<dataset>/<split>.jsonl`; None: the hub, or the variable INTERP_XFER_DATA."""
     dtype: DTypeName | None = None
     """None: float32 on CPU, bfloat16 on CUDA."""
     weight_processing: WeightProcessing = "none"
-    seed: int = 0
+    seed: Seed = 0
     """Of splits, generated problems, pairs and random maps."""
 
-    pairs: str = "reasoning-vs-answer"
+    pairs: Name = "reasoning-vs-answer"
     """Kind of contrast pair."""
-    rationales: str | None = None
+    rationales: Name | None = None
     """Path of a file written by `interp-xfer rationales`, for data without worked reasoning (ARC)."""
-    n_pairs: int = Field(default=128, ge=2)
+    n_pairs: int = Field(default=128, ge=2, le=MAX_PROBLEMS)
     """Training problems for the contrast pairs."""
     method: Method = "pca"
     centering: Centering = "symmetric"
@@ -58,23 +64,23 @@ class Study(BaseModel):
 
     layer_map: LayerMapName = "proportional"
     projection: ProjectionKind = "ridge"
-    n_fit_texts: int = Field(default=512, ge=1)
+    n_fit_texts: int = Field(default=512, ge=1, le=MAX_PROBLEMS)
     """Training problems whose texts the projection is fitted on, disjoint from the pairs."""
-    n_calibration: int = Field(default=32, ge=1)
+    n_calibration: int = Field(default=32, ge=1, le=MAX_PROBLEMS)
     """Training problems whose pairs settle the sign and measure residual norms in the child; components of both models
     are compared on them."""
-    n_aligned: int = Field(default=64, ge=0)
+    n_aligned: int = Field(default=64, ge=0, le=MAX_PROBLEMS)
     """Contrast pairs that the child reads too, for components of its own; below 2 none are compared."""
 
-    n_validation: int = Field(default=128, ge=1)
-    n_test: int | None = Field(default=None, ge=1)
+    n_validation: int = Field(default=128, ge=1, le=MAX_PROBLEMS)
+    n_test: int | None = Field(default=None, ge=1, le=MAX_PROBLEMS)
     """None: the whole test split."""
-    n_shots: int = Field(default=5, ge=0)
-    max_new_tokens: int | None = Field(default=None, ge=1)
+    n_shots: int = Field(default=5, ge=0, le=MAX_SHOTS)
+    max_new_tokens: int | None = Field(default=None, ge=1, le=MAX_NEW_TOKENS)
     """None: the task's own limit."""
-    system_prompt: str | None = None
+    system_prompt: Name | None = None
     """Path of a text file; None: the task's own prompt."""
-    few_shot: str | None = None
+    few_shot: Name | None = None
     """Path of a JSONL file of examples; None: the task's own."""
     enable_thinking: bool = False
     scoring: Scoring = "generate"
@@ -83,7 +89,7 @@ class Study(BaseModel):
     unit: StrengthUnit = "relative"
     operator: OperatorName = "add"
     tokens: TokenScope = "all"
-    strengths: tuple[float, ...] = PAPER_GRID
+    strengths: tuple[float, ...] = Field(default=PAPER_GRID, max_length=MAX_STRENGTHS)
     """The grid; the baseline (0) is always run."""
     with_its: bool = True
     """Also vote over the grid on the test questions."""
@@ -113,15 +119,9 @@ def load_study(path: Path | str, overrides: dict[str, Any] | None = None) -> Stu
 def read_settings(path: Path | str) -> dict[str, Any]:
     """The settings in a YAML file, not yet validated.
 
-    Raises: ConfigError if it is missing or holds no `key: value` lines.
+    Raises: ConfigError if it cannot be read, or holds anything but plain `key: value` lines.
     """
-    path = Path(path)
-    try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise ConfigError(f"there is no study file {path}.") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path} is not YAML: {error}") from None
+    values = parse_yaml(read_text(path, "study file", STUDY_BYTES, ConfigError), str(path))
     if not isinstance(values, dict):
         raise ConfigError(f"{path} must hold `key: value` lines; it holds {type(values).__name__}.")
     return values
@@ -135,7 +135,6 @@ def make_study(values: dict[str, Any], source: str = "the settings") -> Study:
     try:
         study = Study.model_validate(values)
     except ValidationError as error:
-        problems = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
-        raise ConfigError(f"{source}: {problems}") from None
+        raise ConfigError(f"{source}: {settings_problems(error, Study.model_fields)}") from None
     check_grid(study.strengths)
     return study

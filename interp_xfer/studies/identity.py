@@ -9,9 +9,9 @@
 
 import hashlib
 import json
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any, NamedTuple
 
 from interp_xfer.choices import DTypeName
@@ -178,7 +178,9 @@ def shown_model(reference: str) -> str:
 
 
 def _shown_file(path: str) -> str:
-    return Path(path).expanduser().resolve().name if path.startswith(("/", "~", ".")) else path
+    if not path.startswith(("/", "~", ".")):
+        return path
+    return os.path.basename(os.path.realpath(os.path.expanduser(path)))  # unlike `Path.resolve`, whatever the path is
 
 
 def _digest(values: Any) -> str:

@@ -25,6 +25,7 @@ from jaxtyping import Float
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor
 
+from interp_xfer.bounds import MAX_DRAWS, Draws, Seed
 from interp_xfer.choices import Centering, Method
 from interp_xfer.concept_readout import (
     MemberScores,
@@ -69,15 +70,15 @@ class MeasureSettings(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    seed: int = 0
+    seed: Seed = 0
     """Of problems, pairs, permutations, random maps and directions."""
     method: Method = "pca"
     centering: Centering = "symmetric"
     normalize_differences: bool = False
-    n_random: int = Field(default=20, ge=1)
+    n_random: Draws = 20
     """Draws of each kind of random direction."""
-    n_permutations: int = Field(default=199, ge=19)
-    n_bootstrap: int = Field(default=100, ge=1)
+    n_permutations: int = Field(default=199, ge=19, le=MAX_DRAWS)
+    n_bootstrap: Draws = 100
     """Half samples of the pairs."""
 
 

@@ -14,42 +14,44 @@ from pydantic import Field, ValidationError, model_validator
 from torch import Tensor
 
 from interp_xfer._checks import require_finite
+from interp_xfer.bounds import MAX_PROBLEMS, Name
 from interp_xfer.choices import DTypeName, WeightProcessing
 from interp_xfer.errors import ConfigError
 from interp_xfer.model_maps import require_depths
 from interp_xfer.models import Fingerprint, LoadedModel, default_dtype, load_model, model_identity
-from interp_xfer.records import Digest, Key, NotNegative, Record, damaged, reasons, require_tensors
+from interp_xfer.records import Digest, Key, NotNegative, Record, damaged, require_tensors
 from interp_xfer.studies.cell_record import versions
 from interp_xfer.studies.identity import items_digest, key_of, shown_files, shown_models
 from interp_xfer.studies.layer_measurements import LayerSlices, MeasureSettings, measure_layers
 from interp_xfer.studies.layer_record import LayerMeasured
 from interp_xfer.studies.pipeline import Step, silent_step
+from interp_xfer.studies.validation import settings_problems
 from interp_xfer.tasks import check_disjoint, contrast_pairs, get_task, load_problems, projection_texts
 
 
 class LayerStudy(MeasureSettings):
     """Everything that determines the numbers of one layer study."""
 
-    parent: str
+    parent: Name
     """Reference of the model the concept is found in."""
-    child: str
+    child: Name
     """Reference of the model it is carried into."""
-    dataset: str
+    dataset: Name
     """Name of a task."""
-    data_dir: str | None = None
+    data_dir: Name | None = None
     """Folder of `<dataset>/<split>.jsonl`; None: the hub, or the variable INTERP_XFER_DATA."""
     dtype: DTypeName | None = None
     """None: float32 on CPU, bfloat16 on CUDA."""
     weight_processing: WeightProcessing = "none"
-    pairs: str = "reasoning-vs-answer"
+    pairs: Name = "reasoning-vs-answer"
     """Kind of contrast pair."""
-    n_pairs: int = Field(default=128, ge=8)
+    n_pairs: int = Field(default=128, ge=8, le=MAX_PROBLEMS)
     """Pairs for the concept and for layer similarity."""
-    n_calibration: int = Field(default=32, ge=1)
+    n_calibration: int = Field(default=32, ge=1, le=MAX_PROBLEMS)
     """Pairs that settle signs in the child."""
-    n_fit_texts: int = Field(default=256, ge=3)
+    n_fit_texts: int = Field(default=256, ge=3, le=MAX_PROBLEMS)
     """Texts that projections are fitted on."""
-    n_held_out: int = Field(default=256, ge=2)
+    n_held_out: int = Field(default=256, ge=2, le=MAX_PROBLEMS)
     """Pairs that AUROC is measured on."""
 
 
@@ -61,7 +63,7 @@ def make_layer_study(values: dict[str, Any]) -> LayerStudy:
     try:
         return LayerStudy(**values)
     except ValidationError as error:
-        raise ConfigError(f"the settings: {reasons(error)}") from None
+        raise ConfigError(f"the settings: {settings_problems(error, LayerStudy.model_fields)}") from None
 
 
 class LayerContents(Record):

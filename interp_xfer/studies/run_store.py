@@ -147,7 +147,7 @@ class RunStore:
         return record
 
     def write_failure(self, failure: FailureRecord) -> Path:
-        """Keep why a cell could not be made; `write_cell` removes it."""
+        """Keep why a cell could not be made (`failures`); `write_cell` removes it."""
         return failure.write(self.failure(failure.key))
 
     def read_failures(self) -> list[FailureRecord]:
@@ -198,7 +198,7 @@ class RunStore:
     def read_items(self, key: str) -> list[dict[str, Any]]:
         """The single answers of a cell, as many and as right as its record says.
 
-        Raises: ArtifactError if they are missing, or are not those the cell was written with.
+        Raises: MissingError if they are not there; ArtifactError if they are not those the cell was written with.
         """
         record = self.read_cell(key)
         path = self.items(key)

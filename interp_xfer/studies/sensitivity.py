@@ -28,7 +28,6 @@ from interp_xfer.gold_answers import gold_rows
 from interp_xfer.layer_sensitivity import answer_gradients, directional_derivatives
 from interp_xfer.layer_sweep import LayerSweep, Window, single_layers, sweep_windows, tiled_windows, windowed
 from interp_xfer.models import LoadedModel, require_same_model
-from interp_xfer.records import reasons
 from interp_xfer.sensitivity_nulls import covariance_deviation, isotropic_deviation
 from interp_xfer.studies.cell_record import CellRecord, versions
 from interp_xfer.studies.config import Study
@@ -48,9 +47,11 @@ from interp_xfer.studies.sensitivity_record import (
     write_sensitivity,
 )
 from interp_xfer.studies.study_data import StudyData, load_data
+from interp_xfer.studies.validation import settings_problems
 from interp_xfer.teacher_forcing import TargetRow
 from interp_xfer.transfer import Calibration, calibrate, native_steering
 from interp_xfer.vectors import SteeringVectors
+from interp_xfer.words import unknown
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,7 +73,7 @@ def make_settings(**values: object) -> SensitivitySettings:
     try:
         return SensitivitySettings.model_validate({name: v for name, v in values.items() if v is not None})
     except ValidationError as error:
-        raise ConfigError(f"layer sensitivity: {reasons(error)}") from None
+        raise ConfigError(f"layer sensitivity: {settings_problems(error, SensitivitySettings.model_fields)}") from None
 
 
 def measure_run(
@@ -99,7 +100,7 @@ def measure_run(
         keys = [record.key for record in records]
         records = [record for record in records if record.key == cell]
         if not records:
-            raise ConfigError(f"there is no cell {cell!r} in {store.root}; choose from {', '.join(keys)}.")
+            raise ConfigError(f"{store.root}: {unknown('cell', cell, keys)}")
     for record in records:
         if record.study.operator != "add":
             raise ConfigError(

@@ -10,8 +10,10 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from interp_xfer.bounds import MAX_LAYERS, MAX_PROBLEMS, MAX_STRENGTHS, Draws
 from interp_xfer.choices import StrengthUnit, TokenScope
-from interp_xfer.errors import ArtifactError
+from interp_xfer.errors import ArtifactError, ConfigError
+from interp_xfer.lambda_search import check_grid
 from interp_xfer.models import Fingerprint
 from interp_xfer.records import Count, Digest, Key, Layer, NotNegative, Positive, Record
 from interp_xfer.studies.run_store import RunStore
@@ -27,24 +29,26 @@ class SensitivitySettings(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    n_questions: int = Field(default=32, ge=2)
+    n_questions: int = Field(default=32, ge=2, le=MAX_PROBLEMS)
     """Validation questions, teacher forced."""
-    n_random: int = Field(default=20, ge=1)
+    n_random: Draws = 20
     """Draws of each kind of random direction."""
-    strengths: Values = (0.1, 0.3, 1.0)
+    strengths: Values = Field(default=(0.1, 0.3, 1.0), max_length=MAX_STRENGTHS)
     """Of the sweep and, the last two, of the generation check; in the unit of the cell."""
-    window: int | None = Field(default=None, ge=2)
+    window: int | None = Field(default=None, ge=2, le=MAX_LAYERS)
     """Layers that are steered together; None: about a fifth of the steered ones."""
     sweep: bool = True
     generation: bool = True
-    n_generated: int = Field(default=16, ge=1)
+    n_generated: int = Field(default=16, ge=1, le=MAX_PROBLEMS)
     """Of the questions, those that are answered by generation too."""
 
     @field_validator("strengths")
     @classmethod
-    def _no_zero(cls, value: Values) -> Values:
-        if not value or 0.0 in value or len(set(value)) != len(value):
-            raise ValueError("give at least one strength, none of them 0 (it is always run) and none twice")
+    def _a_grid(cls, value: Values) -> Values:
+        try:
+            check_grid(value)
+        except ConfigError as error:
+            raise ValueError(str(error)) from None
         return tuple(sorted(value))
 
 

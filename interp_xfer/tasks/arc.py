@@ -15,8 +15,9 @@ from interp_xfer.tasks.choice_answer import CHOICE_RULES, extract_choice
 from interp_xfer.tasks.latex import strip_wrapping
 from interp_xfer.tasks.prompt_files import shipped_examples, shipped_text
 from interp_xfer.tasks.records import AnswerReader, Choice, HubSplit, Problem, Reading, Source, Task
-from interp_xfer.tasks.rows import require
+from interp_xfer.tasks.rows import require, row_id
 from interp_xfer.tasks.statements import boxed_answer_end
+from interp_xfer.words import shown, why_no_text
 
 STOP_SEQUENCES = ("Question:", "<|im_end|>", "<|endoftext|>", "</s>")
 _ONE_LABEL = re.compile(r"\(?\s*[A-Ea-e1-5]\s*\)?(?:\s*[.):].*)?", re.DOTALL)
@@ -35,18 +36,22 @@ def parse_row(row: Mapping[str, Any], fallback_id: str) -> Problem:
     texts, labels = choices.get("text"), choices.get("label")
     if not isinstance(texts, list) or not isinstance(labels, list) or len(texts) != len(labels) or len(texts) < 2:
         raise DataError("field 'choices' needs lists 'text' and 'label' of one length, at least 2")
-    if not all(isinstance(value, str) and value.strip() for value in [*texts, *labels]):
-        raise DataError("field 'choices' has an option that is empty or no string")
+    for value in (*texts, *labels):
+        if not isinstance(value, str) or not value.strip():
+            raise DataError("field 'choices' has an option that is empty or no string")
+        if problem := why_no_text(value):
+            raise DataError(f"field 'choices' has an option that {problem}")
+    texts, labels = [text.strip() for text in texts], [label.strip() for label in labels]
     if len(set(labels)) != len(labels):
-        raise DataError(f"labels {labels} repeat")
+        raise DataError(f"labels {shown(labels)} repeat")
     if key not in labels:
-        raise DataError(f"answerKey {key!r} is not among the labels {labels}")
+        raise DataError(f"answerKey {shown(key)} is not among the labels {shown(labels)}")
     return Problem(
-        id=f"arc_challenge/{row['id']}" if row.get("id") else fallback_id,
+        id=row_id(row, "id", fallback_id, "arc_challenge/"),
         question=question.strip(),
         reasoning=require(row, "reasoning").strip() if row.get("reasoning") is not None else None,
         answer=key,
-        choices=tuple(Choice(label.strip(), text.strip()) for label, text in zip(labels, texts, strict=True)),
+        choices=tuple(Choice(label, text) for label, text in zip(labels, texts, strict=True)),
         task="arc_challenge",
     )
 

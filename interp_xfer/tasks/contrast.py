@@ -15,6 +15,7 @@ from dataclasses import dataclass, field, replace
 from interp_xfer.errors import ConfigError, DataError
 from interp_xfer.tasks.records import Problem, Task
 from interp_xfer.tasks.registry import get_task
+from interp_xfer.words import unknown
 
 THOROUGH = "Think carefully and reason step by step before you give the answer."
 HASTY = "Give the first answer that comes to mind, without any reasoning."
@@ -58,7 +59,7 @@ def contrast_pairs(
     Source: 2512.19069, section 4; 2310.01405 for `instruction`.
     """
     if kind not in CONTRAST_KINDS:
-        raise ConfigError(f"unknown kind of contrast pair {kind!r}; choose from {', '.join(CONTRAST_KINDS)}.")
+        raise ConfigError(unknown("kind of contrast pair", kind, CONTRAST_KINDS))
     if not problems:
         raise DataError("no problems to make contrast pairs from; give at least one.")
     return CONTRAST_KINDS[kind](problems, task or get_task(problems[0].task), random.Random(f"{kind}/{seed}"))

@@ -14,7 +14,8 @@ from interp_xfer.tasks.numbers import canonical_number
 from interp_xfer.tasks.numeric_answer import MANY, NUMERIC_RULES, hash_lines, judge_numbers
 from interp_xfer.tasks.prompt_files import shipped_examples, shipped_text
 from interp_xfer.tasks.records import AnswerReader, HubSplit, Problem, Source, Task
-from interp_xfer.tasks.rows import require
+from interp_xfer.tasks.rows import require, row_id
+from interp_xfer.words import shown
 
 STOP_SEQUENCES = ("Question:", "<|im_end|>", "<|endoftext|>", "</s>")
 _CALCULATOR = re.compile(r"<<[^<>]*>>")
@@ -35,9 +36,9 @@ def parse_row(row: Mapping[str, Any], fallback_id: str) -> Problem:
     else:
         raise DataError("field 'answer' has no line '#### N'")
     if canonical_number(answer) is None:
-        raise DataError(f"the answer {answer.strip()[:40]!r} is not a number")
+        raise DataError(f"the answer {shown(answer.strip(), 40)} is not a number")
     return Problem(
-        id=str(row.get("id") or fallback_id),
+        id=row_id(row, "id", fallback_id),
         question=question.strip(),
         reasoning=_CALCULATOR.sub("", reasoning).strip() or None,
         answer=answer.strip(),

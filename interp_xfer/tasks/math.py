@@ -17,7 +17,7 @@ from interp_xfer.tasks.math_extraction import MATH_RULES, extract_formula
 from interp_xfer.tasks.math_pool import shared_pool
 from interp_xfer.tasks.prompt_files import shipped_examples, shipped_text
 from interp_xfer.tasks.records import AnswerReader, HubSplit, Problem, Reading, Source, Task
-from interp_xfer.tasks.rows import require
+from interp_xfer.tasks.rows import require, row_id
 from interp_xfer.tasks.statements import boxed_answer_end, tail
 
 STOP_SEQUENCES = ("Question:", "Problem:", "<|im_end|>", "<|endoftext|>", "</s>")
@@ -46,7 +46,7 @@ def parse_row(row: Mapping[str, Any], fallback_id: str) -> Problem:
     if answer is None:
         raise DataError(r"field 'solution' has no \boxed{} with balanced braces, and there is no field 'answer'")
     return Problem(
-        id=f"math/{row['unique_id']}" if row.get("unique_id") else fallback_id,
+        id=row_id(row, "unique_id", fallback_id, "math/"),
         question=question.strip(),
         reasoning=solution.strip(),
         answer=answer.strip(),

@@ -15,7 +15,10 @@ from typing import Any
 from interp_xfer.errors import DataError
 from interp_xfer.tasks.records import Problem, Task
 from interp_xfer.tasks.rows import checked, parse_lines
+from interp_xfer.user_files import MiB, read_text
 
+PROMPT_BYTES = 1 * MiB
+"""Largest system prompt; no model has room for one."""
 _SHIPPED = files("interp_xfer.tasks").joinpath("defaults")
 
 
@@ -34,16 +37,11 @@ def shipped_examples(name: str, parse_row: Callable[[Mapping[str, Any], str], Pr
 def load_system_prompt(path: str | os.PathLike[str]) -> str:
     """The system prompt in a text file.
 
-    Raises: DataError if the file cannot be read as UTF-8 text or is blank.
+    Raises: DataError if the file cannot be read as UTF-8 text, is blank, or larger than `PROMPT_BYTES`.
     """
-    try:
-        text = Path(path).read_text(encoding="utf-8").strip()
-    except UnicodeDecodeError:
-        raise DataError(f"system prompt {path} is not UTF-8 text; save it as UTF-8.") from None
-    except OSError as error:
-        raise DataError(f"system prompt {path} cannot be read: {error.strerror}.") from None
+    text = read_text(path, "system prompt", PROMPT_BYTES).strip()
     if not text:
-        raise DataError(f'system prompt {path} is blank; for no system prompt give "" instead of a file.')
+        raise DataError(f"system prompt {path} is blank; write a prompt into it, or leave it out for the task's own.")
     return text
 
 
@@ -58,5 +56,5 @@ def load_few_shot(task: Task, path: str | os.PathLike[str]) -> tuple[Problem, ..
     """
     if task.parse_row is None:
         raise DataError(f"task {task.name!r} has no row schema.")
-    problems = checked(parse_lines(task, Path(path), f"{task.name}/few-shot"), "raise")
+    problems = checked(parse_lines(task, Path(path), f"{task.name}/few-shot", "few-shot file"), "raise")
     return tuple(replace(problem, id=f"{task.name}/few-shot/{i}") for i, problem in enumerate(problems))

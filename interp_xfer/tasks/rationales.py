@@ -18,10 +18,15 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from interp_xfer.errors import DataError, FingerprintError
+from interp_xfer.reading import parse_json
 from interp_xfer.tasks.records import Problem, Task
+from interp_xfer.user_files import MiB, is_there, read_bytes
+from interp_xfer.words import why_no_text
 from interp_xfer.workspaces import hidden
 from interp_xfer.writing import explained
 
+RATIONALES_BYTES = 512 * MiB
+"""Largest file of rationales; those of 10,000 problems take about 50 MiB."""
 # Rules that read an answer which the text states on purpose; a lone last number or letter does not count.
 _STATED = frozenset({"hash", "answer_is", "boxed"})
 # How every line starts.
@@ -84,7 +89,7 @@ class RationaleStore:
         self.refused: set[str] = set()
         name = hashlib.sha256(self.path.name.encode("utf-8", "surrogateescape")).hexdigest()[:8]
         self._lock = FileLock(self.path.with_name(hidden(f"{name}.lock")))
-        if self.path.exists():
+        if is_there(self.path):
             self._read()
 
     @property
@@ -166,15 +171,14 @@ class RationaleStore:
 
     def _read(self) -> int:
         """Take in every whole line; how many bytes they have."""
-        content = self.path.read_bytes()
+        content = read_bytes(self.path, "rationales", RATIONALES_BYTES)
         whole = content[: content.rfind(b"\n") + 1]
         for number, raw in enumerate(whole.splitlines(), start=1):
             try:
-                line = json.loads(raw.decode("utf-8"))
-                id_, reasoning, fingerprint = line["id"], line["reasoning"], line["fingerprint"]
-            except (ValueError, KeyError, TypeError) as error:
+                id_, reasoning, fingerprint = _record(raw)
+            except ValueError as error:
                 raise DataError(
-                    f"{self.path}, line {number}: no rationale record ({type(error).__name__}: {error}); "
+                    f"{self.path}, line {number}: no rationale record ({str(error)[:200]}); "
                     "remove the line or give another file."
                 ) from None
             if self.fingerprint is None:
@@ -188,6 +192,24 @@ class RationaleStore:
         if not (rest := content[len(whole) :]).startswith(_START[: len(rest)]):
             raise DataError(f"{self.path}: its last line is no rationale record; remove it or give another file.")
         return len(whole)
+
+
+def _record(raw: bytes) -> tuple[str, str | None, Any]:
+    """Id, reasoning (None: refused) and fingerprint in a line.
+
+    Raises: ValueError in words.
+    """
+    line = parse_json(raw.decode("utf-8"))
+    if not isinstance(line, dict):
+        raise ValueError(f"a {type(line).__name__}, not an object")
+    if missing := [name for name in ("id", "reasoning", "fingerprint") if name not in line]:
+        raise ValueError(f"no {', '.join(missing)}")
+    id_, reasoning = line["id"], line["reasoning"]
+    if not isinstance(id_, str) or not isinstance(reasoning, str | None):
+        raise ValueError("id and reasoning must be strings")
+    if problem := why_no_text(f"{id_} {reasoning}"):
+        raise ValueError(f"its text {problem}")
+    return id_, reasoning, line["fingerprint"]
 
 
 def _answer_in_words(problem: Problem) -> str:

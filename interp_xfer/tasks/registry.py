@@ -6,6 +6,7 @@ from interp_xfer.tasks.gsm8k import GSM8K
 from interp_xfer.tasks.math import MATH, MATH_FULL
 from interp_xfer.tasks.records import Task
 from interp_xfer.tasks.sums import SUMS
+from interp_xfer.words import unknown
 
 TASKS: dict[str, Task] = {task.name: task for task in (SUMS, GSM8K, MATH, MATH_FULL, ARC_CHALLENGE)}
 
@@ -18,5 +19,5 @@ def get_task(task: str | Task) -> Task:
     if isinstance(task, Task):
         return task
     if task not in TASKS:
-        raise ConfigError(f"unknown task {task!r}; choose from {', '.join(TASKS)}.")
+        raise ConfigError(unknown("task", task, TASKS))
     return TASKS[task]

@@ -1,10 +1,9 @@
 """Reading rows: JSON lines from a folder, or a pinned data set from the hub, and what to do about bad rows.
 
 A row that is not valid UTF-8, no JSON object, or that the task cannot read is named with file and line. The rows after
-it are still read, so that one message lists all of them.
+it are still read, so that one message lists all of them. Rows are read one at a time: a file may be large, a line not.
 """
 
-import json
 import os
 import warnings
 from collections.abc import Iterable, Iterator, Mapping
@@ -13,7 +12,10 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 from interp_xfer.errors import DataError
+from interp_xfer.reading import parse_json
 from interp_xfer.tasks.records import HubSplit, Problem, Split, Task
+from interp_xfer.user_files import is_there, read_lines
+from interp_xfer.words import shown, why_no_text
 
 OnBadRows = Literal["raise", "report"]
 DATA_DIR_VARIABLE = "INTERP_XFER_DATA"
@@ -56,7 +58,9 @@ def read_rows(task: Task, split: Split, data_dir: str | os.PathLike[str] | None 
     folder = data_folder(data_dir)
     if folder is not None:
         path = folder / task.name / f"{split}.jsonl"
-        return _parse(task, _file_rows(path), f"{task.name}/{split}", str(path))
+        if not is_there(path):
+            raise DataError(f"no file {path}; give a data_dir that holds <task>/<split>.jsonl, or none to use the hub.")
+        return _parse(task, _file_rows(path, "data file"), f"{task.name}/{split}", str(path))
     if split not in task.source.hub:
         raise DataError(f"{task.name} publishes no {split} split; it has {', '.join(task.source.hub)}.")
     origin = task.source.hub[split]
@@ -79,9 +83,12 @@ def checked(rows: Rows, on_bad_rows: OnBadRows) -> list[Problem]:
     return rows.problems
 
 
-def parse_lines(task: Task, path: Path, prefix: str) -> Rows:
-    """The rows of one JSON-lines file in the task's schema; ids that the rows lack become `<prefix>/<line>`."""
-    return _parse(task, _file_rows(path), prefix, str(path))
+def parse_lines(task: Task, path: Path, prefix: str, what: str) -> Rows:
+    """The rows of one JSON-lines file in the task's schema; ids that the rows lack become `<prefix>/<line>`.
+
+    Raises: DataError if the file, called `what` in the message, cannot be read or is empty.
+    """
+    return _parse(task, _file_rows(path, what), prefix, str(path))
 
 
 def require(row: Mapping[str, Any], key: str, *, blank: bool = False) -> str:
@@ -90,13 +97,28 @@ def require(row: Mapping[str, Any], key: str, *, blank: bool = False) -> str:
     Raises: DataError if it is missing, null, no string, or blank (unless `blank`).
     """
     if key not in row:
-        raise DataError(f"no field {key!r}; it has {', '.join(map(repr, row)) or 'none'}")
+        raise DataError(f"no field {key!r}; it has {shown(sorted(map(str, row)), 200)[1:-1] or 'none'}")
     value = row[key]
     if not isinstance(value, str):
         raise DataError(f"field {key!r} is {'null' if value is None else type(value).__name__}, not a string")
     if not blank and not value.strip():
         raise DataError(f"field {key!r} is empty")
+    if problem := why_no_text(value):
+        raise DataError(f"field {key!r} {problem}")
     return value
+
+
+def row_id(row: Mapping[str, Any], key: str, fallback: str, prefix: str = "") -> str:
+    """The id under `key`, a string or a whole number, behind `prefix`; `fallback` where it is missing, null or "".
+
+    Raises: DataError if it is anything else.
+    """
+    value = row.get(key)
+    if value is None or value == "":
+        return fallback
+    if isinstance(value, int) and not isinstance(value, bool):
+        return f"{prefix}{value}"
+    return prefix + require(row, key)
 
 
 def _parse(task: Task, numbered: Iterable[tuple[str, int, Any]], prefix: str, source: str) -> Rows:
@@ -112,7 +134,7 @@ def _parse(task: Task, numbered: Iterable[tuple[str, int, Any]], prefix: str, so
                 raise DataError(f"a {type(row).__name__}, not an object")
             problem = replace(task.parse_row(row, f"{prefix}/{number}"), where=where)
             if problem.id in seen:
-                raise DataError(f"id {problem.id!r} is taken by {seen[problem.id]}")
+                raise DataError(f"id {shown(problem.id)} is taken by {seen[problem.id]}")
         except DataError as error:
             bad.append(BadRow(where, str(error)))
             continue
@@ -123,43 +145,45 @@ def _parse(task: Task, numbered: Iterable[tuple[str, int, Any]], prefix: str, so
     return Rows(problems, bad)
 
 
-def _file_rows(path: Path) -> Iterator[tuple[str, int, Any]]:
-    try:
-        lines = path.read_bytes().split(b"\n")
-    except FileNotFoundError:
-        raise DataError(
-            f"no file {path}; give a data_dir that holds <task>/<split>.jsonl, or none to use the hub."
-        ) from None
-    except OSError as error:
-        raise DataError(f"{path} cannot be read: {error.strerror or error}.") from None
+def _file_rows(path: Path, what: str) -> Iterator[tuple[str, int, Any]]:
     number = -1
-    for line_number, line in enumerate(lines, start=1):
-        if not line.strip():
+    for line in read_lines(path, what):
+        if not line.problem and not line.text.strip():
             continue
         number += 1
         row: Any
         try:
-            row = json.loads(line.decode("utf-8-sig" if line_number == 1 else "utf-8"))
-        except UnicodeDecodeError as error:
-            row = DataError(f"invalid UTF-8 at byte {error.start + 1} of the line")
-        except (ValueError, RecursionError) as error:
-            row = DataError(f"not JSON: {error}")
-        yield f"{path}, line {line_number}", number, row
+            row = DataError(line.problem) if line.problem else parse_json(line.text)
+        except ValueError as error:
+            row = DataError(f"not JSON that can be used: {error}"[:200])
+        yield f"{path}, line {line.number}", number, row
 
 
 def _hub_rows(origin: HubSplit) -> Iterator[tuple[str, int, Any]]:
-    import datasets  # takes seconds to import and is not needed for local data
-
     number = 0
     for config in origin.configs:
-        try:
-            table = datasets.load_dataset(origin.id, config, split=origin.split, revision=origin.revision)
-        except Exception as error:  # the hub client raises many kinds; all mean that the rows cannot be had
-            raise DataError(
-                f"{origin.id} ({origin.split}, revision {origin.revision[:12]}) cannot be loaded from the hub: "
-                f"{type(error).__name__}: {error}. Give a data_dir with <task>/<split>.jsonl instead, or set "
-                f"{DATA_DIR_VARIABLE}."
-            ) from error
-        for index, row in enumerate(table):
-            yield f"{origin.id} {config or ''} {origin.split}, row {index}".replace("  ", " "), number, row
+        where = f"{origin.id} {config or ''} {origin.split}".replace("  ", " ")
+        for index, row in enumerate(_hub_table(origin, config)):
+            yield f"{where}, row {index}", number, row
             number += 1
+
+
+def _hub_table(origin: HubSplit, config: str | None) -> list[Any]:
+    """All rows of one configuration.
+
+    Raises: DataError if they cannot be had, for whatever reason the hub client gives.
+    """
+    import datasets  # takes seconds to import and is not needed for local data
+
+    try:
+        table = datasets.load_dataset(origin.id, config, split=origin.split, revision=origin.revision)
+        return list(table)
+    except (NameError, AssertionError, MemoryError):
+        raise  # of a program or a machine, not of the hub
+    except Exception as error:  # kinds of the client, of its network library, of its file format
+        first_line = (str(error).strip().splitlines() or ["no reason given"])[0]
+        raise DataError(
+            f"{origin.id} ({origin.split}, revision {origin.revision[:12]}) cannot be loaded from the hub: "
+            f"{type(error).__name__}: {first_line[:300]}. Give a data_dir with <task>/<split>.jsonl instead, or set "
+            f"{DATA_DIR_VARIABLE}."
+        ) from error

@@ -27,6 +27,7 @@ STOP_SEQUENCES = ("Question:", "<|im_end|>", "<|endoftext|>", "</s>")
 _FOLLOWED = re.compile(r"[*_\"'`$)]*\s")
 _STOP = re.compile(r"[.!;]")
 _MAX_DRAWS_PER_PROBLEM = 400
+_MOST_PROBLEMS = 100_000  # of a split; drawing them takes seconds, and there are not many more
 # Of 20 buckets, which belong to which split.
 _BUCKETS = {"train": range(0, 11), "validation": range(11, 14), "test": range(14, 19), "few-shot": range(19, 20)}
 
@@ -77,8 +78,11 @@ def generate(split: str, knobs: SumsKnobs, seed: int = 0, offset: int = 0, limit
         offset: how many of the sequence to pass over.
         limit: how many to return.
     Returns: `limit` problems with distinct texts.
-    Raises: DataError if the knobs allow too few problems; ConfigError if no template fits the operations.
+    Raises: DataError if more than 100,000 are asked for, or the knobs allow too few; ConfigError if no template fits
+        the operations.
     """
+    if offset + limit > _MOST_PROBLEMS:
+        raise DataError(f"{offset + limit} {split} problems of sums are asked for, and {_MOST_PROBLEMS} are the most.")
     return [problem for problem, _ in _draw_many(split, knobs, seed, offset + limit)[offset:]]
 
 

@@ -143,7 +143,7 @@ def test_listings(run, verb):
 
 
 BAD = [
-    pytest.param(("--parent", "bundled:nothing"), "no bundled model 'nothing'", id="unknown bundled model"),
+    pytest.param(("--parent", "bundled:nothing"), "unknown bundled model 'nothing'", id="unknown bundled model"),
     pytest.param(("--parent", "./nowhere"), "no such folder", id="missing folder"),
     pytest.param(("--parent", "not a model!"), "is not a reference", id="no reference"),
     pytest.param(("--parent", "gguf:nowhere.gguf"), "there is no file", id="missing gguf"),

@@ -251,7 +251,9 @@ def test_no_package_index(pip, cache):
 
 
 def test_unknown_bundled_model():
-    with pytest.raises(ModelError, match="no bundled model 'gpt-5'. Known: gemma-3-270m, smollm2-135m-instruct"):
+    with pytest.raises(
+        ModelError, match="unknown bundled model 'gpt-5'; choose from gemma-3-270m, smollm2-135m-instruct"
+    ):
         load_model("bundled:gpt-5")
 
 

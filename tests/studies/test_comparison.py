@@ -83,7 +83,7 @@ def test_what_cannot_be_run_is_left_out_with_its_reason():
     [
         ({"layer_maps": ["nearest"]}, "layer_maps.0: Input should be"),
         ({"layer_maps": []}, "layer_maps: Tuple should have at least 1 item"),
-        ({"layer_maps": "cka"}, r"layer_maps must be a list, such as \[cka\]"),
+        ({"layer_maps": "cka"}, r"layer_maps must be a list, such as \['cka'\]"),
         ({"layer_map": "cka", "layer_maps": ["cka"]}, "layer_map and layer_maps are both given"),
         ({"lamda": 1}, "x.yaml: lamda: Extra inputs"),
         ({"strengths": [0]}, "0 is the baseline"),
@@ -113,3 +113,10 @@ def test_resolved_settings_make_the_same_plan():
     first = make_comparison({**BASE, "n_test": 9, "layer_map": "cka", "strengths": [0.1, 0.2]})
     again = make_comparison(yaml.safe_load(yaml.safe_dump(first.settings())))
     assert plan_comparison(again) == plan_comparison(first)
+
+
+def test_more_cells_than_anybody_runs_are_refused_before_they_are_listed():
+    lists = {"parents": [f"org/{n}" for n in range(1000)], "children": ["a"], "layer_maps": MAPS, "projections": KINDS}
+    many = make_comparison({**lists, "datasets": [{"dataset": "sums", "n_test": n + 1} for n in range(10)]})
+    with pytest.raises(ConfigError, match="the comparison has 600000 cells, and 100000 are the most"):
+        plan_comparison(many)

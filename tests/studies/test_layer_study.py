@@ -55,7 +55,7 @@ def test_settings_are_checked():
     from interp_xfer.errors import ConfigError
     from interp_xfer.studies.layer_study import make_layer_study
 
-    with pytest.raises(ConfigError, match="n_random: Input should be greater than or equal to 1; layers: Extra"):
+    with pytest.raises(ConfigError, match="n_random: Input should be greater than or equal to 1, not 0; layers: Extra"):
         make_layer_study({"parent": "a", "child": "b", "dataset": "sums", "n_random": 0, "layers": 3})
 
 

@@ -22,6 +22,14 @@ def test_bad_examples_are_named_with_file_and_line(tmp_path):
         load_few_shot(get_task("gsm8k"), path)
 
 
+def test_examples_that_cannot_be_read_are_called_so(tmp_path):
+    with pytest.raises(DataError, match="few-shot file .*mine.jsonl cannot be read: there is no such file"):
+        load_few_shot(get_task("gsm8k"), tmp_path / "mine.jsonl")
+    (tmp_path / "mine.jsonl").write_text("")
+    with pytest.raises(DataError, match="mine.jsonl is empty; gsm8k needs rows there"):
+        load_few_shot(get_task("gsm8k"), tmp_path / "mine.jsonl")
+
+
 def test_tasks_without_a_schema_say_so(tmp_path):
     with pytest.raises(DataError, match="no row schema"):
         load_few_shot(get_task("sums"), tmp_path / "mine.jsonl")
@@ -34,7 +42,8 @@ def test_a_system_prompt_is_read_from_a_file(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "content, message", [(b" \n", "is blank"), (b"\xff\xfe", "not UTF-8"), (None, "cannot be read: No such file")]
+    "content, message",
+    [(b" \n", "is blank"), (b"\xff\xfe", "not UTF-8"), (None, "cannot be read: there is no such file")],
 )
 def test_unreadable_system_prompts_are_refused(content, message, tmp_path):
     path = tmp_path / "prompt.txt"

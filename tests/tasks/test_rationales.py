@@ -1,4 +1,5 @@
 import json
+import re
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
@@ -130,10 +131,32 @@ def test_foreign_lines_are_named(tmp_path):
 
 
 def test_a_store_that_cannot_be_written_says_so(problems, tmp_path):
-    (tmp_path / "file").write_text("")
     store = RationaleStore(tmp_path / "file" / "rationales.jsonl", ARC, MODEL)
+    (tmp_path / "file").write_text("")
     with pytest.raises(ArtifactError, match="cannot write .*a part of the path is a file"):
         store.add(problems[0], good(problems[0]))
+    (tmp_path / "rationales.jsonl").mkdir()
+    with pytest.raises(DataError, match="cannot be read: it is a folder, not a file"):
+        RationaleStore(tmp_path / "rationales.jsonl", ARC, MODEL)
+
+
+@pytest.mark.parametrize(
+    ("line", "reason"),
+    [
+        ("[1]", "a list, not an object"),
+        ('{"id": "a", "reasoning": "r"}', "no fingerprint"),
+        ('{"id": 1, "reasoning": "r", "fingerprint": "f"}', "id and reasoning must be strings"),
+        ('{"id": "a", "reasoning": ["r"], "fingerprint": "f"}', "id and reasoning must be strings"),
+        ('{"id": "a", "reasoning": "\\ud800", "fingerprint": "f"}', "half of a surrogate pair"),
+        ('{"id": "a", "id": "b", "reasoning": "r", "fingerprint": "f"}', "'id' is there twice"),
+        ('{"id": "a"', "Expecting "),
+    ],
+)
+def test_lines_that_are_no_rationale_are_named(tmp_path, line, reason):
+    path = tmp_path / "rationales.jsonl"
+    path.write_text(f'{{"id": "x", "reasoning": null, "fingerprint": "f"}}\n{line}\n')
+    with pytest.raises(DataError, match=f"rationales.jsonl, line 2: no rationale record .{re.escape(reason)}"):
+        RationaleStore(path, ARC, None)
 
 
 def test_without_any_rationale_the_remedy_is_named(problems, tmp_path):

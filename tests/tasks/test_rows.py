@@ -12,8 +12,22 @@ BAD = {
     "missing key": (b'{"question": "q"}', "no field 'answer'"),
     "null answer": (b'{"question": "q", "answer": null}', "field 'answer' is null"),
     "invalid UTF-8": (b'{"question": "\xff\xfe", "answer": "#### 1"}', "invalid UTF-8 at byte 15"),
-    "NaN": (b'{"question": NaN, "answer": "#### 1"}', "field 'question' is float"),
-    "deep": (b"[" * 100_000, "not JSON"),
+    "NaN": (b'{"question": NaN, "answer": "#### 1"}', "NaN is no JSON"),
+    "deep": (b"[" * 100_000, "not JSON that can be used: nested too deep"),
+    "half a character": (
+        rb'{"question": "q \ud800", "answer": "#### 1"}',
+        "half of a surrogate pair",
+    ),
+    "NUL": (rb'{"question": "q\u0000", "answer": "#### 1"}', "field 'question' holds a NUL at character 2"),
+    "key twice": (b'{"question": "a", "question": "b", "answer": "#### 1"}', "'question' is there twice"),
+    "endless number": (
+        b'{"question": "q", "answer": "#### 1", "id": ' + b"9" * 5000 + b"}",
+        "not JSON that can be used: Exceeds the limit (4300 digits)",
+    ),
+    "id of no name": (b'{"question": "q", "answer": "#### 1", "id": [1]}', "field 'id' is list, not a string"),
+    "blank id": (b'{"question": "q", "answer": "#### 1", "id": " "}', "field 'id' is empty"),
+    "many keys": (b'{"' + b'": 1, "'.join(str(n).encode() for n in range(9000)) + b'": 1}', "no field 'question'; it"),
+    "blank in odd spaces": (b'{"question": "\xe2\x80\x83\\t", "answer": "#### 1"}', "field 'question' is empty"),
 }
 
 
@@ -34,6 +48,24 @@ def test_bad_rows_are_named_and_the_others_kept(gsm8k_file, line, reason):
     rows = read_rows(get_task("gsm8k"), "test", data_dir)
     assert [problem.id for problem in rows.problems] == ["gsm8k/test/0", "gsm8k/test/2"]
     assert rows.bad[0].where == f"{data_dir / 'gsm8k' / 'test.jsonl'}, line 2" and reason in rows.bad[0].reason
+
+
+def test_reading_ends_at_a_line_without_end(gsm8k_file):
+    rows = read_rows(get_task("gsm8k"), "test", gsm8k_file(GOOD, b"x" * (17 * 2**20), GOOD))
+    assert len(rows.problems) == 1
+    assert rows.bad[0].reason == "the line is longer than 16 MiB; nothing was read from there on"
+
+
+def test_messages_are_short_whatever_a_row_holds(gsm8k_file):
+    rows = read_rows(get_task("gsm8k"), "test", gsm8k_file(*(line for line, _ in BAD.values())))
+    assert max(len(bad.reason) for bad in rows.bad) < 300
+
+
+def test_ids_may_be_numbers(gsm8k_file):
+    row = {"question": "q", "answer": "#### 1"}
+    lines = [json.dumps({**row, "id": value}).encode() for value in (0, 12, "", None, "x")]
+    rows = read_rows(get_task("gsm8k"), "test", gsm8k_file(*lines))
+    assert [problem.id for problem in rows.problems] == ["0", "12", "gsm8k/test/2", "gsm8k/test/3", "x"]
 
 
 def test_one_message_lists_every_bad_row(gsm8k_file):
@@ -76,7 +108,7 @@ def test_missing_files_are_errors(tmp_path):
 
 def test_a_folder_in_place_of_a_file_is_an_error(tmp_path):
     (tmp_path / "gsm8k" / "train.jsonl").mkdir(parents=True)
-    with pytest.raises(DataError, match="cannot be read"):
+    with pytest.raises(DataError, match="cannot be read: it is a folder, not a file"):
         load_problems("gsm8k", data_dir=tmp_path)
 
 
@@ -98,7 +130,7 @@ def test_the_variable_names_a_data_folder(monkeypatch, gsm8k_file):
 
 
 def test_settings_are_checked(data_dir):
-    with pytest.raises(ConfigError, match="unknown task 'gsm9k'; choose from sums, gsm8k"):
+    with pytest.raises(ConfigError, match=r"unknown task 'gsm9k'; did you mean 'gsm8k'\? choose from sums, gsm8k"):
         load_problems("gsm9k")
     with pytest.raises(ConfigError, match="limit=0, offset=0"):
         load_problems("sums", limit=0)
