@@ -15,7 +15,7 @@ from analyses.cells import Cell, load_cells
 from analyses.drafts import Draft
 from analyses.panels import Panel, arrange, axes, axis_name, category_labels, empty_figure, label_lines
 from analyses.tables import distinct
-from interp_xfer.errors import ArtifactError
+from interp_xfer.errors import MissingError
 from interp_xfer.studies.run_store import RunStore
 
 _BARS = 12  # rows that are drawn as bars; more become dots
@@ -80,7 +80,7 @@ def compute(store: RunStore, texts_per_cell: int = 1000) -> Flips:
     for cell in load_cells(store):
         try:
             items = [item for item in store.read_items(cell.key) if item["split"] == "test"]
-        except ArtifactError:
+        except MissingError:
             missing.append(f"{cell.label}: the single answers are missing")
             continue
         baseline = {item["problem_id"]: item for item in items if item["arm"] == "sweep" and item["strength"] == 0}

@@ -21,7 +21,7 @@ from analyses.scaling_panels import draw_cell, draw_cells
 from analyses.scaling_rows import Curve, InferenceScaling, Row, change_text
 from analyses.tables import distinct
 from analyses.vote_curves import vote_curve
-from interp_xfer.errors import ArtifactError
+from interp_xfer.errors import MissingError
 from interp_xfer.evaluation_record import ArmRecord
 from interp_xfer.studies.run_store import RunStore
 
@@ -39,7 +39,7 @@ def compute(store: RunStore) -> InferenceScaling:
             continue
         try:
             points = vote_curve(store.read_items(cell.key), cell.grid)
-        except ArtifactError:
+        except MissingError:
             points = ()
         if points:
             curves.append(Curve(cell.key, points))

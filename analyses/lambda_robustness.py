@@ -27,7 +27,7 @@ from analyses.lambda_panels import draw_cell
 from analyses.lambda_rows import Row
 from analyses.panels import empty_figure
 from analyses.tables import distinct
-from interp_xfer.errors import ArtifactError
+from interp_xfer.errors import MissingError
 from interp_xfer.studies.run_store import RunStore
 
 _TEXTS_COMPRESSED = 200  # per strength; the mean is stable long before
@@ -52,7 +52,7 @@ def compute(store: RunStore) -> LambdaRobustness:
     for cell in cells:
         try:
             ratios = _compression(store.read_items(cell.key))
-        except ArtifactError:
+        except MissingError:
             ratios = {}
             missing.append(f"{cell.label}: the single answers are missing, so repetition in the texts is not shown")
         for split, found in (("validation", cell.validation), ("test", cell.test)):

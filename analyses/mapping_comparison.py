@@ -26,7 +26,7 @@ from analyses.mapping_figure import draw_rows
 from analyses.mapping_rows import AXES, Row, axis_levels, level_rank
 from analyses.panels import empty_figure
 from analyses.tables import distinct
-from interp_xfer.errors import ArtifactError
+from interp_xfer.errors import MissingError
 from interp_xfer.statistics import (
     AveragedDifference,
     averaged_difference,
@@ -34,6 +34,7 @@ from interp_xfer.statistics import (
     mcnemar_score,
     tango_interval,
 )
+from interp_xfer.studies.failures import failure_line
 from interp_xfer.studies.run_store import RunStore
 
 COMMAND = "interp-xfer compare STUDY.yaml --layer-maps greedy,proportional,cka --projections ridge,procrustes"
@@ -62,7 +63,7 @@ def compute(store: RunStore) -> MappingComparison:
     """
     cells = load_cells(store)
     failures, plan = store.read_failures(), store.read_plan()
-    missing = [f"{found.name}: failed, {found.message}" for found in failures]
+    missing = [f"{found.name}: failed, {failure_line(found)}" for found in failures]
     if plan is not None:
         known = {cell.record.asked for cell in cells} | {found.key for found in failures}
         missing += [f"{cell.name}: not run yet" for cell in plan.cells if cell.key not in known]
@@ -78,7 +79,7 @@ def compute(store: RunStore) -> MappingComparison:
             if cell.dataset == dataset:
                 try:
                     answered.append(_answers(store, cell))
-                except ArtifactError:
+                except MissingError:
                     missing.append(f"{cell.label}: the single answers are missing, so that it cannot be paired")
         own = [found for found in answered if not found.cell.native]
         rows += _compare_levels(dataset, own)
@@ -132,7 +133,7 @@ def _answers(store: RunStore, cell: Cell) -> _Answered:
     for item in items:
         by_strength[item["strength"]][str(item["problem_id"])] = bool(item["correct"])
     if 0.0 not in by_strength or cell.lambda_star not in by_strength:
-        raise ArtifactError(f"{cell.label} has no test answers at its baseline and its chosen strength; run it again.")
+        raise MissingError(f"{cell.label} has no test answers at its baseline and its chosen strength; run it again.")
     return _Answered(cell, by_strength[cell.lambda_star], by_strength[0.0])
 
 

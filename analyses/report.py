@@ -27,6 +27,7 @@ from analyses.samples import clip, sample_generations
 from analyses.summary import summary
 from analyses.tables import Table, columns, distinct, of_cell
 from interp_xfer.artifacts import write_text
+from interp_xfer.studies.failures import failure_line
 from interp_xfer.studies.run_store import RunStore
 
 _TEMPLATES = Path(__file__).parent / "templates"
@@ -197,7 +198,7 @@ def _command(store: RunStore) -> str:
 
 
 def _failures(store: RunStore) -> list[str]:
-    return [f"{found.name}: the cell failed, {found.message}" for found in store.read_failures()]
+    return [f"{found.name}: the cell failed, {failure_line(found)}" for found in store.read_failures()]
 
 
 def _limits(cells: Sequence[Cell]) -> list[str]:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from analyses.cells import Cell
-from interp_xfer.errors import ArtifactError
+from interp_xfer.errors import MissingError
 from interp_xfer.studies.run_store import RunStore
 
 _CHARACTERS = 1500
@@ -80,7 +80,7 @@ def sample_generations(store: RunStore, cells: Sequence[Cell]) -> Samples:
     for cell in chosen:
         try:
             items = store.read_items(cell.key)
-        except ArtifactError:
+        except MissingError:
             notes.append(f"{cell.label}: the single answers are missing.")
             continue
         found = _cell_samples(cell, items, per_cell)

@@ -119,6 +119,11 @@ class CellRecord(Record):
         return self
 
 
+FailureCause = Literal["input", "machine", "internal"]
+"""input: settings, data or models that do not allow the cell (an error of ours that says what to do); machine: files,
+memory, network; internal: a mistake in this program."""
+
+
 class FailureRecord(Record):
     """Why a study has no cell."""
 
@@ -131,8 +136,7 @@ class FailureRecord(Record):
     message: str
     traceback: str
     """Where it came from; files by their names alone."""
-    internal: bool
-    """A fault of the program, not of what it was given."""
+    cause: FailureCause
 
 
 class PlanCell(Record):

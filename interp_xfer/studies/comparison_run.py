@@ -5,11 +5,11 @@
 3. Per cell: search and evaluation (`pipeline.run_cell`).
 
 What is finished is read, so the same call resumes, and does nothing when all cells are there. A cell that fails leaves
-its error in `failures/`, the others go on, and the next call tries it again.
+its error in `failures/` (with its cause and traceback: `failures`), the others go on, and the next call tries it again.
 """
 
 import json
-import traceback
+import os
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -17,17 +17,20 @@ from itertools import groupby
 from pathlib import Path
 from typing import Literal, NamedTuple
 
-from interp_xfer.errors import InterpXferError, ModelError
+from interp_xfer.errors import ModelError
 from interp_xfer.models import BUNDLED
 from interp_xfer.progress import Progress
+from interp_xfer.reading import parse_json
 from interp_xfer.studies.baselines import Baseline, make_baseline, read_baseline
-from interp_xfer.studies.cell_record import CellRecord, FailureRecord
+from interp_xfer.studies.cell_record import CellRecord
 from interp_xfer.studies.comparison import AXES, Plan, PlannedCell
+from interp_xfer.studies.failures import error_line, failure_record
 from interp_xfer.studies.identity import Contents, Keys, read_contents, study_keys
 from interp_xfer.studies.pipeline import Step, StudyModels, run_cell, silent_step
 from interp_xfer.studies.run_store import RunStore
 from interp_xfer.studies.study_data import StudyData, load_data
 from interp_xfer.studies.transfers import make_transfers
+from interp_xfer.user_files import read_text
 
 
 @dataclass(frozen=True)
@@ -68,11 +71,12 @@ def known_widths(references: Sequence[str]) -> dict[str, int]:
         config = Path(reference) / "config.json"
         if bundled is not None:
             out[reference] = bundled.d_model
-        elif config.is_file():
+        elif os.path.isfile(config):
             try:
-                width = json.loads(config.read_text(encoding="utf-8")).get("hidden_size")
-            except (ValueError, AttributeError) as error:
+                settings = parse_json(read_text(config, "model configuration", error=ModelError))
+            except ValueError as error:
                 raise ModelError(f"{config} is damaged ({error}); save the model again.") from None
+            width = settings.get("hidden_size") if isinstance(settings, dict) else None
             if isinstance(width, int):
                 out[reference] = width
     return out
@@ -173,8 +177,8 @@ class _Runner:
 
     def _fail(self, cells: Sequence[PlannedCell], error: Exception) -> None:
         for cell in cells:
-            self._store.write_failure(_failure(cell, error))
-            self._finish(cell, "failed", None, f"{type(error).__name__}: {error}")
+            self._store.write_failure(failure_record(cell.key, cell.name, error))
+            self._finish(cell, "failed", None, error_line(error))
 
     def _finish(
         self,
@@ -186,17 +190,6 @@ class _Runner:
         number, total = self._numbers[cell.key], len(self._plan.cells)
         self._outcomes[cell.key] = outcome = Outcome(cell, number, total, status, record, error)
         self._on_cell(outcome)
-
-
-def _failure(cell: PlannedCell, error: Exception) -> FailureRecord:
-    return FailureRecord(
-        key=cell.key,
-        name=cell.name,
-        error_type=type(error).__name__,
-        message=str(error),
-        traceback="".join(traceback.format_exception(error)),
-        internal=not isinstance(error, InterpXferError),
-    )
 
 
 def _pair(cell: PlannedCell) -> tuple[str, str]:

@@ -109,6 +109,17 @@ def test_one_cell_among_many_without_a_vote(tmp_path):
     assert [len(bar.x) for bar in votes] == [2]
 
 
+@pytest.mark.parametrize("name", ["lambda-robustness", "inference-scaling", "flips"])
+def test_damaged_answers_are_no_gap(demo, name):
+    from analyses.registry import get_analysis
+    from interp_xfer.errors import ArtifactError
+
+    (items,) = (demo.root / "items").iterdir()
+    items.write_text(items.read_text(encoding="utf-8") + "{torn\n", encoding="utf-8")
+    with pytest.raises(ArtifactError, match=f"{items.name} does not hold the answers of its cell"):
+        get_analysis(name).compute(demo)
+
+
 def test_a_run_without_cells_is_refused(tmp_path):
     from analyses.report import write_report
     from interp_xfer.errors import ArtifactError

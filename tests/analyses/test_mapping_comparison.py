@@ -114,7 +114,7 @@ def test_what_is_missing_is_said(tmp_path):
             error_type="ShapeError",
             message="too few rows",
             traceback="",
-            internal=False,
+            cause="input",
         )
     )
     cells = [(asked_key(lost), "x"), ("0" * 12, "another"), (store.read_cells()[0].asked, "there")]
@@ -125,10 +125,11 @@ def test_what_is_missing_is_said(tmp_path):
     store.write_plan({}, plan)
     missing = compute(store).missing
     assert missing == (
-        "sums, cka, procrustes: failed, too few rows", "another: not run yet", "identity: left out, widths differ",
+        "sums, cka, procrustes: failed, ShapeError: too few rows", "another: not run yet",
+        "identity: left out, widths differ",
     )  # fmt: skip
     page = write_report(store).read_text(encoding="utf-8")
-    assert "the cell failed, too few rows" in page and "interp-xfer compare comparison.yaml" in page
+    assert "the cell failed, ShapeError: too few rows" in page and "interp-xfer compare comparison.yaml" in page
 
 
 def test_cells_that_differ_in_mapping_alone_are_told_apart(grid):

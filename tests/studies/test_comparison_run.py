@@ -144,12 +144,33 @@ def test_a_failing_cell_leaves_its_error_and_the_others_finish(settings, tmp_pat
     assert outcomes[1].error == "ShapeError: layer 3 is constant"
     (failure,) = store.read_failures()
     assert (failure.status, failure.key, failure.name) == ("failed", plan.cells[1].key, plan.cells[1].name)
-    assert (failure.error_type, failure.message, failure.internal) == ("ShapeError", "layer 3 is constant", False)
+    assert (failure.cause, failure.error_type, failure.message) == ("input", "ShapeError", "layer 3 is constant")
     assert "in broken" in failure.traceback
     # The next call tries it again, and only it; the unsteered answers are read.
     counts.clear()
     assert [o.status for o in run(plan, store)] == ["there", "made"]
     assert store.read_failures() == [] and counts["make_baseline"] == 0 and counts["unsteered"] == 0
+
+
+def test_a_mistake_of_the_program_is_not_taken_for_the_data(settings, tmp_path, monkeypatch):
+    lists = {"layer_maps": ["greedy"], "projections": ["random-orthogonal"], "units": ["relative"], "native": False}
+    plan, store = plan_comparison(make_comparison({**settings, **lists})), RunStore(tmp_path)
+    monkeypatch.setenv("HF_TOKEN", "planted-4711")
+
+    def broken(*_, **__):
+        return {"a": 1}["planted-4711"]
+
+    monkeypatch.setattr(comparison_run, "run_cell", broken)
+    (outcome,) = run(plan, store)
+    assert outcome.error is not None
+    assert outcome.error.startswith(
+        "internal error, please report it with the traceback in the run's folder failures: "
+    )
+    (failure,) = store.read_failures()
+    assert (failure.cause, failure.error_type) == ("internal", "KeyError")
+    trace = failure.traceback
+    assert 'File "comparison_run.py", line' in trace and 'File "test_comparison_run.py", line' in trace
+    assert "in broken" in trace and str(tmp_path.parent) not in trace and "planted" not in failure.model_dump_json()
 
 
 def test_an_interrupt_keeps_what_is_finished(settings, tmp_path, monkeypatch, counts):
