@@ -131,10 +131,11 @@ def test_foreign_lines_are_named(tmp_path):
 
 
 def test_a_store_that_cannot_be_written_says_so(problems, tmp_path):
-    store = RationaleStore(tmp_path / "rationales.jsonl", ARC, MODEL)
-    (tmp_path / "rationales.jsonl").mkdir()
-    with pytest.raises(ArtifactError, match="cannot write"):
+    store = RationaleStore(tmp_path / "file" / "rationales.jsonl", ARC, MODEL)
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ArtifactError, match="cannot write .*a part of the path is a file"):
         store.add(problems[0], good(problems[0]))
+    (tmp_path / "rationales.jsonl").mkdir()
     with pytest.raises(DataError, match="cannot be read: it is a folder, not a file"):
         RationaleStore(tmp_path / "rationales.jsonl", ARC, MODEL)
 
