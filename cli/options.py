@@ -21,7 +21,7 @@ DTypeOption = Annotated[DTypeName | None, typer.Option("--dtype", help="Default 
 ProcessingOption = Annotated[
     WeightProcessing, typer.Option("--weight-processing", help="hooked-transformer folds and centres as of old.")
 ]
-SeedOption = Annotated[int, typer.Option("--seed", help="Of splits, pairs, generated problems.")]
+SeedOption = Annotated[int, typer.Option("--seed", help="Of splits, generated problems, pairs, and all that is drawn.")]
 PairKindOption = Annotated[str, typer.Option("--pairs", help="Kind of contrast pair.")]
 ShotsOption = Annotated[int, typer.Option("--n-shots", help="Few-shot examples.")]
 UnitOption = Annotated[

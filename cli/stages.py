@@ -143,6 +143,7 @@ def project(
             texts,
             mapping,
             kind,
+            seed=seed,
             progress=progress,
         )
     projection.save(out)

@@ -223,7 +223,7 @@ def measure_alignment(
     read = [contrast_members(parent, held_out, progress), known.child_held_out]
     members = [contrast_members(child, held_out, progress) if side is None else side for side in read]
     scores = [_scores(side, rows) for side, rows in zip(members, (parent_components, child_components), strict=True)]
-    draws = random_covariance_matched(differences, N_DRAWS, found.seed).transpose(0, 1)
+    draws = random_covariance_matched(differences, N_DRAWS, found.seed, name="component-null").transpose(0, 1)
     every = torch.cat([parent_components, draws], dim=1)  # (n_parent, k + draws, d_parent)
     carried = None
     alphas = list(alphas or [DEFAULT_ALPHA] * parent.n_layers)

@@ -26,6 +26,7 @@ from interp_xfer.map_solvers import ridge_weight
 from interp_xfer.paired_corpus import PairedCorpus
 from interp_xfer.paired_sums import PairedSums
 from interp_xfer.progress import Progress, no_progress
+from interp_xfer.streams import stream
 
 _SUMS_BYTES = 2 * 2**30  # XᵀX of the parent layers that are read together
 
@@ -63,7 +64,7 @@ def carried_directions(
         order = (
             torch.arange(len(batch.texts))
             if shuffle_seed is None
-            else rows_of_other_prompts(batch.texts, shuffle_seed + number)
+            else rows_of_other_prompts(batch.texts, stream(shuffle_seed, "shuffled-pairs", number))
         )
         ys = torch.stack([batch.y[c] for c in child_layers]).double()[:, order]  # (child_layers, rows, d_child)
         # Scores sum to zero over all rows, so that any shift of y cancels; one near the mean keeps the sums small.

@@ -27,6 +27,7 @@ from torch import Tensor
 from interp_xfer._checks import require_finite, require_rows
 from interp_xfer.choices import Centering
 from interp_xfer.errors import ShapeError
+from interp_xfer.streams import stream
 
 
 @dataclass(frozen=True, eq=False)
@@ -221,9 +222,8 @@ def _prepare(
     if centering == "symmetric":
         return prepared
     if centering == "repe":
-        generator = torch.Generator().manual_seed(seed)
-        swaps = torch.randint(0, 2, (len(prepared), 1), generator=generator) * 2 - 1
-        prepared = prepared * swaps.to(prepared)
+        swaps = torch.from_numpy(stream(seed, "repe-swaps").integers(2, size=(len(prepared), 1)))
+        prepared = prepared * (2 * swaps - 1).to(prepared)
     return prepared - reduce(prepared, "pairs d_model -> 1 d_model", "mean")
 
 

@@ -27,6 +27,7 @@ from interp_xfer._checks import require_finite
 from interp_xfer.errors import ConfigError, LayerError
 from interp_xfer.p_values import p_text
 from interp_xfer.records import STRICT, Fraction, Layer, Layers, checked
+from interp_xfer.streams import random_order, stream
 
 # Scores become integers of this resolution, so that equal totals are ties and not a matter of rounding order.
 _RESOLUTION = 10**12
@@ -167,7 +168,7 @@ def proportional(n_parent: int, n_child: int) -> LayerMap:
     return LayerMap(tuple(_proportional(n_parent, n_child)), n_parent, "proportional")
 
 
-def random_monotone(n_parent: int, n_child: int, seed: int = 0) -> LayerMap:
+def random_monotone(n_parent: int, n_child: int, seed: int = 0, draw: int = 0) -> LayerMap:
     """A control: one of all non-decreasing maps, each with equal probability.
 
     Stars and bars: n_child of n_parent + n_child - 1 places drawn without replacement and sorted, minus 0, 1, 2, ...
@@ -175,13 +176,14 @@ def random_monotone(n_parent: int, n_child: int, seed: int = 0) -> LayerMap:
     Arguments:
         n_parent: depth of the parent.
         n_child: depth of the child.
-        seed: of the draw.
+        seed: of the draws.
+        draw: which of many.
     Returns: the map.
     Raises: LayerError when a depth is below 1.
     Source: house rule.
     """
-    generator = torch.Generator().manual_seed(seed)
-    places = torch.randperm(max(n_parent + n_child - 1, 0), generator=generator)[:n_child].sort().values
+    order = random_order(stream(seed, "random-monotone", draw), max(n_parent + n_child - 1, 0))
+    places = order[:n_child].sort().values
     return LayerMap(tuple((places - torch.arange(len(places))).tolist()), n_parent, "random-monotone")
 
 

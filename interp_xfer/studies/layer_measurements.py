@@ -136,7 +136,7 @@ def measure_layers(
         calibration = calibrate(child, slices.calibration, progress=progress)
     corpus = PairedCorpus(parent, child, slices.texts, _KEEP_BYTES)
     with step("fitting ridge maps", len(slices.texts), "texts") as progress:
-        fits = fit_projections(corpus, maps, along=concept, progress=progress)
+        fits = fit_projections(corpus, maps, along=concept, seed=settings.seed, progress=progress)
     alphas = _alphas(fits, parent.n_layers)
     with step("carrying every layer", 2 * n_readings(corpus) * len(slices.texts), "texts") as progress:
         every = carried_directions(corpus, concept.vectors, alphas, progress=progress)
@@ -228,8 +228,7 @@ def _directions(
         ("random-covariance", settings.n_random),
         ("shuffled-labels", _N_SHUFFLED_LABELS),
     ):
-        # Seeds of random directions are far apart from those of anything else that is drawn.
-        made |= {f"{kind}-{i}": make_control(kind, sources, 10_000 * (settings.seed + 1) + i) for i in range(draws)}
+        made |= {f"{kind}-{i}": make_control(kind, sources, settings.seed, i) for i in range(draws)}
     directions: dict[str, Tensor] = {name: steering.vectors.double() for name, steering in made.items()}
     flipped = {name: list(steering.flipped) for name, steering in made.items()}
     used = fits[_USED].layer_map

@@ -196,12 +196,14 @@ def make_steering(
     mapping = study_layer_map(study, parent, child, data, step)
     corpus: PairedCorpus | None = None
     if study.projection in UNFITTED:
-        projection = fit_projection(parent, child, data.fit_texts, mapping, study.projection)
+        projection = fit_projection(parent, child, data.fit_texts, mapping, study.projection, seed=study.seed)
     else:
         total = len(data.fit_texts) * n_passes(mapping, parent.d_model, child.d_model)
         with step(f"fitting the {study.projection} projection", total, "texts") as progress:
             corpus = PairedCorpus(parent, child, data.fit_texts, part_rows=_ALIGNMENT_ROWS * parent.d_model)
-            fits = fit_projections(corpus, {"": mapping}, study.projection, along=concept, progress=progress)
+            fits = fit_projections(
+                corpus, {"": mapping}, study.projection, along=concept, seed=study.seed, progress=progress
+            )
             projection = fits[""]
     with step("calibrating the child", 4 * len(data.calibration), "texts") as progress:
         calibration = calibrate(child, data.calibration, progress=progress)

@@ -244,10 +244,8 @@ def make_candidates(
         named[NATIVE] = native_steering(own, calibration).vectors
     activations = torch.cat([members.positive, members.negative], dim=1)
     sources = ControlSources(steering, calibration, child_activations=activations)
-    # Seeds of random directions are far apart from those of anything else that is drawn.
-    seeds = [10_000 * (study.seed + 1) + i for i in range(n_random)]
     random = {
-        kind: torch.stack([make_control(kind, sources, seed).vectors for seed in seeds])
+        kind: torch.stack([make_control(kind, sources, study.seed, i).vectors for i in range(n_random)])
         for kind in (ISOTROPIC, COVARIANCE)
     }
     return Candidates(named, random, activations, tuple(left_out))
