@@ -30,9 +30,12 @@ UnitOption = Annotated[
 OperatorOption = Annotated[OperatorName, typer.Option("--operator", help="How the vector changes the stream.")]
 TokensOption = Annotated[TokenScope, typer.Option("--tokens", help="Which positions are steered.")]
 MaxTokensOption = Annotated[int | None, typer.Option("--max-new-tokens", help="Default: the task's own limit.")]
+DeviceOption = Annotated[
+    str | None, typer.Option("--device", help="cpu, cuda, cuda:1, ...; default cuda where there is one.")
+]
 MaxMemoryOption = Annotated[
     int | None,
-    typer.Option("--max-memory", help="MiB that generation may add to the model; default half of what is free."),
+    typer.Option("--max-memory", min=1, help="MiB that generation may add to the model; default half of the free."),
 ]
 StrengthsOption = Annotated[
     str | None, typer.Option("--strengths", help="Comma-separated grid; default the paper's 19 values, 0.01 to 1.0.")
@@ -45,6 +48,11 @@ ScoringOption = Annotated[
     Scoring, typer.Option("--scoring", help="generate text, or rank options by likelihood (multiple choice).")
 ]
 FewShotOption = Annotated[Path | None, typer.Option("--few-shot", help="JSONL of examples; default the task's own.")]
+
+
+def in_bytes(mebibytes: int | None) -> int | None:
+    """What --max-memory says, in bytes."""
+    return None if mebibytes is None else mebibytes * 2**20
 
 
 def parse_strengths(text: str | None) -> tuple[float, ...]:

@@ -10,6 +10,7 @@ from cli.options import (
     ChildOption,
     DataDirOption,
     DatasetOption,
+    DeviceOption,
     DTypeOption,
     PairKindOption,
     ParentOption,
@@ -42,6 +43,7 @@ def extract(
     seed: SeedOption = 0,
     dtype: DTypeOption = None,
     weight_processing: ProcessingOption = "none",
+    device: DeviceOption = None,
 ) -> None:
     """Algorithm 1: one concept direction per layer of the parent."""
     from interp_xfer import contrast_pairs, extract_concept, load_model
@@ -49,7 +51,7 @@ def extract(
 
     problems = load_training(dataset, n_pairs, data_dir, seed, offset, rationales)
     made = contrast_pairs(problems, pairs, seed)
-    model = load_model(parent, dtype=dtype, weight_processing=weight_processing)
+    model = load_model(parent, dtype=dtype, device=device, weight_processing=weight_processing)
     with shown_step("extracting the concept", 2 * len(made), "texts") as progress:
         concept = extract_concept(
             model,
@@ -81,6 +83,8 @@ def map_(
     rationales: RationalesOption = None,
     seed: SeedOption = 0,
     dtype: DTypeOption = None,
+    weight_processing: ProcessingOption = "none",
+    device: DeviceOption = None,
 ) -> None:
     """Which parent layer feeds each child layer."""
     from interp_xfer import contrast_pairs, load_model, map_layers
@@ -92,8 +96,8 @@ def map_(
     made = []
     if strategy in MEASURED:
         made = contrast_pairs(load_training(dataset, n_pairs, data_dir, seed, offset, rationales), pairs, seed)
-    parent_model = load_model(parent, dtype=dtype)
-    child_model = load_model(child, dtype=dtype)
+    parent_model = load_model(parent, dtype=dtype, device=device, weight_processing=weight_processing)
+    child_model = load_model(child, dtype=dtype, device=device, weight_processing=weight_processing)
     with shown_step("matching layers", 4 * len(made), "texts") as progress:
         mapping = map_layers(parent_model, child_model, made, strategy, seed=seed, progress=progress)
     LayerMapRecord(
@@ -122,6 +126,8 @@ def project(
     rationales: RationalesOption = None,
     seed: SeedOption = 0,
     dtype: DTypeOption = None,
+    weight_processing: ProcessingOption = "none",
+    device: DeviceOption = None,
 ) -> None:
     """Fit the linear maps from parent to child layers, on texts disjoint from the contrast pairs."""
     from interp_xfer import fit_projection, get_task, load_model, projection_texts
@@ -132,8 +138,8 @@ def project(
     mapped = LayerMapRecord.read(map_file)
     mapping = mapped.layer_map
     texts = projection_texts(get_task(dataset), load_training(dataset, n_texts, data_dir, seed, offset, rationales))
-    parent_model = load_model(parent, dtype=dtype)
-    child_model = load_model(child, dtype=dtype)
+    parent_model = load_model(parent, dtype=dtype, device=device, weight_processing=weight_processing)
+    child_model = load_model(child, dtype=dtype, device=device, weight_processing=weight_processing)
     mapped.require(str(map_file), parent_model.fingerprint, child_model.fingerprint)
     total = len(texts) * n_passes(mapping, parent_model.d_model, child_model.d_model)
     with shown_step(f"fitting the {kind} projection", total, "texts") as progress:
@@ -165,6 +171,8 @@ def transfer(
     rationales: RationalesOption = None,
     seed: SeedOption = 0,
     dtype: DTypeOption = None,
+    weight_processing: ProcessingOption = "none",
+    device: DeviceOption = None,
 ) -> None:
     """Carry the concept into the child: map, unit length, sign from calibration pairs."""
     from dataclasses import replace
@@ -182,7 +190,7 @@ def transfer(
     require_fit(found, mapped.layer_map, maps)
     problems = load_training(dataset, n_calibration, data_dir, seed, offset, rationales)
     pairs = contrast_pairs(problems, found.settings.kind, seed)
-    child_model = load_model(child, dtype=dtype)
+    child_model = load_model(child, dtype=dtype, device=device, weight_processing=weight_processing)
     mapped.require(str(map_file), child=child_model.fingerprint)
     with shown_step("calibrating the child", 4 * len(pairs), "texts") as progress:
         calibration = calibrate(child_model, pairs, progress=progress)

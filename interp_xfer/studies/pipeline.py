@@ -36,6 +36,7 @@ from interp_xfer.prompt_hashes import PromptHashes
 from interp_xfer.studies.baselines import Baseline
 from interp_xfer.studies.cell_record import CellRecord, cell_record, item_records
 from interp_xfer.studies.config import Study
+from interp_xfer.studies.execution import Execution
 from interp_xfer.studies.identity import Contents, Keys, read_contents, shareable, study_keys
 from interp_xfer.studies.run_store import RunStore
 from interp_xfer.studies.study_data import StudyData, load_data
@@ -63,8 +64,9 @@ def silent_step(description: str, total: int, unit: str = "") -> Iterator[Progre
 class StudyModels:
     """Loads parent and child when they are first needed."""
 
-    def __init__(self, study: Study, step: Step) -> None:
+    def __init__(self, study: Study, step: Step, execution: Execution | None = None) -> None:
         self._study, self._step = study, step
+        self.execution = execution or Execution()
         self._loaded: dict[str, LoadedModel] = {}
 
     def get(self, reference: str) -> LoadedModel:
@@ -73,7 +75,10 @@ class StudyModels:
             with self._step(f"loading {reference}", 1, "model") as progress:
                 study = self._study
                 self._loaded[reference] = load_model(
-                    reference, dtype=study.dtype, weight_processing=study.weight_processing
+                    reference,
+                    dtype=study.dtype,
+                    device=self.execution.device,
+                    weight_processing=study.weight_processing,
                 )
                 progress(1)
         return self._loaded[reference]
@@ -88,24 +93,28 @@ class StudyModels:
             self.forget(reference)
 
 
-def run_study(study: Study, store: RunStore, step: Step = silent_step) -> CellRecord:
+def run_study(
+    study: Study, store: RunStore, step: Step = silent_step, execution: Execution | None = None
+) -> CellRecord:
     """The record of the study's cell; made if it is not there yet.
 
     Arguments:
         study: what to run.
         store: where artifacts and records go; finished ones are reused.
         step: shows the progress of long steps.
+        execution: where it runs.
     Returns: the content of `cells/<key>.json`.
     Raises: any InterpXferError of the stages; what was finished before stays and is reused next time.
     """
+    execution = execution or Execution()
     data = load_data(study)
-    contents = read_contents(study, data)
+    contents = read_contents(study, data, execution.device)
     store.write_study(shareable(study, contents))
     key = study_keys(study, contents).cell
     if (finished := store.finished_cell(key)) is not None:
         return finished
     store.require_writable()
-    return run_cell(study, contents, data, StudyModels(study, step), store, step)
+    return run_cell(study, contents, data, StudyModels(study, step, execution), store, step)
 
 
 def run_cell(
@@ -140,7 +149,7 @@ def run_cell(
     require_same_model(steering.child, child.fingerprint, "the steering vectors")
     if baseline is not None:
         require_same_model(baseline.child, child.fingerprint, "the unsteered answers")
-    settings = study.generation
+    settings = models.execution.generation(study)
     engine = make_engine(child, steering, settings)
     keep = FinishedAnswers(store.unfinished(keys.cell))
     mark = time.monotonic()
