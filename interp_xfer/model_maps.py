@@ -14,7 +14,7 @@ from torch import Tensor
 
 from interp_xfer.choices import ProjectionKind
 from interp_xfer.concepts import ConceptVectors, contrast_differences
-from interp_xfer.errors import ConfigError, DataError, InterpXferError, ShapeError
+from interp_xfer.errors import ConfigError, DataError, InterpXferError, ShapeError, as_value
 from interp_xfer.layer_maps import STRATEGIES, LayerMap, random_monotone
 from interp_xfer.layer_matching import Method, match_layers
 from interp_xfer.models import Fingerprint, LoadedModel
@@ -334,7 +334,7 @@ def fit_each(
         union = sorted({pair for kind in kinds for pair in wanted[kind]})
         for pairs in passes(union, corpus.parent.d_model, corpus.child.d_model, _SUMS_BYTES):
             try:
-                real, shuffled = stream_sums(
+                found = stream_sums(
                     corpus,
                     pairs,
                     with_shuffled=measure_shuffled and "ridge" in kinds,
@@ -343,8 +343,12 @@ def fit_each(
                     progress=progress,
                 )
             except InterpXferError as error:
-                yield from (FittedMap(p, kind, error) for kind in kinds for p in pairs if p in wanted[kind])
+                found = as_value(error)
+            if isinstance(found, InterpXferError):
+                yield from (FittedMap(p, kind, found) for kind in kinds for p in pairs if p in wanted[kind])
                 continue
+            real, shuffled = found
+            del found
             while real:  # each pair's sums are freed as soon as its maps are fitted
                 pair, sums = real.popitem()
                 wrong = shuffled.pop(pair, None)
@@ -366,7 +370,7 @@ def _fit(
             mapped = made.map_direction(direction.double())
             made.diagnostics["r2_along"] = ridge_r2_along(sums, made.diagnostics["alpha"], mapped)
     except InterpXferError as error:
-        return error
+        return as_value(error)
     return replace(made, kind=kind)
 
 

@@ -18,6 +18,7 @@ from interp_xfer.component_alignment import AlreadyRead, measure_alignment, n_te
 from interp_xfer.concepts import ConceptVectors, concept_from_differences, contrast_differences
 from interp_xfer.evaluation import evaluate
 from interp_xfer.generation import FinishedAnswers
+from interp_xfer.generation.memory import free_unused
 from interp_xfer.lambda_search import search_lambda
 from interp_xfer.layer_maps import LayerMap
 from interp_xfer.model_maps import (
@@ -85,12 +86,15 @@ class StudyModels:
 
     def forget(self, reference: str) -> None:
         """Free a model that is not needed any more."""
-        self._loaded.pop(reference, None)
+        self.keep(*(set(self._loaded) - {reference}))
 
     def keep(self, *references: str) -> None:
         """Free all others."""
-        for reference in set(self._loaded) - set(references):
-            self.forget(reference)
+        others = set(self._loaded) - set(references)
+        for reference in others:
+            del self._loaded[reference]
+        if others:
+            free_unused()
 
 
 def run_study(

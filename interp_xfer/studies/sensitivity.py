@@ -118,7 +118,9 @@ def measure_run(
             study, data = same_study(record, places or {}, execution and execution.device)
             wanted = (study.child, record.contents.dtype, study.weight_processing)
             if models is None or wanted != loaded:
-                models, loaded = StudyModels(study, step, execution), wanted  # the one before is freed
+                if models is not None:
+                    models.keep()  # nothing: the child before makes room for this one
+                models, loaded = StudyModels(study, step, execution), wanted
             found = measure_cell(study, record.keys, data, settings, models, store, step)
             write_sensitivity(store, found)
         elif found.settings != settings:

@@ -17,7 +17,7 @@ from typing import NamedTuple
 from torch import Tensor
 
 from interp_xfer.concepts import ConceptVectors, concept_from_differences, contrast_differences
-from interp_xfer.errors import InterpXferError
+from interp_xfer.errors import InterpXferError, as_value
 from interp_xfer.layer_maps import LayerMap
 from interp_xfer.layer_matching import match_layers
 from interp_xfer.model_maps import (
@@ -117,7 +117,7 @@ def make_transfers(
                 calibration,
             )
         except InterpXferError as error:
-            failed[key] = error
+            failed[key] = as_value(error)
             continue
         steering.save(store.transfer(key))
     return failed
@@ -176,7 +176,7 @@ def read_pairs(
             else:
                 maps[name] = map_layers(parent, child, strategy=name, seed=study.seed)
         except InterpXferError as error:
-            maps[name] = error
+            maps[name] = as_value(error)
     return ConceptAndMaps(concept, maps)
 
 
@@ -211,7 +211,7 @@ def _unfitted(kind: str, pair: LayerPair, parent: LoadedModel, child: LoadedMode
     try:
         return FittedMap(pair, kind, UNFITTED[kind](parent.d_model, child.d_model, seed, pair))
     except InterpXferError as error:
-        return FittedMap(pair, kind, error)
+        return FittedMap(pair, kind, as_value(error))
 
 
 def _take(mapped: _Mapped, made: FittedMap, concept: ConceptVectors) -> None:
