@@ -132,12 +132,15 @@ def project(
     """Fit the linear maps from parent to child layers, on texts disjoint from the contrast pairs."""
     from interp_xfer import fit_projection, get_task, load_model, projection_texts
     from interp_xfer.layer_map_record import LayerMapRecord
-    from interp_xfer.model_maps import n_passes
+    from interp_xfer.model_maps import UNFITTED, n_passes
     from interp_xfer.rationale_writing import load_training
 
     mapped = LayerMapRecord.read(map_file)
     mapping = mapped.layer_map
-    texts = projection_texts(get_task(dataset), load_training(dataset, n_texts, data_dir, seed, offset, rationales))
+    texts = []
+    if kind not in UNFITTED:
+        problems = load_training(dataset, n_texts, data_dir, seed, offset, rationales)
+        texts = projection_texts(get_task(dataset), problems)
     parent_model = load_model(parent, dtype=dtype, device=device, weight_processing=weight_processing)
     child_model = load_model(child, dtype=dtype, device=device, weight_processing=weight_processing)
     mapped.require(str(map_file), parent_model.fingerprint, child_model.fingerprint)

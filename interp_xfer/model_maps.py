@@ -333,6 +333,13 @@ def fit_each(
         is_control = SHUFFLED_PAIRS in kinds
         union = sorted({pair for kind in kinds for pair in wanted[kind]})
         for pairs in passes(union, corpus.parent.d_model, corpus.child.d_model, _SUMS_BYTES):
+            left = corpus.n_texts
+
+            def report(n: int) -> None:
+                nonlocal left
+                left -= n
+                progress(n)
+
             try:
                 found = stream_sums(
                     corpus,
@@ -340,11 +347,12 @@ def fit_each(
                     with_shuffled=measure_shuffled and "ridge" in kinds,
                     shuffle_seed=seed if is_control else None,
                     seed=seed,
-                    progress=progress,
+                    progress=report,
                 )
             except InterpXferError as error:
                 found = as_value(error)
             if isinstance(found, InterpXferError):
+                progress(left)  # of a reading that was given up
                 yield from (FittedMap(p, kind, found) for kind in kinds for p in pairs if p in wanted[kind])
                 continue
             real, shuffled = found

@@ -22,7 +22,7 @@ from torch import Tensor
 
 from interp_xfer.activations import pad_right, read_residuals
 from interp_xfer.controls import rows_of_other_prompts
-from interp_xfer.errors import ShapeError
+from interp_xfer.errors import DataError, ShapeError
 from interp_xfer.models import LoadedModel
 from interp_xfer.origins import Corpus
 from interp_xfer.paired_sums import PairedSums, SharedSums
@@ -69,7 +69,8 @@ class PairedCorpus:
         texts_per_batch: at most.
         part_rows: size of `first_part`, in rows.
         part_bytes: rows of the first part are kept in memory when they need no more than this.
-    Raises: ModelError where a tokenizer cannot say which characters a token covers.
+    Raises: ModelError where a tokenizer cannot say which characters a token covers; DataError where no text has a
+        pair of tokens.
     """
 
     def __init__(
@@ -90,6 +91,11 @@ class PairedCorpus:
         n_child_tokens = sum(len(item.child_ids) for item in paired)
         self.paired_fraction = self.n_rows / n_child_tokens if n_child_tokens else 0.0
         self._items = [item for item in paired if item.pairs]
+        if not self._items:
+            raise DataError(
+                f"no token of {len(paired)} projection texts ends at the same character in {parent.name} and "
+                f"{child.name}, the first of each text left out; give more or longer texts."
+            )
         self._kept: list[RowBatch] | None = None
         self._keep = self._bytes(self.n_rows) <= keep_bytes
         sizes = [sum(len(item.pairs) for item in items) for items in self._in_batches()]
@@ -133,6 +139,7 @@ class PairedCorpus:
             for batch in self._kept:
                 yield batch
                 progress(batch.n_texts)
+            progress(self.n_texts - len(self._items))  # texts without paired tokens
         else:
             yield from self._read(parent_layers, child_layers, progress)
 

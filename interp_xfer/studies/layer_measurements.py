@@ -39,6 +39,7 @@ from interp_xfer.direction_matrix import carried_directions, n_readings
 from interp_xfer.layer_maps import LayerMap, greedy, proportional
 from interp_xfer.layer_matching import match_layers, score_map
 from interp_xfer.model_maps import ProjectionSet, fit_projections
+from interp_xfer.model_maps import n_readings as n_fit_readings
 from interp_xfer.models import LoadedModel
 from interp_xfer.paired_corpus import PairedCorpus
 from interp_xfer.readout import Readout
@@ -135,7 +136,9 @@ def measure_layers(
     with step("calibrating the child", 4 * len(slices.calibration), "texts") as progress:
         calibration = calibrate(child, slices.calibration, progress=progress)
     corpus = PairedCorpus(parent, child, slices.texts, _KEEP_BYTES)
-    with step("fitting ridge maps", len(slices.texts), "texts") as progress:
+    wanted = {"ridge": {pair for layer_map in maps.values() for pair in layer_map.pairs}}
+    total = len(slices.texts) * n_fit_readings(wanted, parent.d_model, child.d_model)
+    with step("fitting ridge maps", total, "texts") as progress:
         fits = fit_projections(corpus, maps, along=concept, seed=settings.seed, progress=progress)
     alphas = _alphas(fits, parent.n_layers)
     with step("carrying every layer", 2 * n_readings(corpus) * len(slices.texts), "texts") as progress:
