@@ -12,7 +12,7 @@ import typing
 import pytest
 
 import interp_xfer
-from cli.main import app
+from cli.app import app
 from interp_xfer import choices, load_model
 from interp_xfer.layer_maps import STRATEGIES
 from interp_xfer.model_maps import FITTED, MEASURED, UNFITTED
@@ -150,7 +150,7 @@ def test_stages(folders, science, call, run, tmp_path, row):
         call("rationales", row, *parent, "--data-dir", science, *written)
     if not covered("layers", row):
         few = ("--n-pairs", 8, "--n-calibration", 3, "--n-fit-texts", 10, "--n-held-out", 4, "--n-random", 1)
-        call("layers", row, *parent, *child, *DATA, *few, "--out", tmp_path)
+        call("layers", row, *parent, *child, *DATA, *few, "--out", tmp_path / "layers")
 
 
 @pytest.mark.parametrize("row", ROWS)

@@ -30,11 +30,12 @@ def test_memory_bounds_run_compare_and_sensitivity(settings, tmp_path):
     with pytest.raises(ConfigError, match=too_little):
         run_study(study, store, execution=TOO_LITTLE)
     record = run_study(study, store, execution=Execution("cpu", 2**26))
-    assert run_study(study, store) == record and [file.stem for file in store.cell(study).parent.iterdir()] == [
-        study.cell_key
-    ]
+    assert run_study(study, store) == record
+    assert [file.stem for file in (store.root / "cells").iterdir()] == [record.key]
     with pytest.raises(ConfigError, match=too_little):
-        measure_run(store, make_settings(n_questions=2, n_random=1, sweep=False), execution=TOO_LITTLE)
+        few = make_settings(n_questions=2, n_random=1, sweep=False)
+        places = {name: settings[name] for name in ("parent", "child")}
+        measure_run(store, few, places=places, execution=TOO_LITTLE)
 
     plan = plan_comparison(make_comparison({**settings, "native": False}))
     many = RunStore(tmp_path / "many")

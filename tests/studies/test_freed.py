@@ -13,6 +13,7 @@ from interp_xfer.studies import pipeline, transfers
 from interp_xfer.studies.comparison import make_comparison, plan_comparison
 from interp_xfer.studies.comparison_run import run_plan
 from interp_xfer.studies.config import make_study
+from interp_xfer.studies.identity import read_contents, study_keys
 from interp_xfer.studies.pipeline import StudyModels, load_data, run_study, silent_step
 from interp_xfer.studies.run_store import RunStore
 
@@ -84,8 +85,9 @@ def test_errors_kept_as_results_hold_no_model(settings, loaded, tmp_path, monkey
 
     monkeypatch.setattr(transfers, "match_layers", broken)
     monkeypatch.setitem(transfers.FITTED, "ridge", broken)
-    models = StudyModels(base, silent_step)
-    failed = transfers.make_transfers(studies, load_data(base), models, RunStore(tmp_path))
+    models, data = StudyModels(base, silent_step), load_data(base)
+    keyed = [(study, study_keys(study, read_contents(study, data))) for study in studies]
+    failed = transfers.make_transfers(keyed, data, models, RunStore(tmp_path))
     assert len(failed) == 3
     assert all(error.__traceback__ is None and "raised at" in error.__notes__[0] for error in failed.values())
     models.keep()

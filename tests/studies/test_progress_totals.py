@@ -100,9 +100,10 @@ def test_layers(settings, folders, tmp_path, step):
 def test_sensitivity(settings, tmp_path, step):
     store = RunStore(tmp_path)
     run_study(make_study({**settings, "projection": "random-orthogonal", "with_its": False}), store)
+    places = {name: settings[name] for name in ("parent", "child")}
     measured = {"n_questions": 3, "n_random": 1, "strengths": (0.5, 1.0), "window": 2, "n_generated": 2}
-    measure_run(store, make_settings(**measured), step=step)
+    measure_run(store, make_settings(**measured), None, step, places)
     assert "sweeping layers" in step.names and "checking by generation" in step.names
     before = len(step.names)
-    measure_run(store, make_settings(**measured), step=step)
+    measure_run(store, make_settings(**measured), None, step, places)
     assert step.names[before:] == []

@@ -9,6 +9,7 @@ from interp_xfer.control_vectors import ControlSources, make_control
 from interp_xfer.model_maps import fit_projection
 from interp_xfer.studies import layer_measurements
 from interp_xfer.studies.config import Study
+from interp_xfer.studies.identity import read_contents, study_keys
 from interp_xfer.studies.layer_measurements import LayerSlices, MeasureSettings, measure_layers
 from interp_xfer.studies.pipeline import StudyModels, load_data, make_steering, silent_step
 from interp_xfer.studies.run_store import RunStore
@@ -36,6 +37,10 @@ def loaded(base):
     return StudyModels(base, silent_step)
 
 
+def keys_of(study, data):
+    return study_keys(study, read_contents(study, data))
+
+
 DRAWN = [
     {"projection": "random-orthogonal"},
     {"projection": "shuffled-pairs"},
@@ -50,9 +55,10 @@ def test_run_and_compare_draw_the_same_with_a_seed_and_another_with_another(base
     for seed in (0, 1, 1):
         study = base.model_copy(update={**changes, "seed": seed})
         one, many = RunStore(tmp_path / f"one-{seed}"), RunStore(tmp_path / f"many-{seed}")
-        alone = make_steering(study, data, loaded, one)
-        assert make_transfers([study], data, loaded, many) == {}
-        together = SteeringVectors.load(many.transfer(study))
+        keys = keys_of(study, data)
+        alone = make_steering(study, keys, data, loaded, one)
+        assert make_transfers([(study, keys)], data, loaded, many) == {}
+        together = SteeringVectors.load(many.transfer(keys.transfer))
         torch.testing.assert_close(alone.vectors, together.vectors)
         assert alone.projection["corpus"] == together.projection["corpus"]
         assert vectors.setdefault(seed, alone.vectors) is alone.vectors or torch.equal(vectors[seed], alone.vectors)
@@ -79,9 +85,9 @@ def test_measured_chance_and_random_components(base, data, loaded, tmp_path):
     for seed in (0, 1):
         study = base.model_copy(update={"seed": seed})
         store = RunStore(tmp_path / str(seed))
-        made = make_steering(study, data, loaded, store)
+        made = make_steering(study, keys_of(study, data), data, loaded, store)
         shuffled.append(made.projection["fits"]["1"]["shuffled_r2"])
-        found = ComponentAlignment.load(store.alignment(study))
+        found = ComponentAlignment.load(store.alignment(keys_of(study, data).alignment))
         assert found.carried is not None
         nulls.append(found.carried.null)
     assert shuffled[0] != shuffled[1]
@@ -107,7 +113,7 @@ def test_layers_and_sensitivity(base, data, loaded, tmp_path, monkeypatch):
     for name in ("random-isotropic-1", "random-covariance-1", "shuffled-labels-1", "shuffled-pairs"):
         assert not torch.allclose(drawn[0][name], drawn[1][name]), name
         assert torch.allclose(drawn[0]["native"], drawn[1]["native"])
-    steering = make_steering(base, data, loaded, RunStore(tmp_path))
+    steering = make_steering(base, keys_of(base, data), data, loaded, RunStore(tmp_path))
     randoms = [
         make_candidates(base.model_copy(update={"seed": seed}), data, child, steering, 2, silent_step).random
         for seed in (0, 1)
@@ -125,7 +131,7 @@ def test_shuffled_labels_reach_the_swaps_of_repe(base, data, loaded, tmp_path):
 
     parent, child = loaded.get(base.parent), loaded.get(base.child)
     study = base.model_copy(update={"centering": "repe"})
-    steering = make_steering(study, data, loaded, RunStore(tmp_path))
+    steering = make_steering(study, keys_of(study, data), data, loaded, RunStore(tmp_path))
     projection = fit_projection(parent, child, data.fit_texts, steering.layer_map)
     sources = ControlSources(
         steering,
