@@ -74,7 +74,7 @@ def make_control(name: str, sources: ControlSources, seed: int = 0, draw: int = 
         draw: which of many; the direction of a layer depends on seed, name, layer and draw alone.
     Returns: the same type, child, layers and length as the vectors that are controlled.
     Raises: ConfigError for an unknown name, or where a source is missing; FingerprintError where a source belongs to
-        other models or maps.
+        other models or maps; LayerError where a wrong-layer map is the real one, or leaves out a steered layer.
     Source: house rule; arXiv 2501.17148 and 2407.12404 on what steering results need beside them.
     """
     if name not in CONTROLS:

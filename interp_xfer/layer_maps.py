@@ -228,9 +228,12 @@ def cka_matched(
             too little to overrule a clear peak.
         band: largest gap of relative depth; 1.0 allows every layer.
     Returns: the map with scores and margins.
-    Raises: ShapeError on NaN (a constant layer has no similarity); ConfigError on a negative penalty or band.
+    Raises: ShapeError on NaN (a constant layer has no similarity); ConfigError on a negative penalty or band,
+        or an unknown method.
     Source: house rule, after arXiv 2504.08775; per-layer argmax criticised in arXiv 2510.01706.
     """
+    if method not in ("monotone", "argmax"):
+        raise ConfigError(f"method {method!r} is not one of monotone, argmax.")
     if penalty < 0 or band < 0:
         raise ConfigError(f"penalty and band must not be negative, got {penalty} and {band}; use 0 to switch one off.")
     if method == "argmax":

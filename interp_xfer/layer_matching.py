@@ -33,6 +33,7 @@ from scipy.sparse import coo_array
 from torch import Tensor
 
 from interp_xfer._checks import require_finite, require_rows
+from interp_xfer.errors import ConfigError, LayerError
 from interp_xfer.layer_maps import (
     ORDER_BLIND,
     LayerMap,
@@ -95,11 +96,14 @@ def match_layers(
     Raises: ShapeError on fewer than 8 prompts, unpaired rows, NaN, or a constant layer; ConfigError on settings.
     Source: house rule.
     """
-    choose = {
+    methods = {
         "monotone": partial(cka_matched, penalty=penalty, band=band),
         "argmax": partial(cka_matched, method="argmax"),
         "transport": optimal_transport,
-    }[method]
+    }
+    if method not in methods:
+        raise ConfigError(f"method {method!r} is not one of {', '.join(methods)}.")
+    choose = methods[method]
     parent, child = paired_grams(xs, ys, "unbiased", normalize_rows)
     n = parent.shape[1]
     require_rows("prompts", n, 8, "a layer map tested on halves of the prompts")
@@ -137,9 +141,11 @@ def score_map(layer_map: LayerMap, null: PermutationNull, n_random_maps: int = 9
         n_random_maps: random monotone maps.
         seed: of them.
     Returns: a new map.
-    Raises: LayerError when the similarity is of other depths.
+    Raises: LayerError when the similarity is of other depths, or no child layer is mapped.
     Source: house rule.
     """
+    if not layer_map.pairs:
+        raise LayerError(f"the {layer_map.strategy} map gives no child layer a parent layer; nothing can be scored.")
     scored = with_scores(layer_map, null.observed)
     n_parent, n_child = null.observed.shape
     parents, layers = (torch.tensor(column) for column in zip(*layer_map.pairs, strict=True))
@@ -213,7 +219,7 @@ def optimal_transport(scores: Float[Tensor, "n_parent n_child"]) -> LayerMap:
     Arguments:
         scores: similarity, rows are parent layers.
     Returns: the map with weights, scores and margins.
-    Raises: ShapeError on NaN.
+    Raises: ShapeError on NaN; LayerError where the solver finds no plan.
     Source: Kantorovich's linear programme, solved exactly; its use for layers is a house rule.
     """
     require_finite("layer similarities", scores)
@@ -224,6 +230,11 @@ def optimal_transport(scores: Float[Tensor, "n_parent n_child"]) -> LayerMap:
     )
     marginals = np.r_[np.full(n_parent, 1 / n_parent), np.full(n_child, 1 / n_child)]
     solution = linprog(1 - scores.double().numpy().ravel(), A_eq=sums.tocsr(), b_eq=marginals, method="highs")
+    if not solution.success:
+        raise LayerError(
+            f"no transport plan was found for similarities of {n_parent} parent and {n_child} child layers: "
+            f"{solution.message} Use another strategy, such as cka."
+        )
     plan = np.maximum(solution.x.reshape(n_parent, n_child), 0)
     weights = (plan / plan.sum(axis=0)).T.round(12)  # (n_child, n_parent)
     home = proportional(n_parent, n_child).parent_of
