@@ -77,7 +77,8 @@ def _rules(out: Draft, rows: Sequence[Row], axis: dict) -> None:
     for number, rule in enumerate(distinct(rule for row in rows for rule in row.rules)):
         colour = style.SERIES[number % len(style.SERIES)]
         out.scatter(
-            x=x, y=[row.rules.get(rule, 0.0) for row in rows], mode="lines+markers", name=f"read by {style.plain(rule)}",
+            x=x, y=[row.rules.get(rule, 0.0) for row in rows], mode="lines+markers",
+            name=f"read by {style.plain(rule)}",
             line={"color": colour}, marker={"color": colour, "size": 5, "symbol": style.SYMBOLS[number % 6]},
             hovertemplate="λ = %{x}: %{y:.1%}" + f"<extra>{style.plain(rule)}</extra>", **axes(_RULES),
         )  # fmt: skip

@@ -12,6 +12,8 @@ from typing import Any
 
 import numpy as np
 
+from interp_xfer.streams import stream
+
 _DRAWS = 40
 
 
@@ -44,7 +46,6 @@ def vote_curve(items: Sequence[dict[str, Any]], grid: Sequence[float], seed: int
     n_strengths = codes.shape[1]
     if n_strengths < 2 or codes.max() < 0:
         return ()
-    generator = np.random.default_rng(seed)
     one_hot = codes[:, :, None] == np.arange(int(codes.max()) + 1)  # (questions, strengths, answers); -1 is invalid
     answer_right = (one_hot & right[:, :, None]).any(axis=1)
     # A tie goes to the answer at the smallest strength: halving fractions order answers by their first occurrence,
@@ -52,7 +53,8 @@ def vote_curve(items: Sequence[dict[str, Any]], grid: Sequence[float], seed: int
     weights = 1 + 0.5 ** (np.arange(n_strengths) + 1.0)
     votes = np.moveaxis(one_hot * weights[:, None], 1, 0)  # (strengths, questions, answers)
     return tuple(
-        _point(_sets(k, n_strengths, generator), votes, answer_right, right) for k in range(1, n_strengths + 1)
+        _point(_sets(k, n_strengths, stream(seed, "vote-curve", k)), votes, answer_right, right)
+        for k in range(1, n_strengths + 1)
     )
 
 

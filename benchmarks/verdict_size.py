@@ -119,7 +119,7 @@ def one_run(kind: str, depths: tuple[int, int], prompts: int, draws: int, random
     null = PermutationNull(whole, torch.zeros(1), 1.0, 0.0, whole)
     fixed: dict[str, Callable] = {"proportional": proportional, "greedy": greedy}
     return {
-        "chosen": placement_p_value(halves, best_monotone, draws, generator),
+        "chosen": placement_p_value(halves, best_monotone, draws, seed),
         "one-by-one": one_by_one(halves, draws, generator),
         "among-random": among_random(halves, random_maps),
         **{name: score_map(make(*depths), null, draws, seed=seed).p_random_map for name, make in fixed.items()},

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 import typer
 
 from cli.display import points, print_rows, shown_step
-from cli.options import parse_settings
+from cli.options import DeviceOption, MaxMemoryOption, in_bytes, parse_settings
 from cli.places import NamedRunOut
 from cli.studies import DEMO
 
@@ -34,12 +34,15 @@ def compare(
     native: Annotated[bool | None, typer.Option(help="Also steer each child with its own concept.")] = None,
     settings: Annotated[list[str] | None, typer.Option("--set", help="key=value, replaces a setting.")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan and stop.")] = False,
+    max_memory: MaxMemoryOption = None,
+    device: DeviceOption = None,
 ) -> None:
     """Layer map x projection x unit on the same questions; the same command resumes."""
     from interp_xfer.places import require_run_place
     from interp_xfer.studies.comparison import make_comparison, plan_comparison
     from interp_xfer.studies.comparison_run import known_widths, run_plan
     from interp_xfer.studies.config import read_settings
+    from interp_xfer.studies.execution import Execution
     from interp_xfer.studies.run_store import RunStore
 
     lists = {
@@ -65,7 +68,7 @@ def compare(
     for left in plan.left_out:
         typer.echo(f"left out: {left.name}: {left.reason}")
     store.write_plan(comparison.shown_settings(), plan.record())
-    outcomes = run_plan(plan, store, shown_step, _say)
+    outcomes = run_plan(plan, store, shown_step, _say, Execution(device, in_bytes(max_memory)))
     failed = [outcome for outcome in outcomes if outcome.status == "failed"]
     if len(failed) < len(outcomes):
         _report(store)

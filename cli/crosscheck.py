@@ -10,13 +10,17 @@ from cli.options import (
     ChildOption,
     DataDirOption,
     DatasetOption,
+    DeviceOption,
     DTypeOption,
+    MaxMemoryOption,
     MaxTokensOption,
     OperatorOption,
+    ProcessingOption,
     SeedOption,
     ShotsOption,
     TokensOption,
     UnitOption,
+    in_bytes,
 )
 from cli.places import CrosscheckOut
 from interp_xfer.bounds import MAX_PROBLEMS
@@ -42,8 +46,11 @@ def crosscheck(
     operator: OperatorOption = "add",
     tokens: TokensOption = "all",
     max_new_tokens: MaxTokensOption = None,
+    max_memory: MaxMemoryOption = None,
     seed: SeedOption = 0,
     dtype: DTypeOption = None,
+    weight_processing: ProcessingOption = "none",
+    device: DeviceOption = None,
 ) -> None:
     """The same model, prompts and steering through lm-eval: both numbers, question by question; needs its extra."""
     from interp_xfer import GenerationSettings, SteeringVectors, get_task, load_model, load_problems
@@ -64,9 +71,10 @@ def crosscheck(
         unit=unit,
         operator=operator,
         tokens=tokens,
+        max_memory=in_bytes(max_memory),
         scoring="likelihood" if problems[0].choices else "generate",
     )
-    model = load_model(child, dtype=dtype)
+    model = load_model(child, dtype=dtype, device=device, weight_processing=weight_processing)
     found = run_crosscheck(model, problems, vectors, strength, settings=settings, task=task)
     asked = conditions(model.fingerprint, vectors, settings, task)
     crosscheck_record(asked, strength, problems, found).write(out)

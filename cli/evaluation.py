@@ -11,11 +11,13 @@ from cli.options import (
     ChildOption,
     DataDirOption,
     DatasetOption,
+    DeviceOption,
     DTypeOption,
     FewShotOption,
     MaxMemoryOption,
     MaxTokensOption,
     OperatorOption,
+    ProcessingOption,
     ScoringOption,
     SeedOption,
     ShotsOption,
@@ -23,6 +25,7 @@ from cli.options import (
     SystemPromptOption,
     TokensOption,
     UnitOption,
+    in_bytes,
     parse_strengths,
 )
 from cli.places import EvaluationOut, SearchOut
@@ -58,6 +61,8 @@ def search(
     scoring: ScoringOption = "generate",
     seed: SeedOption = 0,
     dtype: DTypeOption = None,
+    weight_processing: ProcessingOption = "none",
+    device: DeviceOption = None,
 ) -> None:
     """Algorithm 2: the strength that answers most validation questions; writes a JSON file."""
     from interp_xfer import SteeringVectors, load_model, load_problems, search_lambda
@@ -68,7 +73,7 @@ def search(
     problems = load_problems(task, "validation", n, data_dir, seed)
     vectors = SteeringVectors.load(steering)
     settings = _settings(n_shots, unit, operator, tokens, max_new_tokens, max_memory, scoring)
-    model = load_model(child, dtype=dtype)
+    model = load_model(child, dtype=dtype, device=device, weight_processing=weight_processing)
     with shown_step("searching lambda", (len(grid) + 1) * len(problems), "answers") as progress:
         found = search_lambda(model, vectors, problems, grid=grid, settings=settings, task=task, progress=progress)
     record = search_record(conditions(model.fingerprint, vectors, settings, task), found)
@@ -103,6 +108,8 @@ def evaluate(
     scoring: ScoringOption = "generate",
     seed: SeedOption = 0,
     dtype: DTypeOption = None,
+    weight_processing: ProcessingOption = "none",
+    device: DeviceOption = None,
 ) -> None:
     """Algorithm 3: baseline, lambda* and vote on the test questions; writes a JSON file."""
     from interp_xfer import SteeringVectors, load_model, load_problems
@@ -121,7 +128,7 @@ def evaluate(
     problems = load_problems(task, "test", n, data_dir, seed)
     vectors = SteeringVectors.load(steering)
     settings = _settings(n_shots, unit, operator, tokens, max_new_tokens, max_memory, scoring)
-    model = load_model(child, dtype=dtype)
+    model = load_model(child, dtype=dtype, device=device, weight_processing=weight_processing)
     asked = conditions(model.fingerprint, vectors, settings, task)
     if searched is not None:
         searched.require(asked, str(search_file))
@@ -176,7 +183,7 @@ def _settings(
         unit=unit,
         operator=operator,
         tokens=tokens,
-        max_memory=None if max_memory is None else max_memory * 2**20,
+        max_memory=in_bytes(max_memory),
         scoring=scoring,
     )
 

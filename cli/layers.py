@@ -9,6 +9,7 @@ from cli.options import (
     ChildOption,
     DataDirOption,
     DatasetOption,
+    DeviceOption,
     DTypeOption,
     PairKindOption,
     ParentOption,
@@ -41,6 +42,7 @@ def layers(
     seed: SeedOption = 0,
     dtype: DTypeOption = None,
     weight_processing: ProcessingOption = "none",
+    device: DeviceOption = None,
 ) -> None:
     """Which layers correspond, and which concept directions survive the crossing; nothing is generated."""
     from analyses.layer_figures import write_layer_figures
@@ -65,7 +67,7 @@ def layers(
             "n_random": n_random,
         }
     )
-    made = run_layer_study(study, out, shown_step)
+    made = run_layer_study(study, out, shown_step, device)
     record, _ = load_layer_study(made)
     print_rows(
         f"{parent} -> {child}, {dataset}, mean AUROC over child layers, {n_held_out} held-out pairs",

@@ -23,7 +23,10 @@ DTypeOption = Annotated[DTypeName | None, typer.Option("--dtype", help="Default 
 ProcessingOption = Annotated[
     WeightProcessing, typer.Option("--weight-processing", help="hooked-transformer folds and centres as of old.")
 ]
-SeedOption = Annotated[int, typer.Option("--seed", min=0, max=MAX_SEED, help="Of splits, pairs, generated problems.")]
+SeedOption = Annotated[
+    int,
+    typer.Option("--seed", min=0, max=MAX_SEED, help="Of splits, problems, pairs, and all that is drawn."),
+]
 PairKindOption = Annotated[str, typer.Option("--pairs", help="Kind of contrast pair.")]
 ShotsOption = Annotated[int, typer.Option("--n-shots", min=0, max=MAX_SHOTS, help="Few-shot examples.")]
 UnitOption = Annotated[
@@ -34,6 +37,9 @@ TokensOption = Annotated[TokenScope, typer.Option("--tokens", help="Which positi
 MaxTokensOption = Annotated[
     int | None,
     typer.Option("--max-new-tokens", min=1, max=MAX_NEW_TOKENS, help="Default: the task's own limit."),
+]
+DeviceOption = Annotated[
+    str | None, typer.Option("--device", help="cpu, cuda, cuda:1, ...; default cuda where there is one.")
 ]
 MaxMemoryOption = Annotated[
     int | None,
@@ -77,6 +83,11 @@ def require_usable(arguments: Sequence[str]) -> None:
             raise ConfigError(f"argument {number}{before} is empty; give a value, or leave the option out.")
         if problem := why_no_text(argument):
             raise ConfigError(f"argument {number}, {shown(argument)}, {problem}; give it as UTF-8 text.")
+
+
+def in_bytes(mebibytes: int | None) -> int | None:
+    """What --max-memory says, in bytes."""
+    return None if mebibytes is None else mebibytes * 2**20
 
 
 def parse_strengths(text: str | None) -> tuple[float, ...]:

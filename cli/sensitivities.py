@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from cli.display import print_rows, shown_step
-from cli.options import parse_settings, parse_strengths
+from cli.options import DeviceOption, MaxMemoryOption, in_bytes, parse_settings, parse_strengths
 from cli.studies import RunArgument
 
 
@@ -29,11 +29,14 @@ def sensitivity(
     places: Annotated[
         list[str] | None, typer.Option("--set", help="child=PATH: where a file or folder of the run lies here.")
     ] = None,
+    max_memory: MaxMemoryOption = None,
+    device: DeviceOption = None,
 ) -> None:
     """Which child layers respond: gradient of log p(gold), a sweep over layers, a check by generation."""
     from analyses.export_images import export_analysis
     from analyses.layer_sensitivity import compute
     from interp_xfer.p_values import p_number
+    from interp_xfer.studies.execution import Execution
     from interp_xfer.studies.run_store import RunStore
     from interp_xfer.studies.sensitivity import make_settings, measure_run
 
@@ -47,7 +50,8 @@ def sensitivity(
         n_generated=generated,
     )
     store = RunStore(run)
-    found = measure_run(store, settings, cell, shown_step, parse_settings(places or []))
+    where = Execution(device, in_bytes(max_memory))
+    found = measure_run(store, settings, cell, shown_step, parse_settings(places or []), where)
     keys = {record.key for record in found}
     table = compute(store)
     for row in (row for row in table.measured if row.key in keys):

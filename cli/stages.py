@@ -10,6 +10,7 @@ from cli.options import (
     ChildOption,
     DataDirOption,
     DatasetOption,
+    DeviceOption,
     DTypeOption,
     PairKindOption,
     ParentOption,
@@ -43,6 +44,7 @@ def extract(
     seed: SeedOption = 0,
     dtype: DTypeOption = None,
     weight_processing: ProcessingOption = "none",
+    device: DeviceOption = None,
 ) -> None:
     """Algorithm 1: one concept direction per layer of the parent."""
     from interp_xfer import contrast_pairs, extract_concept, load_model
@@ -50,7 +52,7 @@ def extract(
 
     problems = load_training(dataset, n_pairs, data_dir, seed, offset, rationales)
     made = contrast_pairs(problems, pairs, seed)
-    model = load_model(parent, dtype=dtype, weight_processing=weight_processing)
+    model = load_model(parent, dtype=dtype, device=device, weight_processing=weight_processing)
     with shown_step("extracting the concept", 2 * len(made), "texts") as progress:
         concept = extract_concept(
             model,
@@ -80,6 +82,8 @@ def map_(
     rationales: RationalesOption = None,
     seed: SeedOption = 0,
     dtype: DTypeOption = None,
+    weight_processing: ProcessingOption = "none",
+    device: DeviceOption = None,
 ) -> None:
     """Which parent layer feeds each child layer."""
     from interp_xfer import contrast_pairs, load_model, map_layers
@@ -91,8 +95,8 @@ def map_(
     made = []
     if strategy in MEASURED:
         made = contrast_pairs(load_training(dataset, n_pairs, data_dir, seed, offset, rationales), pairs, seed)
-    parent_model = load_model(parent, dtype=dtype)
-    child_model = load_model(child, dtype=dtype)
+    parent_model = load_model(parent, dtype=dtype, device=device, weight_processing=weight_processing)
+    child_model = load_model(child, dtype=dtype, device=device, weight_processing=weight_processing)
     with shown_step("matching layers", 4 * len(made), "texts") as progress:
         mapping = map_layers(parent_model, child_model, made, strategy, seed=seed, progress=progress)
     LayerMapRecord(
@@ -126,18 +130,23 @@ def project(
     rationales: RationalesOption = None,
     seed: SeedOption = 0,
     dtype: DTypeOption = None,
+    weight_processing: ProcessingOption = "none",
+    device: DeviceOption = None,
 ) -> None:
     """Fit the linear maps from parent to child layers, on texts disjoint from the contrast pairs."""
     from interp_xfer import fit_projection, get_task, load_model, projection_texts
     from interp_xfer.layer_map_record import LayerMapRecord
-    from interp_xfer.model_maps import n_passes
+    from interp_xfer.model_maps import UNFITTED, n_passes
     from interp_xfer.rationale_writing import load_training
 
     mapped = LayerMapRecord.read(map_file)
     mapping = mapped.layer_map
-    texts = projection_texts(get_task(dataset), load_training(dataset, n_texts, data_dir, seed, offset, rationales))
-    parent_model = load_model(parent, dtype=dtype)
-    child_model = load_model(child, dtype=dtype)
+    texts = []
+    if kind not in UNFITTED:
+        problems = load_training(dataset, n_texts, data_dir, seed, offset, rationales)
+        texts = projection_texts(get_task(dataset), problems)
+    parent_model = load_model(parent, dtype=dtype, device=device, weight_processing=weight_processing)
+    child_model = load_model(child, dtype=dtype, device=device, weight_processing=weight_processing)
     mapped.require(str(map_file), parent_model.fingerprint, child_model.fingerprint)
     total = len(texts) * n_passes(mapping, parent_model.d_model, child_model.d_model)
     with shown_step(f"fitting the {kind} projection", total, "texts") as progress:
@@ -147,6 +156,7 @@ def project(
             texts,
             mapping,
             kind,
+            seed=seed,
             progress=progress,
         )
     projection.save(out)
@@ -172,6 +182,8 @@ def transfer(
     rationales: RationalesOption = None,
     seed: SeedOption = 0,
     dtype: DTypeOption = None,
+    weight_processing: ProcessingOption = "none",
+    device: DeviceOption = None,
 ) -> None:
     """Carry the concept into the child: map, unit length, sign from calibration pairs."""
     from dataclasses import replace
@@ -189,7 +201,7 @@ def transfer(
     require_fit(found, mapped.layer_map, maps)
     problems = load_training(dataset, n_calibration, data_dir, seed, offset, rationales)
     pairs = contrast_pairs(problems, found.settings.kind, seed)
-    child_model = load_model(child, dtype=dtype)
+    child_model = load_model(child, dtype=dtype, device=device, weight_processing=weight_processing)
     mapped.require(str(map_file), child=child_model.fingerprint)
     with shown_step("calibrating the child", 4 * len(pairs), "texts") as progress:
         calibration = calibrate(child_model, pairs, progress=progress)

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 import typer
 
 from cli.display import print_cell, print_rows, shown_step
-from cli.options import parse_settings
+from cli.options import DeviceOption, MaxMemoryOption, in_bytes, parse_settings
 from cli.places import NamedRunOut, RunOut
 
 DEMO = {
@@ -36,11 +36,13 @@ def register(app: typer.Typer) -> None:
 def demo(
     out: RunOut = Path("runs/demo"),
     settings: Annotated[list[str] | None, typer.Option("--set", help="key=value, replaces a setting.")] = None,
+    max_memory: MaxMemoryOption = None,
+    device: DeviceOption = None,
 ) -> None:
     """The main job on the bundled models: extract, map, project, search, evaluate, report."""
     from interp_xfer.studies.config import make_study
 
-    _run(make_study({**DEMO, **parse_settings(settings or [])}), out)
+    _run(make_study({**DEMO, **parse_settings(settings or [])}), out, device, max_memory)
 
 
 def run(
@@ -48,6 +50,8 @@ def run(
     out: NamedRunOut = None,
     settings: Annotated[list[str] | None, typer.Option("--set", help="key=value, replaces a setting.")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan and stop.")] = False,
+    max_memory: MaxMemoryOption = None,
+    device: DeviceOption = None,
 ) -> None:
     """One study from a YAML file; the same command resumes."""
     from interp_xfer.studies.config import load_study
@@ -58,7 +62,7 @@ def run(
         rows = [(key, str(value)) for key, value in resolved.model_dump(mode="json").items()]
         print_rows(f"{target}", ("setting", "value"), rows)
         return
-    _run(resolved, target)
+    _run(resolved, target, device, max_memory)
 
 
 def analyse(
@@ -85,17 +89,18 @@ def report(run: RunArgument) -> None:
     typer.echo(f"wrote {write_report(RunStore(run))}")
 
 
-def _run(study: object, out: Path) -> None:
+def _run(study: object, out: Path, device: str | None, max_memory: int | None) -> None:
     from analyses.report import write_report
     from interp_xfer.places import require_run_place
     from interp_xfer.studies.config import Study
+    from interp_xfer.studies.execution import Execution
     from interp_xfer.studies.pipeline import run_study
     from interp_xfer.studies.run_store import RunStore
 
     assert isinstance(study, Study)
     require_run_place(out)
     store = RunStore(out)
-    record = run_study(study, store, shown_step)
+    record = run_study(study, store, shown_step, Execution(device, in_bytes(max_memory)))
     print_cell(record)
     typer.echo(f"results {store.cell(record.key)}")
     # Last: a finished run that cannot be written is still printed, and a page that is as it should be is not written.

@@ -44,7 +44,8 @@ def read_residuals(
         layers: 0-based blocks.
         select: from the residual stream of the batch to the rows to keep; called once per layer.
     Returns: layer -> rows, float32 on the CPU.
-    Raises: ShapeError where a hook does not fire; ModelError where a row is not finite, naming the layer.
+    Raises: LayerError for a layer the model does not have; ShapeError where a hook does not fire; ModelError where a
+        row is not finite, naming the layer.
     """
     kept: dict[int, Tensor] = {}
     last = max(layers)

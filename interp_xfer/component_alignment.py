@@ -30,7 +30,7 @@ from interp_xfer.concepts import ConceptVectors, Members, concept_from_differenc
 from interp_xfer.controls import random_covariance_matched
 from interp_xfer.direction_matrix import carried_directions, n_readings
 from interp_xfer.directions import further_components
-from interp_xfer.errors import LeakError
+from interp_xfer.errors import LeakError, ShapeError
 from interp_xfer.models import Fingerprint, LoadedModel
 from interp_xfer.origins import ConceptSettings, Corpus
 from interp_xfer.paired_corpus import PairedCorpus
@@ -200,6 +200,8 @@ def measure_alignment(
     Source: the question of arXiv 2512.19069, section 4.2 and figure 2; how it is answered is a house rule.
     """
     known = known or AlreadyRead()
+    if reason := why_not_aligned(min(n_child, len(pairs)), len(held_out)):
+        raise ShapeError(f"components cannot be compared: {reason}.")
     concept.prompts.require_disjoint(held_out, "concept's pairs", "held-out")
     if corpus is not None:
         require_no_shared_text(concept, corpus)
@@ -223,7 +225,7 @@ def measure_alignment(
     read = [contrast_members(parent, held_out, progress), known.child_held_out]
     members = [contrast_members(child, held_out, progress) if side is None else side for side in read]
     scores = [_scores(side, rows) for side, rows in zip(members, (parent_components, child_components), strict=True)]
-    draws = random_covariance_matched(differences, N_DRAWS, found.seed).transpose(0, 1)
+    draws = random_covariance_matched(differences, N_DRAWS, found.seed, name="component-null").transpose(0, 1)
     every = torch.cat([parent_components, draws], dim=1)  # (n_parent, k + draws, d_parent)
     carried = None
     alphas = list(alphas or [DEFAULT_ALPHA] * parent.n_layers)

@@ -61,7 +61,11 @@ class MemberScores:
         return self.positive[source].isfinite().all(dim=1).nonzero()[:, 0].tolist()
 
     def wins(self, source: str, layers: Sequence[int]) -> Float[Tensor, "layers pairs pairs"]:
-        """`pairwise_wins` of a source at some layers."""
+        """`pairwise_wins` of a source at some layers.
+
+        Raises: ConfigError for an unknown source.
+        """
+        self.layers(source)
         return torch.stack([pairwise_wins(self.positive[source][c], self.negative[source][c]) for c in layers])
 
     def values(self, sources: Sequence[str], layers: Sequence[int]) -> Float[Tensor, "sources layers pairs"]:
@@ -112,8 +116,10 @@ def score_members(
         directions: source -> one row per layer, of any length; a zero row means no direction at that layer.
         progress: called with the number of texts done.
     Returns: scores by source.
-    Raises: DataError without pairs; ShapeError for directions of another shape.
+    Raises: DataError without pairs; ConfigError without directions; ShapeError for directions of another shape.
     """
+    if not directions:
+        raise ConfigError("there are no directions to score held-out pairs on; give at least one.")
     shape = (child.n_layers, child.d_model)
     for name, rows in directions.items():
         if tuple(rows.shape) != shape:
@@ -137,8 +143,9 @@ def layer_readouts(scores: MemberScores, source: str) -> list[Readout | None]:
 
     Raises: ConfigError for an unknown source; ShapeError on fewer than two pairs.
     """
+    layers = scores.layers(source)
     out: list[Readout | None] = [None] * len(scores.positive[source])
-    for c in scores.layers(source):
+    for c in layers:
         out[c] = score_readout(scores.positive[source][c], scores.negative[source][c])
     return out
 
@@ -149,10 +156,12 @@ def summarise_source(scores: MemberScores, source: str, random: Sequence[str]) -
     Arguments:
         scores: held-out scores.
         source: which.
-        random: sources that are draws of one random control.
-    Raises: ConfigError for an unknown source; ShapeError where a source has no layer.
+        random: sources that are draws of one random control, at least one.
+    Raises: ConfigError for an unknown source, or without draws; ShapeError where a source has no layer.
     """
     layers = scores.layers(source)
+    if not random:
+        raise ConfigError(f"there is no random direction to compare {source!r} with; draw at least one.")
     if not layers:
         raise ShapeError(f"{source!r} has no direction at any layer; nothing can be summarised.")
     draws = scores.values(random, layers).mean(dim=(1, 2))
@@ -178,7 +187,10 @@ def summarise_draws(scores: MemberScores, draws: Sequence[str], layers: Sequence
 
 
 def compare_sources(scores: MemberScores, source: str, other: str) -> Interval:
-    """Mean AUROC of one source minus that of another over the layers that both have, paired by held-out pairs."""
+    """Mean AUROC of one source minus that of another over the layers that both have, paired by held-out pairs.
+
+    Raises: ConfigError for an unknown source; ShapeError where they have no layer in common.
+    """
     layers = sorted(set(scores.layers(source)) & set(scores.layers(other)))
     if not layers:
         raise ShapeError(f"{source!r} and {other!r} have no layer in common; compare other sources.")

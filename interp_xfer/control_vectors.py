@@ -2,7 +2,8 @@
 
 Every control is a `SteeringVectors` like the one it controls: same child, same steered layers, unit length, same
 residual norms, and its sign resolved on the same calibration pairs (which alone lifts a random direction above chance).
-`projection["kind"]` is "control:NAME", with the seed. The upper reference is `transfer.native_steering`.
+`projection["kind"]` is "control:NAME", with seed and number of the draw. The upper reference is
+`transfer.native_steering`.
 
 - `random-isotropic`: any direction; `random-covariance`: one that lies where the child's activations vary.
 - `shuffled-labels`: a concept from pairs whose labels were shuffled, carried by the real map.
@@ -59,58 +60,61 @@ class ControlSources:
     """For another layer map; for wrong-layer."""
 
 
-Control = Callable[[ControlSources, int], SteeringVectors]
-"""From sources and a seed to steering vectors."""
+Control = Callable[[ControlSources, int, int], SteeringVectors]
+"""From sources, a seed and the number of a draw to steering vectors."""
 
 
-def make_control(name: str, sources: ControlSources, seed: int = 0) -> SteeringVectors:
+def make_control(name: str, sources: ControlSources, seed: int = 0, draw: int = 0) -> SteeringVectors:
     """Steering vectors of one control.
 
     Arguments:
         name: a key of `CONTROLS`.
         sources: at least what the control needs.
         seed: of random directions and shuffles.
+        draw: which of many; the direction of a layer depends on seed, name, layer and draw alone.
     Returns: the same type, child, layers and length as the vectors that are controlled.
     Raises: ConfigError for an unknown name, or where a source is missing; FingerprintError where a source belongs to
-        other models or maps.
+        other models or maps; LayerError where a wrong-layer map is the real one, or leaves out a steered layer.
     Source: house rule; arXiv 2501.17148 and 2407.12404 on what steering results need beside them.
     """
     if name not in CONTROLS:
         raise ConfigError(f"control {name!r} is not one of {', '.join(CONTROLS)}.")
     require_same_model(sources.calibration.child, sources.controlled.child, "the calibration")
-    return CONTROLS[name](sources, seed)
+    return CONTROLS[name](sources, seed, draw)
 
 
-def random_isotropic_control(sources: ControlSources, seed: int) -> SteeringVectors:
+def random_isotropic_control(sources: ControlSources, seed: int, draw: int) -> SteeringVectors:
     """Directions drawn uniformly, independent between layers."""
     child = sources.controlled.child
-    return _control(sources, "random-isotropic", random_isotropic(1, child.n_layers, child.d_model, seed)[0], seed=seed)
+    drawn = random_isotropic(1, child.n_layers, child.d_model, seed, first=draw)[0]
+    return _control(sources, "random-isotropic", drawn, seed=seed, draw=draw)
 
 
-def random_covariance_control(sources: ControlSources, seed: int) -> SteeringVectors:
+def random_covariance_control(sources: ControlSources, seed: int, draw: int) -> SteeringVectors:
     """Directions drawn with the covariance of the child's activations."""
     rows = _needed(sources.child_activations, "random-covariance", "child_activations")
-    return _control(sources, "random-covariance", random_covariance_matched(rows, 1, seed)[0], seed=seed)
+    drawn = random_covariance_matched(rows, 1, seed, first=draw)[0]
+    return _control(sources, "random-covariance", drawn, seed=seed, draw=draw)
 
 
-def shuffled_labels_control(sources: ControlSources, seed: int) -> SteeringVectors:
+def shuffled_labels_control(sources: ControlSources, seed: int, draw: int) -> SteeringVectors:
     """A concept found by the same method after the labels of all members were shuffled, carried by the real map."""
     members = _needed(sources.parent_members, "shuffled-labels", "parent_members")
     projection = _needed(sources.projection, "shuffled-labels", "projection")
     settings = sources.controlled.concept
-    differences = shuffled_label_differences(members.positive, members.negative, seed)
+    differences = shuffled_label_differences(members.positive, members.negative, seed, draw)
     vectors = torch.zeros(sources.calibration.mean_differences.shape, dtype=torch.float64)
     for p, c in _same_layers(sources, projection).pairs:
         if settings.method == "pca":
             options = (settings.centering or "symmetric", bool(settings.normalize_differences))
-            found = pca_directions(differences[p], 1, *options).directions[0]
+            found = pca_directions(differences[p], 1, *options, seed=seed).directions[0]
         else:
             found = mean_difference(differences[p])
         vectors[c] = projection.maps[c].map_direction(found)
-    return _control(sources, "shuffled-labels", vectors, seed=seed)
+    return _control(sources, "shuffled-labels", vectors, seed=seed, draw=draw)
 
 
-def shuffled_pairs_control(sources: ControlSources, seed: int) -> SteeringVectors:
+def shuffled_pairs_control(sources: ControlSources, seed: int, draw: int) -> SteeringVectors:
     """The real concept, carried by a map that was fitted on rows paired with those of other texts.
 
     The seed is that of the projection.
@@ -124,7 +128,7 @@ def shuffled_pairs_control(sources: ControlSources, seed: int) -> SteeringVector
     return replace(control, prompts=control.prompts | made.prompts)
 
 
-def wrong_layer_control(sources: ControlSources, seed: int) -> SteeringVectors:
+def wrong_layer_control(sources: ControlSources, seed: int, draw: int) -> SteeringVectors:
     """The real concept from other parent layers, carried by maps that were fitted for them.
 
     The other map may leave out no child layer that is steered; those it has beside them are dropped.
@@ -147,7 +151,7 @@ def wrong_layer_control(sources: ControlSources, seed: int) -> SteeringVectors:
     return replace(control, layer_map=layer_map, prompts=control.prompts | made.prompts)
 
 
-def identity_control(sources: ControlSources, seed: int) -> SteeringVectors:
+def identity_control(sources: ControlSources, seed: int, draw: int) -> SteeringVectors:
     """The real concept with its coordinates copied; cut, or padded with zeros, where the widths differ."""
     concept = _needed(sources.concept, "identity", "concept")
     copy = identity(concept.model.d_model, sources.controlled.child.d_model, cut_or_pad=True)
@@ -157,7 +161,7 @@ def identity_control(sources: ControlSources, seed: int) -> SteeringVectors:
     return _control(sources, "identity", vectors)
 
 
-def negated_control(sources: ControlSources, seed: int) -> SteeringVectors:
+def negated_control(sources: ControlSources, seed: int, draw: int) -> SteeringVectors:
     """The real vectors, turned round."""
     real = sources.controlled
     return replace(

@@ -8,6 +8,7 @@
 The other controls are elsewhere: `layer_maps.random_monotone`, `projections.identity` and `random_orthogonal`.
 """
 
+import numpy as np
 import torch
 from einops import einsum
 from jaxtyping import Float, Int
@@ -15,26 +16,34 @@ from torch import Tensor
 
 from interp_xfer._checks import require_finite, require_paired, require_rows
 from interp_xfer.errors import ShapeError
+from interp_xfer.streams import normals, random_order, stream
 
 
-def random_isotropic(n_draws: int, n_layers: int, d_model: int, seed: int = 0) -> Float[Tensor, "draws layers d_model"]:
+def random_isotropic(
+    n_draws: int, n_layers: int, d_model: int, seed: int = 0, first: int = 0
+) -> Float[Tensor, "draws layers d_model"]:
     """Unit vectors, uniform over all directions, independent between draws and layers.
 
-    Draw i depends on seed + i alone, so that more draws extend fewer.
+    Each is a stream of its own: more draws or layers extend fewer.
 
     Arguments:
         n_draws: k; a rank p value of k draws cannot fall below 1 / (k + 1).
         n_layers: layers.
         d_model: width.
-        seed: of the first draw.
+        seed: of the draws.
+        first: number of the first draw.
     Returns: (draws, layers, d_model), float64.
     Source: house rule.
     """
-    return _unit(torch.stack([_normal(seed + i, n_layers, d_model) for i in range(n_draws)]))
+    return _unit(_normals(seed, "random-isotropic", range(first, first + n_draws), n_layers, d_model))
 
 
 def random_covariance_matched(
-    activations: Float[Tensor, "layers rows d_model"], n_draws: int, seed: int = 0
+    activations: Float[Tensor, "layers rows d_model"],
+    n_draws: int,
+    seed: int = 0,
+    first: int = 0,
+    name: str = "random-covariance",
 ) -> Float[Tensor, "draws layers d_model"]:
     """Unit vectors along draws of N(0, S_l), S_l the covariance of the given activations of layer l.
 
@@ -44,7 +53,9 @@ def random_covariance_matched(
     Arguments:
         activations: of the model to be steered, at least two rows.
         n_draws: k.
-        seed: of the first draw; draw i depends on seed + i alone.
+        seed: of the draws; each of a layer is a stream of its own.
+        first: number of the first draw.
+        name: of the streams; draws for another purpose have another.
     Returns: (draws, layers, d_model), float64.
     Raises: ShapeError on NaN, fewer than two rows, or a constant layer.
     Source: house rule.
@@ -55,7 +66,7 @@ def random_covariance_matched(
     constant = (centred == 0).all(dim=2).all(dim=1).nonzero()[:, 0].tolist()
     if constant:
         raise ShapeError(f"layers {constant} are constant over {activations.shape[1]} rows; leave them out.")
-    noise = torch.stack([_normal(seed + i, *activations.shape[:2]) for i in range(n_draws)])
+    noise = _normals(seed, name, range(first, first + n_draws), *activations.shape[:2])
     return _unit(einsum(noise, centred, "draws layers rows, layers rows d_model -> draws layers d_model"))
 
 
@@ -63,6 +74,7 @@ def shuffled_label_differences(
     positive: Float[Tensor, "*layers positive_pairs d_model"],
     negative: Float[Tensor, "*layers negative_pairs d_model"],
     seed: int = 0,
+    draw: int = 0,
 ) -> Float[Tensor, "*layers positive_pairs d_model"]:
     """Contrast differences with the labels of all members shuffled, the same way in every layer.
 
@@ -70,6 +82,7 @@ def shuffled_label_differences(
         positive: activations of the positive members.
         negative: of the negative members.
         seed: of the shuffle.
+        draw: which of many.
     Returns: as many differences, to be used like real ones.
     Raises: ShapeError on unpaired members or NaN.
     Source: house rule.
@@ -78,24 +91,23 @@ def shuffled_label_differences(
     require_paired(n, negative.shape[-2], "members", "the positive side", "the negative side", "on both sides")
     members = torch.cat([positive, negative], dim=-2)
     require_finite("activations", members)
-    order = torch.randperm(2 * n, generator=torch.Generator().manual_seed(seed)).to(members.device)
+    order = random_order(stream(seed, "shuffled-labels", draw), 2 * n).to(members.device)
     return members[..., order[:n], :] - members[..., order[n:], :]
 
 
-def rows_of_other_prompts(prompts: Int[Tensor, " rows"], seed: int = 0) -> Int[Tensor, " rows"]:
+def rows_of_other_prompts(prompts: Int[Tensor, " rows"], numbers: np.random.Generator) -> Int[Tensor, " rows"]:
     """For each row the index of a row of another prompt, each row used once: y[result] is paired wrongly with x.
 
     Rows are put in random order prompt by prompt and moved on by the length of the longest prompt.
 
     Arguments:
         prompts: prompt number of each row.
-        seed: of the order.
+        numbers: a `stream`, of which the order is drawn.
     Returns: a permutation of the rows.
     Raises: ShapeError when one prompt holds more than half of the rows.
     Source: house rule.
     """
     n = len(prompts)
-    generator = torch.Generator().manual_seed(seed)
     _, number, counts = prompts.cpu().unique(return_inverse=True, return_counts=True)
     longest = int(counts.max()) if n else 0
     if 2 * longest > n or not n:
@@ -103,15 +115,17 @@ def rows_of_other_prompts(prompts: Int[Tensor, " rows"], seed: int = 0) -> Int[T
             f"one prompt holds {longest} of {n} rows, so not every row has a partner in another prompt; "
             "shuffle over more prompts at once."
         )
-    within = torch.randperm(n, generator=generator)  # random order inside a prompt
-    order = within[torch.randperm(len(counts), generator=generator)[number[within]].argsort(stable=True)]
+    within = random_order(numbers, n)  # inside a prompt
+    order = within[random_order(numbers, len(counts))[number[within]].argsort(stable=True)]
     partner = torch.empty_like(order)
     partner[order] = order.roll(longest)
     return partner
 
 
-def _normal(seed: int, *shape: int) -> Tensor:
-    return torch.randn(shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+def _normals(seed: int, name: str, draws: range, n_layers: int, n: int) -> Float[Tensor, "draws layers n"]:
+    return torch.stack(
+        [torch.stack([normals(stream(seed, name, layer, i), n) for layer in range(n_layers)]) for i in draws]
+    )
 
 
 def _unit(vectors: Tensor) -> Tensor:

@@ -21,7 +21,7 @@ from typing import Any, Literal
 from pydantic import JsonValue
 
 from interp_xfer.answers import Answer, GenerationSettings, answer_problems, make_engine
-from interp_xfer.errors import ConfigError, SteeringError
+from interp_xfer.errors import ConfigError, DataError, SteeringError
 from interp_xfer.evaluation_record import Answered, Conditions, answered
 from interp_xfer.likelihood import require_choices
 from interp_xfer.lm_eval_harness import choice_task, require_lm_eval, run_harness, text_task
@@ -92,10 +92,13 @@ def crosscheck(
         strength: in `settings.unit`.
         settings: as in the evaluation that is checked; `scoring` chooses the form.
         task: None takes the one the problems name.
-    Raises: ConfigError without the harness, or for a form that it cannot run; SteeringError if a hook did not fire, or
-        a strength is given without vectors; ModelError if the two would read different tokens.
+    Raises: DataError without problems; ConfigError without the harness, or for a form that it cannot run; SteeringError
+        if a hook did not fire, or a strength is given without vectors; ModelError if the two would read different
+        tokens.
     Source: lm-evaluation-harness 0.4, `lm_eval/tasks/gsm8k` and `lm_eval/tasks/arc`.
     """
+    if not problems:
+        raise DataError("no problems to cross-check; give at least one.")
     require_lm_eval()
     settings = settings or GenerationSettings()
     task = task or get_task(problems[0].task)

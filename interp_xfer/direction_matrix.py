@@ -127,7 +127,7 @@ def _carry(
         if n_draws:
             # s_i y_order(i) = s_inverse(j) y_j: the scores are moved, which are one column, and not the rows.
             orders = [
-                rows_of_other_prompts(batch.texts, int(stream(seed, "shuffled-pairs", draw, number).integers(2**62)))
+                rows_of_other_prompts(batch.texts, stream(seed, "shuffled-pairs", draw, number))
                 for draw in range(n_draws)
             ]
             moved = scores[:, torch.stack(orders).argsort(dim=1), 0]  # (parents, draws, rows)

@@ -18,6 +18,7 @@ Everything is computed, and returned, in float64.
 """
 
 from dataclasses import dataclass
+from typing import get_args
 
 import torch
 from einops import einsum, reduce
@@ -26,7 +27,8 @@ from torch import Tensor
 
 from interp_xfer._checks import require_finite, require_rows
 from interp_xfer.choices import Centering
-from interp_xfer.errors import ShapeError
+from interp_xfer.errors import ConfigError, ShapeError
+from interp_xfer.streams import stream
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,7 +63,7 @@ def pca_directions(
         seed: of the swaps within pairs; used by "repe" alone.
     Returns: directions (n_components, d_model) and their explained variance (n_components).
     Raises: ShapeError on NaN, on a zero difference that should be normalised, on a layer without any variation, and on
-        more components than the rank.
+        more components than the rank; ConfigError for an unknown centering.
     Source: arXiv 2310.01405, section 3.1; "symmetric" is a house rule that does without its random swaps.
     """
     prepared = _prepare(differences, centering, normalize_differences, seed)
@@ -193,11 +195,13 @@ def difference_cosines(
         differences: rows are h(positive) - h(negative) of one pair.
         direction: any length; the mean difference when None.
     Returns: (pairs), float64.
-    Raises: ShapeError on NaN, or a mean difference of length zero.
+    Raises: ShapeError on NaN, or a direction or mean difference of length zero.
     Source: arXiv 2505.22637.
     """
     require_finite("differences", differences)
     reference = mean_difference(differences) if direction is None else direction.double()
+    if not reference.norm() > 0:
+        raise ShapeError("a direction of length 0 has no cosine with anything; leave the layer out.")
     along = einsum(differences.double(), reference / reference.norm(), "pairs d_model, d_model -> pairs")
     lengths = differences.double().norm(dim=1)
     return torch.where(lengths > 0, along / lengths.clamp(min=torch.finfo(torch.float64).tiny), 0.0)
@@ -206,6 +210,8 @@ def difference_cosines(
 def _prepare(
     differences: Float[Tensor, "pairs d_model"], centering: Centering, normalize_differences: bool, seed: int
 ) -> Float[Tensor, "pairs d_model"]:
+    if centering not in get_args(Centering):
+        raise ConfigError(f"centering {centering!r} is not one of {', '.join(get_args(Centering))}.")
     require_finite("differences", differences)
     require_rows("pairs", len(differences), 1, "PCA of the differences")
     prepared = differences.double()
@@ -221,9 +227,8 @@ def _prepare(
     if centering == "symmetric":
         return prepared
     if centering == "repe":
-        generator = torch.Generator().manual_seed(seed)
-        swaps = torch.randint(0, 2, (len(prepared), 1), generator=generator) * 2 - 1
-        prepared = prepared * swaps.to(prepared)
+        swaps = torch.from_numpy(stream(seed, "repe-swaps").integers(2, size=(len(prepared), 1)))
+        prepared = prepared * (2 * swaps - 1).to(prepared)
     return prepared - reduce(prepared, "pairs d_model -> 1 d_model", "mean")
 
 

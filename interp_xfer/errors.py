@@ -4,6 +4,9 @@ Every error of the project derives from `InterpXferError`, so that the command l
 with a non-zero exit code, and a notebook can catch the one it expects.
 """
 
+import traceback
+from typing import TypeVar
+
 from interp_xfer.redaction import without_secrets
 
 
@@ -60,3 +63,17 @@ class MissingError(ArtifactError):
 
 class ConfigError(InterpXferError):
     """A setting outside its allowed values."""
+
+
+Error = TypeVar("Error", bound=Exception)
+
+
+def as_value(error: Error) -> Error:
+    """The error, to be kept as a result: without the frames it passed, whose models and sums it would hold in memory.
+
+    Where it was raised is kept as text, in its notes.
+    """
+    if error.__traceback__ is not None:
+        error.add_note("raised at:\n" + "".join(traceback.format_tb(error.__traceback__)).rstrip())
+    error.__traceback__ = error.__context__ = error.__cause__ = None
+    return error

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from interp_xfer._checks import require_finite, require_rows
 from interp_xfer.errors import ConfigError
+from interp_xfer.streams import stream
 
 _ROWS_AT_ONCE = 1000  # resamples held in memory together
 
@@ -77,10 +78,10 @@ def paired_bootstrap(
     require_finite("differences", differences)
     n = len(differences)
     require_rows("questions", n, 1, "a bootstrap")
-    generator = torch.Generator().manual_seed(seed)
+    numbers = stream(seed, "paired-bootstrap")
     values = differences.double()
     means = [
-        values[torch.randint(n, (min(_ROWS_AT_ONCE, n_resamples - done), n), generator=generator)].mean(dim=1)
+        values[torch.from_numpy(numbers.integers(n, size=(min(_ROWS_AT_ONCE, n_resamples - done), n)))].mean(dim=1)
         for done in range(0, n_resamples, _ROWS_AT_ONCE)
     ]
     tails = torch.tensor([(1 - confidence) / 2, (1 + confidence) / 2], dtype=torch.float64)

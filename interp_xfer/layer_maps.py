@@ -169,7 +169,7 @@ def proportional(n_parent: int, n_child: int) -> LayerMap:
     return LayerMap(tuple(_proportional(n_parent, n_child)), n_parent, "proportional")
 
 
-def random_monotone(n_parent: int, n_child: int, seed: int = 0) -> LayerMap:
+def random_monotone(n_parent: int, n_child: int, seed: int = 0, draw: int = 0) -> LayerMap:
     """A control: one of all non-decreasing maps, each with equal probability.
 
     Stars and bars: n_child of n_parent + n_child - 1 places drawn without replacement and sorted, minus 0, 1, 2, ...
@@ -177,13 +177,14 @@ def random_monotone(n_parent: int, n_child: int, seed: int = 0) -> LayerMap:
     Arguments:
         n_parent: depth of the parent.
         n_child: depth of the child.
-        seed: of the draw.
+        seed: of the draws.
+        draw: which of many.
     Returns: the map.
     Raises: LayerError when a depth is below 1.
     Source: house rule.
     """
-    generator = torch.Generator().manual_seed(seed)
-    places = torch.randperm(max(n_parent + n_child - 1, 0), generator=generator)[:n_child].sort().values
+    order = random_order(stream(seed, "random-monotone", draw), max(n_parent + n_child - 1, 0))
+    places = order[:n_child].sort().values
     return LayerMap(tuple((places - torch.arange(len(places))).tolist()), n_parent, "random-monotone")
 
 
@@ -252,9 +253,12 @@ def cka_matched(
             too little to overrule a clear peak.
         band: largest gap of relative depth; 1.0 allows every layer.
     Returns: the map with scores and margins.
-    Raises: ShapeError on NaN (a constant layer has no similarity); ConfigError on a negative penalty or band.
+    Raises: ShapeError on NaN (a constant layer has no similarity); ConfigError on a negative penalty or band,
+        or an unknown method.
     Source: house rule, after arXiv 2504.08775; per-layer argmax criticised in arXiv 2510.01706.
     """
+    if method not in ("monotone", "argmax"):
+        raise ConfigError(f"method {method!r} is not one of monotone, argmax.")
     if penalty < 0 or band < 0:
         raise ConfigError(f"penalty and band must not be negative, got {penalty} and {band}; use 0 to switch one off.")
     if method == "argmax":

@@ -33,6 +33,7 @@ from scipy.sparse import coo_array
 from torch import Tensor
 
 from interp_xfer._checks import require_finite, require_rows
+from interp_xfer.errors import ConfigError, LayerError
 from interp_xfer.layer_maps import (
     ORDER_BLIND,
     LayerMap,
@@ -45,6 +46,7 @@ from interp_xfer.layer_maps import (
 from interp_xfer.similarity import centre, cka_of_grams, paired_grams
 from interp_xfer.similarity_nulls import PermutationNull, permutation_null
 from interp_xfer.statistics import rank_p_value
+from interp_xfer.streams import random_order, stream
 
 Method = Literal["monotone", "argmax", "transport"]
 
@@ -94,25 +96,27 @@ def match_layers(
     Raises: ShapeError on fewer than 8 prompts, unpaired rows, NaN, or a constant layer; ConfigError on settings.
     Source: house rule.
     """
-    choose = {
+    methods = {
         "monotone": partial(cka_matched, penalty=penalty, band=band),
         "argmax": partial(cka_matched, method="argmax"),
         "transport": optimal_transport,
-    }[method]
+    }
+    if method not in methods:
+        raise ConfigError(f"method {method!r} is not one of {', '.join(methods)}.")
+    choose = methods[method]
     parent, child = paired_grams(xs, ys, "unbiased", normalize_rows)
     n = parent.shape[1]
     require_rows("prompts", n, 8, "a layer map tested on halves of the prompts")
     null = permutation_null(parent, child, n_permutations, seed=seed)
     chosen = choose(null.observed)
-    generator = torch.Generator().manual_seed(seed)
-    halves = [torch.randperm(n, generator=generator) for _ in range(n_bootstrap)]
-    order = torch.randperm(n, generator=generator)
+    halves = [random_order(stream(seed, "half-samples", i), n) for i in range(n_bootstrap)]
+    order = random_order(stream(seed, "held-out-half"), n)
     seen = (_on(parent, child, order[: n // 2]), _on(parent, child, order[n // 2 :]))
     held_out = _held_out(seen, [torch.tensor([choose(part).parent_of]) for part in seen])[0]
     p_random_map = 1.0  # every relabelling does as well
     if chosen.strategy not in ORDER_BLIND:
         again = partial(best_monotone, penalty=penalty, band=band)
-        p_random_map = placement_p_value(seen, again, n_random_maps, generator)
+        p_random_map = placement_p_value(seen, again, n_random_maps, seed)
     return LayerMatch(
         replace(
             chosen,
@@ -137,13 +141,15 @@ def score_map(layer_map: LayerMap, null: PermutationNull, n_random_maps: int = 9
         n_random_maps: random monotone maps.
         seed: of them.
     Returns: a new map.
-    Raises: LayerError when the similarity is of other depths.
+    Raises: LayerError when the similarity is of other depths, or no child layer is mapped.
     Source: house rule.
     """
+    if not layer_map.pairs:
+        raise LayerError(f"the {layer_map.strategy} map gives no child layer a parent layer; nothing can be scored.")
     scored = with_scores(layer_map, null.observed)
     n_parent, n_child = null.observed.shape
     parents, layers = (torch.tensor(column) for column in zip(*layer_map.pairs, strict=True))
-    random_maps = torch.tensor([random_monotone(n_parent, n_child, seed + i).parent_of for i in range(n_random_maps)])
+    random_maps = torch.tensor([random_monotone(n_parent, n_child, seed, i).parent_of for i in range(n_random_maps)])
     chance = null.observed[random_maps.reshape(-1, n_child).long()[:, layers], layers].mean(dim=1)
     p_random_map = rank_p_value(float(null.observed[parents, layers].mean()), chance)
     return replace(scored, p_permutation=null.p_value, p_random_map=p_random_map)
@@ -153,7 +159,7 @@ def placement_p_value(
     halves: Sequence[Float[Tensor, "n_parent n_child"]],
     choose: Relabelled,
     n_relabellings: int,
-    generator: torch.Generator,
+    seed: int,
 ) -> float:
     """Rank p value of a chosen map's held-out similarity among those of maps chosen after layers were relabelled.
 
@@ -164,18 +170,21 @@ def placement_p_value(
         halves: similarity on two disjoint halves of the prompts, rows are parent layers.
         choose: the method, for many matrices at once; depths of the matrix decide which layers are allowed.
         n_relabellings: R.
-        generator: of the relabellings.
+        seed: of the relabellings.
     Returns: p.
     Raises: what `choose` raises.
     Source: rank as in Phipson and Smyth 2010, arXiv 1603.05766; relabelling: house rule.
     """
-    rows, columns = (relabelled_layers(n, n_relabellings, generator) for n in halves[0].shape)
+    rows, columns = (
+        relabelled_layers(n, n_relabellings, stream(seed, "relabelled-layers", side))
+        for side, n in enumerate(halves[0].shape)
+    )
     moved = [torch.cat([half[None], half[rows[:, :, None], columns[:, None]]]) for half in halves]
     scores = _held_out(moved, [choose(half) for half in moved]).mean(dim=1)
     return rank_p_value(float(scores[0]) - 1e-12, scores[1:])  # equal sums in another order count as equal
 
 
-def relabelled_layers(n_layers: int, n_draws: int, generator: torch.Generator) -> Int[Tensor, "draws layers"]:
+def relabelled_layers(n_layers: int, n_draws: int, numbers: np.random.Generator) -> Int[Tensor, "draws layers"]:
     """Orders of the layers in which neighbours mostly stay neighbours, and places are lost.
 
     Layers are cut into blocks of a quarter of the depth, the first cut at random; blocks are put in random order, each
@@ -184,18 +193,18 @@ def relabelled_layers(n_layers: int, n_draws: int, generator: torch.Generator) -
     Arguments:
         n_layers: depth.
         n_draws: orders.
-        generator: of the orders.
+        numbers: a `stream`, of which they are drawn.
     Returns: one permutation of the layers a draw.
     Source: house rule, after block permutation of series, Politis and Romano 1994, doi 10.1080/01621459.1994.10476870.
     """
     size = max(1, n_layers // _N_BLOCKS)
     draws = []
     for _ in range(n_draws):
-        cut = int(torch.randint(size, (), generator=generator))
+        cut = int(numbers.integers(size))
         edges = [0, *range(cut, n_layers, size), n_layers]
         blocks = [range(start, stop) for start, stop in pairwise(edges) if start < stop]
-        order = torch.randperm(len(blocks), generator=generator).tolist()
-        turned = torch.randint(2, (len(blocks),), generator=generator).tolist()
+        order = numbers.permutation(len(blocks)).tolist()
+        turned = numbers.integers(2, size=len(blocks)).tolist()
         draws.append([layer for i in order for layer in (blocks[i][::-1] if turned[i] else blocks[i])])
     return torch.tensor(draws, dtype=torch.int64).reshape(n_draws, n_layers)
 
@@ -210,7 +219,7 @@ def optimal_transport(scores: Float[Tensor, "n_parent n_child"]) -> LayerMap:
     Arguments:
         scores: similarity, rows are parent layers.
     Returns: the map with weights, scores and margins.
-    Raises: ShapeError on NaN.
+    Raises: ShapeError on NaN; LayerError where the solver finds no plan.
     Source: Kantorovich's linear programme, solved exactly; its use for layers is a house rule.
     """
     require_finite("layer similarities", scores)
@@ -221,6 +230,11 @@ def optimal_transport(scores: Float[Tensor, "n_parent n_child"]) -> LayerMap:
     )
     marginals = np.r_[np.full(n_parent, 1 / n_parent), np.full(n_child, 1 / n_child)]
     solution = linprog(1 - scores.double().numpy().ravel(), A_eq=sums.tocsr(), b_eq=marginals, method="highs")
+    if not solution.success:
+        raise LayerError(
+            f"no transport plan was found for similarities of {n_parent} parent and {n_child} child layers: "
+            f"{solution.message} Use another strategy, such as cka."
+        )
     plan = np.maximum(solution.x.reshape(n_parent, n_child), 0)
     weights = (plan / plan.sum(axis=0)).T.round(12)  # (n_child, n_parent)
     home = proportional(n_parent, n_child).parent_of

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from interp_xfer.choices import ProjectionKind
 from interp_xfer.concepts import ConceptVectors, contrast_differences
-from interp_xfer.errors import ConfigError, DataError, InterpXferError, ShapeError
+from interp_xfer.errors import ConfigError, DataError, InterpXferError, ShapeError, as_value
 from interp_xfer.layer_maps import STRATEGIES, LayerMap, random_monotone
 from interp_xfer.layer_matching import Method, match_layers
 from interp_xfer.models import Fingerprint, LoadedModel
@@ -45,8 +45,11 @@ FITTED: dict[str, Callable[[PairedSums], Projection]] = {
 }
 """Projections that need a corpus."""
 
-UNFITTED: dict[str, Callable[[int, int], Projection]] = {"identity": identity, "random-orthogonal": random_orthogonal}
-"""Projections that need the widths alone."""
+UNFITTED: dict[str, Callable[[int, int, int, LayerPair], Projection]] = {
+    "identity": lambda d_parent, d_child, seed, layers: identity(d_parent, d_child),
+    "random-orthogonal": random_orthogonal,
+}
+"""Projections that need no corpus: from both widths, a seed, and the pair of layers."""
 
 MEASURED: dict[str, Method] = {"cka": "monotone", "cka-argmax": "argmax", "optimal-transport": "transport"}
 """Layer maps that are measured on contrast pairs."""
@@ -230,13 +233,13 @@ def fit_projection(
             direction. Costs three more factorisations per map.
         measure_shuffled: ridge maps also store "shuffled_r2", the R² of rows paired with those of other texts, on 64
             random combinations of child dimensions. Costs about a tenth of the time and next to no memory.
-        seed: of the shuffled pairs.
+        seed: of random maps, shuffled pairs and sketches.
         progress: called with the number of texts done; `n_passes` times over the corpus in all.
     Raises: ConfigError for an unknown kind; DataError for an empty corpus; ShapeError for too few rows or widths that
         do not fit "identity".
     """
     if kind in UNFITTED:
-        maps = {c: UNFITTED[kind](parent.d_model, child.d_model) for _, c in mapping.pairs}
+        maps = {pair[1]: UNFITTED[kind](parent.d_model, child.d_model, seed, pair) for pair in mapping.pairs}
         return ProjectionSet(maps, mapping, parent.fingerprint, child.fingerprint, kind, None, PromptHashes())
     if kind not in FITTED:
         raise ConfigError(f"projection {kind!r} is not one of {', '.join([*FITTED, *UNFITTED])}.")
@@ -267,7 +270,7 @@ def fit_projections(
         kind: a key of `FITTED`.
         along: as in `fit_projection`; so are the others.
         measure_shuffled: whether to store "shuffled_r2".
-        seed: of the shuffled pairs.
+        seed: of shuffled pairs and sketches.
         progress: called with the number of texts done.
     Returns: name -> projections.
     Raises: ConfigError for an unknown kind; ShapeError for too few rows.
@@ -287,7 +290,7 @@ def fit_projections(
             parent=corpus.parent.fingerprint,
             child=corpus.child.fingerprint,
             kind=kind,
-            corpus=describe_corpus(corpus, kind, seed),
+            corpus=corpus.describe(seed),
             prompts=corpus.prompts,
         )
         for name, mapping in mappings.items()
@@ -322,7 +325,7 @@ def fit_each(
         wanted: kind, a key of `FITTED` -> pairs of layers.
         along: as in `fit_projection`; so are the others.
         measure_shuffled: whether ridge maps store "shuffled_r2".
-        seed: of the shuffled pairs.
+        seed: of shuffled pairs and sketches.
         progress: called with the number of texts done; `n_readings` times over the corpus in all.
     Returns: yields the maps, in the order in which they are fitted.
     """
@@ -330,35 +333,52 @@ def fit_each(
         is_control = SHUFFLED_PAIRS in kinds
         union = sorted({pair for kind in kinds for pair in wanted[kind]})
         for pairs in passes(union, corpus.parent.d_model, corpus.child.d_model, _SUMS_BYTES):
+            left = corpus.n_texts
+
+            def report(n: int) -> None:
+                nonlocal left
+                left -= n
+                progress(n)
+
             try:
-                real, shuffled = stream_sums(
+                found = stream_sums(
                     corpus,
                     pairs,
                     with_shuffled=measure_shuffled and "ridge" in kinds,
                     shuffle_seed=seed if is_control else None,
-                    progress=progress,
+                    seed=seed,
+                    progress=report,
                 )
             except InterpXferError as error:
-                yield from (FittedMap(p, kind, error) for kind in kinds for p in pairs if p in wanted[kind])
+                found = as_value(error)
+            if isinstance(found, InterpXferError):
+                progress(left)  # of a reading that was given up
+                yield from (FittedMap(p, kind, found) for kind in kinds for p in pairs if p in wanted[kind])
                 continue
+            real, shuffled = found
+            del found
             while real:  # each pair's sums are freed as soon as its maps are fitted
                 pair, sums = real.popitem()
                 wrong = shuffled.pop(pair, None)
                 for kind in kinds:
                     if pair in wanted[kind]:
-                        yield FittedMap(pair, kind, _fit(kind, sums, wrong, along and along.vectors[pair[0]]))
+                        direction = along and along.vectors[pair[0]]
+                        yield FittedMap(pair, kind, _fit(kind, sums, wrong, direction, seed))
 
 
 def _fit(
-    kind: str, sums: PairedSums, wrong: PairedSums | None, direction: Tensor | None
+    kind: str, sums: PairedSums, wrong: PairedSums | None, direction: Tensor | None, seed: int
 ) -> Projection | InterpXferError:
     try:
-        made = fit_ridge(sums, shuffled=wrong) if kind == "ridge" and wrong is not None else FITTED[kind](sums)
+        if FITTED[kind] is fit_ridge:
+            made = fit_ridge(sums, shuffled=wrong if kind == "ridge" else None, seed=seed)
+        else:
+            made = FITTED[kind](sums)
         if direction is not None and kind in ("ridge", SHUFFLED_PAIRS):
             mapped = made.map_direction(direction.double())
             made.diagnostics["r2_along"] = ridge_r2_along(sums, made.diagnostics["alpha"], mapped)
     except InterpXferError as error:
-        return error
+        return as_value(error)
     return replace(made, kind=kind)
 
 
@@ -366,11 +386,6 @@ def _same_sums(wanted: Mapping[str, Collection[LayerPair]]) -> list[list[str]]:
     """Kinds that are fitted on the same sums."""
     real = [kind for kind in wanted if kind != SHUFFLED_PAIRS]
     return [kinds for kinds in (real, [kind for kind in wanted if kind == SHUFFLED_PAIRS]) if kinds]
-
-
-def describe_corpus(corpus: PairedCorpus, kind: str, seed: int = 0) -> Corpus:
-    """What a `ProjectionSet` says about its corpus."""
-    return corpus.describe(seed if kind == SHUFFLED_PAIRS else None)
 
 
 def n_readings(wanted: Mapping[str, Collection[LayerPair]], d_parent: int, d_child: int) -> int:

@@ -42,7 +42,7 @@ class Corpus(Record):
     paired_fraction: Fraction
     """Of the child's tokens."""
     seed: int | None = None
-    """Of shuffled pairs."""
+    """Of shuffled pairs and sketches."""
 
 
 class ProjectionOrigin(Record):
@@ -59,5 +59,7 @@ class ProjectionOrigin(Record):
     """Kind of the projection that a control stands beside."""
     seed: int | None = None
     """Of a control."""
+    draw: Count | None = None
+    """Of a control that is drawn several times: which."""
     same_as_real: Count | None = None
     """Child layers in which a control has the parent layer of what it stands beside."""

@@ -29,6 +29,7 @@ from interp_xfer.origins import Corpus
 from interp_xfer.paired_sums import PairedSums, SharedSums
 from interp_xfer.progress import Progress, no_progress
 from interp_xfer.prompt_hashes import PromptHashes
+from interp_xfer.streams import normals, stream
 from interp_xfer.tasks import FitText
 from interp_xfer.token_pairing import TokenPair, paired_positions
 
@@ -70,7 +71,7 @@ class PairedCorpus:
         part_rows: size of `first_part`, in rows.
         part_bytes: rows of the first part are kept in memory when they need no more than this.
     Raises: ModelError where a tokenizer cannot say which characters a token covers; DataError for a text that holds a
-        control token, or more tokens than a context.
+        control token, or more tokens than a context, or where no text has a pair of tokens.
     """
 
     def __init__(
@@ -91,6 +92,11 @@ class PairedCorpus:
         n_child_tokens = sum(len(item.child_ids) for item in paired)
         self.paired_fraction = self.n_rows / n_child_tokens if n_child_tokens else 0.0
         self._items = [item for item in paired if item.pairs]
+        if not self._items:
+            raise DataError(
+                f"no token of {len(paired)} projection texts ends at the same character in {parent.name} and "
+                f"{child.name}, the first of each text left out; give more or longer texts."
+            )
         self._kept: list[RowBatch] | None = None
         self._keep = self._bytes(self.n_rows) <= keep_bytes
         sizes = [sum(len(item.pairs) for item in items) for items in self._in_batches()]
@@ -99,7 +105,7 @@ class PairedCorpus:
         self._part: list[RowBatch] = []
 
     def describe(self, seed: int | None = None) -> Corpus:
-        """What artifacts say about it; with the seed of shuffled pairs."""
+        """What artifacts say about it; with the seed of what was drawn for the maps."""
         return Corpus(n_texts=self.n_texts, n_rows=self.n_rows, paired_fraction=self.paired_fraction, seed=seed)
 
     def first_part(self) -> "PairedCorpus":
@@ -134,6 +140,7 @@ class PairedCorpus:
             for batch in self._kept:
                 yield batch
                 progress(batch.n_texts)
+            progress(self.n_texts - len(self._items))  # texts without paired tokens
         else:
             yield from self._read(parent_layers, child_layers, progress)
 
@@ -181,6 +188,7 @@ def stream_sums(
     *,
     with_shuffled: bool = False,
     shuffle_seed: int | None = None,
+    seed: int = 0,
     progress: Progress = no_progress,
 ) -> StreamedSums:
     """Paired sums for some pairs of layers, from one reading of the corpus; all rows of a text are in one fold.
@@ -191,6 +199,7 @@ def stream_sums(
         with_shuffled: also keep sketched sums of wrongly paired rows. They are given up when one text holds more than
             half of the rows of its batch.
         shuffle_seed: pair every row with a row of another text instead of its own: a control.
+        seed: of the wrongly paired rows and their sketch.
         progress: called with the number of texts done.
     Returns: sums; those of one parent layer share its side.
     Raises: ShapeError when `shuffle_seed` is given and one text holds more than half of the rows of its batch.
@@ -204,18 +213,19 @@ def stream_sums(
         p: SharedSums(corpus.parent.d_model, {(c, shuffled): width for c in layers for shuffled, width in targets})
         for p, layers in children.items()
     }
-    sketch = torch.randn(d_child, _SHUFFLED_COLUMNS, generator=torch.Generator().manual_seed(0))
+    sketch = normals(stream(seed, "sketch of wrong pairs"), d_child, _SHUFFLED_COLUMNS).float()
     child_layers = sorted({c for _, c in pairs})
     measured = with_shuffled
     for number, batch in enumerate(corpus.batches(sorted(children), child_layers, progress)):
         if shuffle_seed is not None:
-            ys = {c: batch.y[c][rows_of_other_prompts(batch.texts, shuffle_seed + number)] for c in child_layers}
+            partner = rows_of_other_prompts(batch.texts, stream(shuffle_seed, "shuffled-pairs", number))
+            ys = {c: batch.y[c][partner] for c in child_layers}
         else:
             ys = {c: batch.y[c] for c in child_layers}
         wrong = torch.arange(len(batch.texts))
         if measured:
             try:
-                wrong = rows_of_other_prompts(batch.texts, number)
+                wrong = rows_of_other_prompts(batch.texts, stream(seed, "wrong pairs", number))
             except ShapeError:
                 measured = False
         sketched = {c: ys[c][wrong] @ sketch for c in child_layers} if with_shuffled else {}

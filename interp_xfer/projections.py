@@ -33,6 +33,7 @@ from interp_xfer.map_solvers import (
     ridge_weights,
 )
 from interp_xfer.paired_sums import Moments, PairedSums, out_of_fold_r2
+from interp_xfer.streams import normals, stream
 
 ALPHAS = tuple(10.0**power for power in range(-6, 2))
 """Strengths of ridge, as a share of the mean parent variance."""
@@ -94,7 +95,9 @@ class Projection:
             )
 
 
-def fit_ridge(sums: PairedSums, alphas: Sequence[float] = ALPHAS, shuffled: PairedSums | None = None) -> Projection:
+def fit_ridge(
+    sums: PairedSums, alphas: Sequence[float] = ALPHAS, shuffled: PairedSums | None = None, seed: int = 0
+) -> Projection:
     """The ridge map, its strength chosen by prompt-grouped cross-validation.
 
     W = (XcᵀXc + a I)⁻¹ XcᵀYc, a = alpha tr(XcᵀXc) / d_parent. Above 256 child dimensions alpha is chosen on as many
@@ -105,6 +108,7 @@ def fit_ridge(sums: PairedSums, alphas: Sequence[float] = ALPHAS, shuffled: Pair
         sums: paired rows of parent and child.
         alphas: strengths to choose from; 0 is least squares and needs more rows than d_parent.
         shuffled: sums of the same rows paired at random, for the R² that chance gives.
+        seed: of the combinations.
     Returns: the map; diagnostics "alpha", "r2" (out of fold), "rows_per_width", and "shuffled_r2" where given.
     Raises: ShapeError on too few rows, one fold, or a constant layer; ConfigError on no or negative alphas.
     Source: arXiv 2501.02009 for linear maps of concept directions (pseudo-inverse); ridge and its choice: house rule.
@@ -114,7 +118,7 @@ def fit_ridge(sums: PairedSums, alphas: Sequence[float] = ALPHAS, shuffled: Pair
 
     alpha = float(alphas[0])
     if len(alphas) > 1:
-        scores = out_of_fold_r2(_sketched(sums), partial(ridge_weights, alphas=alphas))
+        scores = out_of_fold_r2(_sketched(sums, seed), partial(ridge_weights, alphas=alphas))
         alpha = max(scores, key=scores.__getitem__)
     everything = sums.moments()
     projection = _projection(everything, ridge_weight(everything, alpha), "ridge", alpha=alpha)
@@ -204,7 +208,7 @@ def identity(d_parent: int, d_child: int, cut_or_pad: bool = False) -> Projectio
     return Projection(torch.eye(d_parent, d_child).double(), torch.zeros(d_child).double(), kind)
 
 
-def random_orthogonal(d_parent: int, d_child: int, seed: int = 0) -> Projection:
+def random_orthogonal(d_parent: int, d_child: int, seed: int = 0, layers: tuple[int, int] = (0, 0)) -> Projection:
     """A control: a random map with orthonormal rows, or columns where the child is narrower.
 
     Q of the QR decomposition of a Gaussian matrix, signs fixed so that Q is uniformly distributed.
@@ -213,16 +217,15 @@ def random_orthogonal(d_parent: int, d_child: int, seed: int = 0) -> Projection:
         d_parent: width of the parent.
         d_child: width of the child.
         seed: of the draw.
+        layers: (parent layer, child layer); each pair has a map of its own.
     Returns: the map, float64, no bias; lengths are kept where the child is at least as wide.
     Source: Mezzadri, arXiv math-ph/0609050.
     """
-    generator = torch.Generator().manual_seed(seed)
-    gauss = torch.randn(max(d_parent, d_child), min(d_parent, d_child), generator=generator, dtype=torch.float64)
+    gauss = normals(stream(seed, "random-orthogonal", *layers), max(d_parent, d_child), min(d_parent, d_child))
     q, r = torch.linalg.qr(gauss)
     q = q * r.diagonal().sign()
-    return Projection(
-        q if d_parent >= d_child else q.T.contiguous(), torch.zeros(d_child).double(), "random-orthogonal"
-    )
+    weight = q if d_parent >= d_child else q.T.contiguous()
+    return Projection(weight, torch.zeros(d_child).double(), "random-orthogonal", diagnostics={"seed": float(seed)})
 
 
 def ridge_r2_along(sums: PairedSums, alpha: float, child_direction: Float[Tensor, " d_child"]) -> float:
@@ -247,8 +250,7 @@ def _projection(train: Moments, weight: Tensor, kind: str, **diagnostics: float)
     return Projection(weight, bias, kind, train.n, {**diagnostics, "rows_per_width": train.n / len(weight)})
 
 
-def _sketched(sums: PairedSums) -> PairedSums:
+def _sketched(sums: PairedSums, seed: int) -> PairedSums:
     if sums.d_child <= _SKETCH:
         return sums
-    generator = torch.Generator().manual_seed(0)
-    return sums.project_outputs(torch.randn(sums.d_child, _SKETCH, generator=generator, dtype=torch.float64))
+    return sums.project_outputs(normals(stream(seed, "sketch of the child"), sums.d_child, _SKETCH))

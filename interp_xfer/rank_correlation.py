@@ -13,12 +13,14 @@ import math
 from itertools import permutations
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from jaxtyping import Float
 from scipy.stats import rankdata
 from torch import Tensor
 
 from interp_xfer._checks import require_finite, require_paired, require_rows
+from interp_xfer.streams import stream
 
 _EXACT = 7  # layers of which all orders (5040) are tried
 _ROWS_AT_ONCE = 1000
@@ -83,36 +85,35 @@ def rank_correlation(
     rho = float(spearman(mean_x, mean_y))
     if math.isnan(rho):
         return RankCorrelation(rho, rho, rho, 1.0, 1.0, n)
-    generator = torch.Generator().manual_seed(seed)
-    resampled = _bootstrap(x.double(), y.double(), n_bootstrap, generator)
+    resampled = _bootstrap(x.double(), y.double(), n_bootstrap, stream(seed, "questions"))
     tail = (1 - confidence) / 2
     low, high = torch.quantile(resampled[~resampled.isnan()], torch.tensor([tail, 1 - tail]).double()).tolist()
     return RankCorrelation(
         rho,
         min(low, rho),
         max(high, rho),
-        _p_permutation(mean_x, mean_y, rho, n_permutations, generator),
+        _p_permutation(mean_x, mean_y, rho, n_permutations, stream(seed, "orders of layers")),
         _p_rotation(mean_x, mean_y, rho),
         n,
     )
 
 
-def _bootstrap(x: Tensor, y: Tensor, n: int, generator: torch.Generator) -> Float[Tensor, " resamples"]:
+def _bootstrap(x: Tensor, y: Tensor, n: int, numbers: np.random.Generator) -> Float[Tensor, " resamples"]:
     out = []
     for start in range(0, n, _ROWS_AT_ONCE):
         rows = min(_ROWS_AT_ONCE, n - start)
         counts = torch.zeros(rows, len(x), dtype=torch.float64)
-        drawn = torch.randint(len(x), (rows, len(x)), generator=generator)
+        drawn = torch.from_numpy(numbers.integers(len(x), size=(rows, len(x))))
         counts.scatter_add_(1, drawn, torch.ones_like(drawn, dtype=torch.float64))
         out.append(spearman(counts @ x, counts @ y))
     return torch.cat(out)
 
 
-def _p_permutation(x: Tensor, y: Tensor, rho: float, n: int, generator: torch.Generator) -> float:
+def _p_permutation(x: Tensor, y: Tensor, rho: float, n: int, numbers: np.random.Generator) -> float:
     if len(x) <= _EXACT:  # the order that was found is among them
         found = spearman(x, y[torch.tensor(list(permutations(range(len(y)))))])
         return float((found.abs() >= abs(rho) - 1e-12).double().mean())
-    orders = torch.rand(n, len(y), generator=generator).argsort(dim=1)
+    orders = torch.from_numpy(numbers.random((n, len(y)))).argsort(dim=1)
     found = spearman(x, y[orders])
     return (1 + int((found.abs() >= abs(rho) - 1e-12).sum())) / (n + 1)
 

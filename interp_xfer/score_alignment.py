@@ -29,6 +29,7 @@ from torch import Tensor
 from interp_xfer._checks import require_finite, require_paired, require_rows
 from interp_xfer.errors import ConfigError, ShapeError
 from interp_xfer.similarity_nulls import null_threshold, threshold_rank
+from interp_xfer.streams import random_order, stream
 from interp_xfer.subspaces import orthonormal_bases, overlap
 
 View = Literal["differences", "within-class", "all-members"]
@@ -214,5 +215,5 @@ def _require_scores(parent: Tensor, child: Tensor) -> None:
 
 def _permutations(n: int, n_permutations: int, seed: int) -> tuple[Int[Tensor, "draws pairs"], ...]:
     """Random orders, in chunks that keep copies of the scores small."""
-    generator = torch.Generator().manual_seed(seed)
-    return torch.stack([torch.randperm(n, generator=generator) for _ in range(n_permutations)]).split(_DRAWS_AT_ONCE)
+    orders = [random_order(stream(seed, "permuted-pairs", number), n) for number in range(n_permutations)]
+    return torch.stack(orders).split(_DRAWS_AT_ONCE)

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from interp_xfer._checks import require_finite, require_rows
 from interp_xfer.errors import ConfigError
+from interp_xfer.streams import random_order, stream
 
 _ROWS_AT_ONCE = 1000  # flips held in memory together
 
@@ -94,7 +95,7 @@ def cross_fitted_selection(
         raise ConfigError(f"cross-fitting needs 2 folds or more, got {n_folds}.")
     n = len(correct)
     require_rows("questions", n, n_folds, f"cross-fitting in {n_folds} folds")
-    fold = torch.randperm(n, generator=torch.Generator().manual_seed(seed)) % n_folds
+    fold = random_order(stream(seed, "folds"), n) % n_folds
     selected = torch.zeros(n, dtype=torch.bool)
     for number in range(n_folds):
         counts = correct[fold != number].sum(dim=0).tolist()
@@ -130,7 +131,7 @@ def _sign_flips(n: int, n_flips: int | None, seed: int) -> Iterator[Tensor]:
         numbers = torch.arange(2**n)[:, None] >> torch.arange(n)
         yield from (1.0 - 2.0 * (numbers & 1).double()).split(_ROWS_AT_ONCE)
         return
-    generator = torch.Generator().manual_seed(seed)
+    numbers = stream(seed, "sign-flips")
     for done in range(0, n_flips, _ROWS_AT_ONCE):
         rows = min(_ROWS_AT_ONCE, n_flips - done)
-        yield torch.randint(2, (rows, n), generator=generator).double() * 2 - 1
+        yield torch.from_numpy(numbers.integers(2, size=(rows, n))).double() * 2 - 1

@@ -15,7 +15,7 @@ can be negative; it is never clamped. Everything is float64.
 """
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import Literal, get_args
 
 import torch
 from einops import einsum, rearrange
@@ -23,7 +23,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from interp_xfer._checks import require_finite, require_paired, require_rows
-from interp_xfer.errors import ShapeError
+from interp_xfer.errors import ConfigError, ShapeError
 
 Estimator = Literal["unbiased", "biased"]
 
@@ -144,6 +144,8 @@ def paired_grams(
     if not len(xs) or not len(ys):
         raise ShapeError(f"need at least one layer of both models, got {len(xs)} and {len(ys)}; check the layer lists.")
     require_paired(len(xs[0]), len(ys[0]), "prompts")
+    for rows in (*xs, *ys):
+        require_paired(len(rows), len(xs[0]), "prompts", "a layer", "the first layer", "in all layers")
     require_rows("prompts", len(xs[0]), 4, "CKA")
     parent, child = (
         torch.stack([_gram(f"{model} layer {i}", rows, normalize_rows) for i, rows in enumerate(layers)])
@@ -161,7 +163,10 @@ def centre(
         grams: symmetric; not changed.
         estimator: see the module docstring.
     Returns: the same shape.
+    Raises: ConfigError for an unknown estimator.
     """
+    if estimator not in get_args(Estimator):
+        raise ConfigError(f"estimator {estimator!r} is not one of {', '.join(get_args(Estimator))}.")
     grams, n = grams.clone(), grams.shape[1]
     divisor = n - 2 if estimator == "unbiased" else n
     if estimator == "unbiased":

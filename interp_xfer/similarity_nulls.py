@@ -15,6 +15,7 @@ from torch import Tensor
 from interp_xfer._checks import require_finite
 from interp_xfer.errors import ConfigError
 from interp_xfer.similarity import cka_of_grams, unit_vectors
+from interp_xfer.streams import random_order, stream
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,10 +68,9 @@ def permutation_null(
     weight = torch.where(rows == columns, 1.0, 2.0).double().sqrt()
     flat = unit_vectors(child)
     left = unit_vectors(parent)[:, rows * n + columns] * weight
-    generator = torch.Generator().manual_seed(seed)
     largest = []
-    for _ in range(n_permutations):
-        order = torch.randperm(n, generator=generator)
+    for number in range(n_permutations):
+        order = random_order(stream(seed, "permuted-prompts", number), n)
         right = flat[:, order[rows] * n + order[columns]] * weight
         largest.append((left @ right.T).max())
     null_max = torch.stack(largest) if largest else flat.new_zeros(0)

@@ -13,6 +13,7 @@ from interp_xfer.controls import (
 )
 from interp_xfer.directions import mean_difference, pca_directions
 from interp_xfer.errors import ShapeError
+from interp_xfer.streams import stream
 
 
 def normal(*shape: int, seed: int = 0) -> torch.Tensor:
@@ -72,9 +73,9 @@ def test_every_row_gets_a_partner_of_another_prompt(lengths, seed):
     prompts = prompts[torch.randperm(len(prompts), generator=torch.Generator().manual_seed(seed))]
     if 2 * max(lengths) > len(prompts):
         with pytest.raises(ShapeError, match=f"one prompt holds {max(lengths)} of {len(prompts)} rows"):
-            rows_of_other_prompts(prompts, seed)
+            rows_of_other_prompts(prompts, stream(seed, "a test"))
         return
-    partner = rows_of_other_prompts(prompts, seed)
+    partner = rows_of_other_prompts(prompts, stream(seed, "a test"))
     assert sorted(partner.tolist()) == list(range(len(prompts)))
     assert not (prompts[partner] == prompts).any()
 

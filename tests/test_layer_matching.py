@@ -13,6 +13,7 @@ from interp_xfer.layer_matching import match_layers, optimal_transport, placemen
 from interp_xfer.projections import random_orthogonal
 from interp_xfer.similarity import cka_matrix
 from interp_xfer.statistics import rank_p_value
+from interp_xfer.streams import stream
 
 FEW = {"n_bootstrap": 10, "n_permutations": 19, "n_random_maps": 99}
 
@@ -152,13 +153,12 @@ def models(strengths: tuple[torch.Tensor, torch.Tensor], seed: int, carried: flo
 def test_strength_alone_is_no_correspondence(carried):
     """Nominal .05; in 60 runs more than 8 have a probability of .01. Ranked among random maps, 40 or more fire."""
     depths, fired, fired_before = (18, 12), 0, 0
-    generator = torch.Generator().manual_seed(0)
-    random_maps = torch.tensor([random_monotone(*depths, seed).parent_of for seed in range(99)])
+    random_maps = torch.tensor([random_monotone(*depths, draw=draw).parent_of for draw in range(99)])
     for seed in range(60):
         strengths = tuple((0.7 * normal(n, seed=7000 * n + seed)).exp() for n in depths)
         xs, ys = models(strengths, seed, carried)
         halves = cka_matrix(xs[:, :16], ys[:, :16]), cka_matrix(xs[:, 16:], ys[:, 16:])
-        fired += placement_p_value(halves, best_monotone, 99, generator) <= 0.05
+        fired += placement_p_value(halves, best_monotone, 99, seed) <= 0.05
         held_out = halves[1][best_monotone(halves[0][None])[0], torch.arange(12)].mean()
         fired_before += rank_p_value(float(held_out), halves[1][random_maps, torch.arange(12)].mean(dim=1)) <= 0.05
     assert fired <= 8 and fired_before >= 40
@@ -177,7 +177,7 @@ def test_the_verdict_on_strength_alone_is_the_same_as_that_of_its_parts():
 @given(n_layers=st.integers(1, 60), seed=st.integers(0, 99))
 def test_relabelled_layers_keep_most_neighbours_together(n_layers, seed):
     """Every draw is a permutation; of a deep model at most six pairs of neighbours are parted."""
-    draws = relabelled_layers(n_layers, 5, torch.Generator().manual_seed(seed))
+    draws = relabelled_layers(n_layers, 5, stream(seed, "a test"))
     assert draws.sort(dim=1).values.equal(torch.arange(n_layers).expand(5, -1))
     parted = (draws.diff(dim=1).abs() != 1).sum(dim=1)
     assert n_layers < 8 or int(parted.max()) <= 8
@@ -190,9 +190,8 @@ def test_relabelled_scores_by_a_loop():
         torch.rand(7, 9, generator=torch.Generator().manual_seed(1)).double(),
         torch.rand(7, 9, generator=torch.Generator().manual_seed(2)).double(),
     )
-    p_value = placement_p_value(halves, best_monotone, 50, torch.Generator().manual_seed(3))
-    generator = torch.Generator().manual_seed(3)
-    rows, columns = relabelled_layers(7, 50, generator), relabelled_layers(9, 50, generator)
+    p_value = placement_p_value(halves, best_monotone, 50, 3)
+    rows, columns = (relabelled_layers(n, 50, stream(3, "relabelled-layers", i)) for i, n in enumerate((7, 9)))
 
     def held_out(first, second):
         pairs = ((first, second), (second, first))

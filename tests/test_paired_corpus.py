@@ -4,9 +4,9 @@ import pytest
 import torch
 from tiny_models import D_MODEL, N_LAYERS, OTHER_CORPUS, make_tokenizer, tiny
 
-from interp_xfer.errors import ConfigError, ShapeError
+from interp_xfer.errors import ConfigError, DataError, ShapeError
 from interp_xfer.layer_maps import manual, proportional
-from interp_xfer.model_maps import fit_projection, fit_projections
+from interp_xfer.model_maps import fit_each, fit_projection, fit_projections
 from interp_xfer.paired_corpus import PairedCorpus, passes, stream_sums
 from interp_xfer.paired_sums import PairedSums, SharedSums
 from interp_xfer.projections import fit_ridge
@@ -63,6 +63,31 @@ def test_kept_rows_are_the_rows(models, child, texts):
         assert sum(done) == len(texts)
     assert kept.n_rows == sum(len(batch.texts) for batch in read.batches([], [0]))
     assert read.describe() == kept.describe()
+
+
+@pytest.mark.parametrize("keep_bytes", [0, 2**30])
+def test_texts_without_a_pair_of_tokens_are_counted_in_every_reading(models, child, texts, keep_bytes):
+    corpus = PairedCorpus(models["llama"], child, [*texts, FitText("empty", "", "")], keep_bytes=keep_bytes)
+    assert corpus.n_texts == len(texts) + 1 and corpus.describe()["n_texts"] == corpus.n_texts
+    for _ in range(2):
+        done: list[int] = []
+        assert sum(batch.n_texts for batch in corpus.batches([0], [0], done.append)) == len(texts)
+        assert sum(done) == corpus.n_texts
+
+
+@pytest.mark.parametrize("texts", [[], [FitText("a", "", "")], [FitText("a", "", ""), FitText("b", "", "")]])
+def test_no_pair_of_tokens_at_all(models, child, texts):
+    with pytest.raises(DataError, match=f"no token of {len(texts)} projection texts ends at the same character in tin"):
+        PairedCorpus(models["llama"], child, texts)
+
+
+def test_a_reading_that_is_given_up_is_counted_to_its_end(models, child, texts):
+    """One text with most of the rows of its batch cannot be shuffled; the other kind is fitted, and counted."""
+    long = FitText("long", " ".join(text.text for text in texts), "")
+    corpus, done = PairedCorpus(models["llama"], child, [*texts[:3], long]), []
+    made = list(fit_each(corpus, {"ridge": {(0, 0)}, "shuffled-pairs": {(0, 0)}}, progress=done.append))
+    assert [one.kind for one in made if isinstance(one.projection, ShapeError)] == ["shuffled-pairs"]
+    assert sum(done) == 2 * corpus.n_texts
 
 
 def rows_of(corpus, **options):

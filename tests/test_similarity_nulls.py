@@ -6,6 +6,7 @@ import torch
 from interp_xfer.errors import ConfigError, ShapeError
 from interp_xfer.similarity import cka_matrix, paired_grams
 from interp_xfer.similarity_nulls import calibrate, null_threshold, permutation_null
+from interp_xfer.streams import random_order, stream
 
 
 def normal(*shape: int, seed: int = 0) -> torch.Tensor:
@@ -17,9 +18,8 @@ def test_each_draw_is_the_matrix_of_jointly_permuted_prompts(estimator):
     xs, ys = normal(3, 12, 5), normal(2, 12, 4, seed=1)
     found = permutation_null(*paired_grams(xs, ys, estimator), n_permutations=19, seed=7)
     torch.testing.assert_close(found.observed, cka_matrix(xs, ys, estimator))
-    generator = torch.Generator().manual_seed(7)
-    for draw in found.null_max:
-        order = torch.randperm(12, generator=generator)
+    for number, draw in enumerate(found.null_max):
+        order = random_order(stream(7, "permuted-prompts", number), 12)
         assert float(draw) == pytest.approx(float(cka_matrix(xs, ys[:, order], estimator).max()), abs=1e-12)
 
 

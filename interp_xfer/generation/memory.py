@@ -1,5 +1,6 @@
 """How many rows and prefixes are in memory at once, from a budget."""
 
+import gc
 import math
 from typing import NamedTuple
 
@@ -59,12 +60,27 @@ def pass_limits(device: torch.device) -> PassLimits:
 
 
 def free_bytes(device: torch.device) -> int:
-    """Free memory of the device a model runs on."""
+    """Free memory of the device a model runs on.
+
+    What torch has reserved on a CUDA device and holds no tensor is free for its next one.
+    """
     if device.type == "cuda":
-        return torch.cuda.mem_get_info(device)[0]
+        cached = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+        return torch.cuda.mem_get_info(device)[0] + cached
     import psutil
 
     return psutil.virtual_memory().available
+
+
+def free_unused() -> None:
+    """Free what nothing refers to any more.
+
+    A bridged model holds itself in cycles, which only a collection finds; and its blocks on a CUDA device stay reserved
+    for torch until they are given back.
+    """
+    gc.collect()
+    if torch.cuda.is_initialized():
+        torch.cuda.empty_cache()
 
 
 def default_budget(device: torch.device) -> int:

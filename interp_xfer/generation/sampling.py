@@ -10,6 +10,7 @@ from torch import Tensor
 
 from interp_xfer.errors import ConfigError
 from interp_xfer.generation.records import RowKey
+from interp_xfer.streams import word_stream
 
 _AT_ONCE = 2**21
 """Logits whose distribution is in memory at once: in float64 and several times."""
@@ -34,7 +35,7 @@ class Sampling:
 
     def stream(self, key: RowKey) -> random.Random:
         """The random numbers of one row: one for each token, whatever else is in the batch."""
-        return random.Random(f"{self.seed}|{key.row}")
+        return word_stream(self.seed, "sampling", key.row)
 
 
 def sample_tokens(

@@ -54,10 +54,11 @@ def load_model(
         weight_processing: "none" keeps the published weights; "hooked-transformer" folds layer norms and centres
             writing weights as TransformerLens did before version 3. It changes the residual basis of LayerNorm models;
             the fingerprint records it.
-    Raises: ModelError if the model cannot be found, fetched, verified or bridged.
+    Raises: ModelError if the model cannot be found, fetched, verified or bridged; ConfigError for a device that is not
+        there.
     """
     parsed = parse_reference(reference)
-    device = device or _default_device()
+    device = _checked_device(device or _default_device())
     dtype = dtype or default_dtype(device)
     if dtype not in ("float32", "bfloat16", "float16"):
         raise ConfigError(f"dtype {dtype!r} is not one of float32, bfloat16, float16.")
@@ -79,6 +80,16 @@ def default_dtype(device: str | None = None) -> DTypeName:
 
 def _default_device() -> str:
     return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def _checked_device(device: str) -> str:
+    try:
+        if torch.empty(0, device=device).is_meta:
+            raise ValueError("it holds no numbers")
+    except (RuntimeError, AssertionError, NotImplementedError, ValueError) as error:
+        reason = str(error).strip().partition("\n")[0].partition(". ")[0]  # a list of all backends may follow
+        raise ConfigError(f"device {device!r} cannot be used: {reason}; use cpu, or cuda where there is one.") from None
+    return device
 
 
 def wrap_model(

@@ -16,6 +16,7 @@ from interp_xfer.models import Fingerprint, LoadedModel
 from interp_xfer.progress import Progress, no_progress
 from interp_xfer.records import Key, Record
 from interp_xfer.studies.config import Study
+from interp_xfer.studies.execution import Execution
 from interp_xfer.studies.run_store import RunStore
 from interp_xfer.studies.study_data import StudyData
 from interp_xfer.tasks import Problem
@@ -54,6 +55,7 @@ def make_baseline(
     data: StudyData,
     store: RunStore,
     progress: Progress = no_progress,
+    execution: Execution | None = None,
 ) -> Baseline:
     """The child's unsteered answers to the questions of a study, kept in the run.
 
@@ -64,11 +66,13 @@ def make_baseline(
         data: the questions, with the study's prompt and examples.
         store: where they are kept.
         progress: called with the number of answers just finished.
+        execution: where it runs.
     Raises: as `answer_problems`.
     """
-    engine = make_engine(child, None, study.generation)
+    settings = (execution or Execution()).generation(study)
+    engine = make_engine(child, None, settings)
     validation, test = (
-        answer_problems(engine, problems, (0.0,), study.generation, task=data.task, progress=progress)
+        answer_problems(engine, problems, (0.0,), settings, task=data.task, progress=progress)
         for problems in (data.validation, data.test)
     )
     record = BaselineRecord(key=key, child=child.fingerprint, validation=_split(validation), test=_split(test))

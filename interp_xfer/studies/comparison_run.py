@@ -24,6 +24,7 @@ from interp_xfer.reading import parse_json
 from interp_xfer.studies.baselines import Baseline, make_baseline, read_baseline
 from interp_xfer.studies.cell_record import CellRecord
 from interp_xfer.studies.comparison import AXES, Plan, PlannedCell
+from interp_xfer.studies.execution import Execution
 from interp_xfer.studies.failures import error_line, failure_record
 from interp_xfer.studies.identity import Contents, Keys, read_contents, study_keys
 from interp_xfer.studies.pipeline import Step, StudyModels, run_cell, silent_step
@@ -47,7 +48,11 @@ class Outcome:
 
 
 def run_plan(
-    plan: Plan, store: RunStore, step: Step = silent_step, on_cell: Callable[[Outcome], None] = lambda outcome: None
+    plan: Plan,
+    store: RunStore,
+    step: Step = silent_step,
+    on_cell: Callable[[Outcome], None] = lambda outcome: None,
+    execution: Execution | None = None,
 ) -> tuple[Outcome, ...]:
     """Run every cell of a plan that has no record yet.
 
@@ -56,11 +61,12 @@ def run_plan(
         store: where artifacts and records go.
         step: shows the progress of long steps.
         on_cell: called with each cell when it is finished, found or failed.
+        execution: where it runs.
     Returns: one outcome per cell, in the order of the plan.
     Raises: ArtifactError if a finished record is damaged or the place cannot be written. What goes wrong inside a
         cell is kept with it.
     """
-    return _Runner(plan, store, step, on_cell).run()
+    return _Runner(plan, store, step, on_cell, execution).run()
 
 
 def known_widths(references: Sequence[str]) -> dict[str, int]:
@@ -96,8 +102,16 @@ class _Resolved(NamedTuple):
 class _Runner:
     """The state of one run: which cells have an outcome, which models are loaded."""
 
-    def __init__(self, plan: Plan, store: RunStore, step: Step, on_cell: Callable[[Outcome], None]) -> None:
+    def __init__(
+        self,
+        plan: Plan,
+        store: RunStore,
+        step: Step,
+        on_cell: Callable[[Outcome], None],
+        execution: Execution | None,
+    ) -> None:
         self._plan, self._store, self._step, self._on_cell = plan, store, step, on_cell
+        self._execution = execution or Execution()
         self._numbers = {cell.key: number for number, cell in enumerate(plan.cells, 1)}
         self._outcomes: dict[str, Outcome] = {}
         self._models: StudyModels | None = None
@@ -115,7 +129,8 @@ class _Runner:
             of_data = list(group)
             try:
                 data = load_data(of_data[0].study)
-                resolved = [_Resolved(cell, read_contents(cell.study, data)) for cell in of_data]
+                device = self._execution.device
+                resolved = [_Resolved(cell, read_contents(cell.study, data, device)) for cell in of_data]
             except Exception as error:
                 self._fail(of_data, error)
                 continue
@@ -129,7 +144,7 @@ class _Runner:
             if not waiting:
                 continue
             self._store.require_writable()
-            models = self._models = self._models or StudyModels(first, self._step)
+            models = self._models = self._models or StudyModels(first, self._step, self._execution)
             models.keep(first.parent, first.child)
             try:
                 studies = [(one.cell.study, one.keys) for one in waiting]
@@ -173,7 +188,7 @@ class _Runner:
         child = models.get(study.child)
         total = len(data.validation) + len(data.test)
         with self._step("answering unsteered", total, "answers") as progress:
-            return make_baseline(study, one.keys.baseline, child, data, self._store, progress)
+            return make_baseline(study, one.keys.baseline, child, data, self._store, progress, self._execution)
 
     def _fail(self, cells: Sequence[PlannedCell], error: Exception) -> None:
         for cell in cells:

@@ -49,7 +49,7 @@ class Study(BaseModel):
     """None: float32 on CPU, bfloat16 on CUDA."""
     weight_processing: WeightProcessing = "none"
     seed: Seed = 0
-    """Of splits, generated problems, pairs and random maps."""
+    """Of splits, generated problems, pairs, and all that is drawn."""
 
     pairs: Name = "reasoning-vs-answer"
     """Kind of contrast pair."""

@@ -21,7 +21,7 @@ from interp_xfer.studies.config import Study
 from interp_xfer.studies.study_data import StudyData
 from interp_xfer.tasks import ContrastPair, FitText, Problem, Task
 
-_FORMAT = 2  # changes when the same settings and contents give other numbers or other files
+_FORMAT = 3  # changes when the same settings and contents give other numbers or other files
 
 
 class Contents(Record):

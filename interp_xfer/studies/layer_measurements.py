@@ -43,6 +43,7 @@ from interp_xfer.direction_matrix import Carried, carried_with_shuffles, n_readi
 from interp_xfer.layer_maps import LayerMap, greedy, other_layers, proportional, random_monotone
 from interp_xfer.layer_matching import match_layers, score_map
 from interp_xfer.model_maps import ProjectionSet, fit_projections
+from interp_xfer.model_maps import n_readings as n_fit_readings
 from interp_xfer.models import LoadedModel
 from interp_xfer.paired_corpus import PairedCorpus
 from interp_xfer.readout import Readout
@@ -140,8 +141,10 @@ def measure_layers(
     with step("calibrating the child", 4 * len(slices.calibration), "texts") as progress:
         calibration = calibrate(child, slices.calibration, progress=progress)
     corpus = PairedCorpus(parent, child, slices.texts, _KEEP_BYTES)
-    with step("fitting ridge maps", len(slices.texts), "texts") as progress:
-        fits = fit_projections(corpus, maps, along=concept, progress=progress)
+    wanted = {"ridge": {pair for layer_map in maps.values() for pair in layer_map.pairs}}
+    total = len(slices.texts) * n_fit_readings(wanted, parent.d_model, child.d_model)
+    with step("fitting ridge maps", total, "texts") as progress:
+        fits = fit_projections(corpus, maps, along=concept, seed=settings.seed, progress=progress)
     alphas = _alphas(fits, parent.n_layers)
     with step("carrying every layer", n_readings(corpus) * len(slices.texts), "texts") as progress:
         carried = carried_with_shuffles(
@@ -229,9 +232,7 @@ def _directions(
     made["native"] = native_steering(native, calibration)
     made["identity"] = make_control("identity", sources)
     draws = range(settings.n_random)
-    # Seeds of random directions are far apart from those of anything else that is drawn.
-    first = 10_000 * (settings.seed + 1)
-    made |= {f"{kind}-{i}": make_control(kind, sources, first + i) for kind in _MADE for i in draws}
+    made |= {f"{kind}-{i}": make_control(kind, sources, settings.seed, i) for kind in _MADE for i in draws}
     directions: dict[str, Tensor] = {name: steering.vectors.double() for name, steering in made.items()}
     flipped = {name: list(steering.flipped) for name, steering in made.items()}
     used = fits[_USED].layer_map
@@ -240,7 +241,7 @@ def _directions(
     for i in draws:
         others = {
             "wrong-layer": other_layers(used, settings.seed, i),
-            "wrong-map": random_monotone(used.n_parent_layers, used.n_child_layers, first + i),
+            "wrong-map": random_monotone(used.n_parent_layers, used.n_child_layers, settings.seed, i),
         }
         raw |= {f"{name}-{i}": torch.stack([carried.every[p, c] for p, c in m.pairs]) for name, m in others.items()}
     for name, rows in raw.items():

@@ -145,18 +145,19 @@ def load_layer_study(directory: Path | str) -> tuple[LayerStudyRecord, dict[str,
     return record, tensors
 
 
-def run_layer_study(study: LayerStudy, out: Path, step: Step = silent_step) -> Path:
+def run_layer_study(study: LayerStudy, out: Path, step: Step = silent_step, device: str | None = None) -> Path:
     """`out`/layers/KEY with `layers.json` and `layers.safetensors`; made if it is not there yet.
 
     Arguments:
         study: what to run.
         out: directory of a run; other studies in it are left alone.
         step: shows the progress of long steps.
+        device: as in `load_model`.
     Returns: the directory of the artifact.
     Raises: any InterpXferError of the stages.
     """
     slices = load_slices(study)
-    contents = layer_contents(study, slices)
+    contents = layer_contents(study, slices, device)
     key = layer_key(study, contents)
     target = Path(out) / "layers" / key
     if (target / "layers.json").exists():
@@ -165,7 +166,9 @@ def run_layer_study(study: LayerStudy, out: Path, step: Step = silent_step) -> P
     models: list[LoadedModel] = []
     for reference in (study.parent, study.child):
         with step(f"loading {reference}", 1, "model") as progress:
-            models.append(load_model(reference, dtype=study.dtype, weight_processing=study.weight_processing))
+            models.append(
+                load_model(reference, dtype=study.dtype, device=device, weight_processing=study.weight_processing)
+            )
             progress(1)
     settings = MeasureSettings(**{name: getattr(study, name) for name in MeasureSettings.model_fields})
     parent, child = models
@@ -183,12 +186,12 @@ def run_layer_study(study: LayerStudy, out: Path, step: Step = silent_step) -> P
     return record.save(target, measured.tensors)
 
 
-def layer_contents(study: LayerStudy, slices: LayerSlices) -> LayerContents:
+def layer_contents(study: LayerStudy, slices: LayerSlices, device: str | None = None) -> LayerContents:
     """What a layer study is made from, as it is now."""
     return LayerContents(
         parent=model_identity(study.parent),
         child=model_identity(study.child),
-        dtype=study.dtype or default_dtype(),
+        dtype=study.dtype or default_dtype(device),
         **{name: items_digest(getattr(slices, name)) for name in ("concept", "calibration", "texts", "held_out")},
     )
 

@@ -18,6 +18,7 @@ from interp_xfer.component_alignment import AlreadyRead, measure_alignment, n_te
 from interp_xfer.concepts import ConceptVectors, concept_from_differences, contrast_differences
 from interp_xfer.evaluation import evaluate
 from interp_xfer.generation import FinishedAnswers
+from interp_xfer.generation.memory import free_unused
 from interp_xfer.lambda_search import search_lambda
 from interp_xfer.layer_maps import LayerMap
 from interp_xfer.model_maps import (
@@ -36,6 +37,7 @@ from interp_xfer.prompt_hashes import PromptHashes
 from interp_xfer.studies.baselines import Baseline
 from interp_xfer.studies.cell_record import CellRecord, cell_record, item_records
 from interp_xfer.studies.config import Study
+from interp_xfer.studies.execution import Execution
 from interp_xfer.studies.identity import Contents, Keys, read_contents, shareable, study_keys
 from interp_xfer.studies.run_store import RunStore
 from interp_xfer.studies.study_data import StudyData, load_data
@@ -63,8 +65,9 @@ def silent_step(description: str, total: int, unit: str = "") -> Iterator[Progre
 class StudyModels:
     """Loads parent and child when they are first needed."""
 
-    def __init__(self, study: Study, step: Step) -> None:
+    def __init__(self, study: Study, step: Step, execution: Execution | None = None) -> None:
         self._study, self._step = study, step
+        self.execution = execution or Execution()
         self._loaded: dict[str, LoadedModel] = {}
 
     def get(self, reference: str) -> LoadedModel:
@@ -73,39 +76,49 @@ class StudyModels:
             with self._step(f"loading {reference}", 1, "model") as progress:
                 study = self._study
                 self._loaded[reference] = load_model(
-                    reference, dtype=study.dtype, weight_processing=study.weight_processing
+                    reference,
+                    dtype=study.dtype,
+                    device=self.execution.device,
+                    weight_processing=study.weight_processing,
                 )
                 progress(1)
         return self._loaded[reference]
 
     def forget(self, reference: str) -> None:
         """Free a model that is not needed any more."""
-        self._loaded.pop(reference, None)
+        self.keep(*(set(self._loaded) - {reference}))
 
     def keep(self, *references: str) -> None:
         """Free all others."""
-        for reference in set(self._loaded) - set(references):
-            self.forget(reference)
+        others = set(self._loaded) - set(references)
+        for reference in others:
+            del self._loaded[reference]
+        if others:
+            free_unused()
 
 
-def run_study(study: Study, store: RunStore, step: Step = silent_step) -> CellRecord:
+def run_study(
+    study: Study, store: RunStore, step: Step = silent_step, execution: Execution | None = None
+) -> CellRecord:
     """The record of the study's cell; made if it is not there yet.
 
     Arguments:
         study: what to run.
         store: where artifacts and records go; finished ones are reused.
         step: shows the progress of long steps.
+        execution: where it runs.
     Returns: the content of `cells/<key>.json`.
     Raises: any InterpXferError of the stages; what was finished before stays and is reused next time.
     """
+    execution = execution or Execution()
     data = load_data(study)
-    contents = read_contents(study, data)
+    contents = read_contents(study, data, execution.device)
     store.write_study(shareable(study, contents))
     key = study_keys(study, contents).cell
     if (finished := store.finished_cell(key)) is not None:
         return finished
     store.require_writable()
-    return run_cell(study, contents, data, StudyModels(study, step), store, step)
+    return run_cell(study, contents, data, StudyModels(study, step, execution), store, step)
 
 
 def run_cell(
@@ -140,7 +153,7 @@ def run_cell(
     require_same_model(steering.child, child.fingerprint, "the steering vectors")
     if baseline is not None:
         require_same_model(baseline.child, child.fingerprint, "the unsteered answers")
-    settings = study.generation
+    settings = models.execution.generation(study)
     engine = make_engine(child, steering, settings)
     keep = FinishedAnswers(store.unfinished(keys.cell))
     mark = time.monotonic()
@@ -196,12 +209,14 @@ def make_steering(
     mapping = study_layer_map(study, parent, child, data, step)
     corpus: PairedCorpus | None = None
     if study.projection in UNFITTED:
-        projection = fit_projection(parent, child, data.fit_texts, mapping, study.projection)
+        projection = fit_projection(parent, child, data.fit_texts, mapping, study.projection, seed=study.seed)
     else:
         total = len(data.fit_texts) * n_passes(mapping, parent.d_model, child.d_model)
         with step(f"fitting the {study.projection} projection", total, "texts") as progress:
             corpus = PairedCorpus(parent, child, data.fit_texts, part_rows=_ALIGNMENT_ROWS * parent.d_model)
-            fits = fit_projections(corpus, {"": mapping}, study.projection, along=concept, progress=progress)
+            fits = fit_projections(
+                corpus, {"": mapping}, study.projection, along=concept, seed=study.seed, progress=progress
+            )
             projection = fits[""]
     with step("calibrating the child", 4 * len(data.calibration), "texts") as progress:
         calibration = calibrate(child, data.calibration, progress=progress)

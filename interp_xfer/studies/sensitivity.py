@@ -20,7 +20,7 @@ from jaxtyping import Float
 from pydantic import ValidationError
 from torch import Tensor
 
-from interp_xfer.answers import AnswerTable, answer_problems, make_engine
+from interp_xfer.answers import AnswerTable, GenerationSettings, answer_problems, make_engine
 from interp_xfer.concepts import concept_from_differences, contrast_members
 from interp_xfer.control_vectors import ControlSources, make_control
 from interp_xfer.errors import ArtifactError, ConfigError, DataError, ModelError
@@ -31,6 +31,7 @@ from interp_xfer.models import LoadedModel, require_same_model
 from interp_xfer.sensitivity_nulls import covariance_deviation, isotropic_deviation
 from interp_xfer.studies.cell_record import CellRecord, versions
 from interp_xfer.studies.config import Study
+from interp_xfer.studies.execution import Execution
 from interp_xfer.studies.identity import FILE_SETTINGS, Keys, read_contents
 from interp_xfer.studies.pipeline import Step, StudyModels, silent_step
 from interp_xfer.studies.run_store import RunStore
@@ -82,6 +83,7 @@ def measure_run(
     cell: str | None = None,
     step: Step = silent_step,
     places: Mapping[str, str] | None = None,
+    execution: Execution | None = None,
 ) -> tuple[Sensitivity, ...]:
     """Layer sensitivity of all finished cells of a run, or of one; what is there is read.
 
@@ -91,6 +93,7 @@ def measure_run(
         cell: key of a cell; None: all.
         step: shows the progress of long steps.
         places: as in `same_study`.
+        execution: where it runs.
     Returns: one measurement a cell, in the order of the cells.
     Raises: ConfigError for an unknown cell, or one whose operator is not `add`, before anything runs; ArtifactError
         where a measurement with other settings is there.
@@ -113,10 +116,12 @@ def measure_run(
     for record in records:
         found = read_sensitivity(store, record.key)
         if found is None:
-            study, data = same_study(record, places or {})
+            study, data = same_study(record, places or {}, execution and execution.device)
             wanted = (study.child, record.contents.dtype, study.weight_processing)
             if models is None or wanted != loaded:
-                models, loaded = StudyModels(study, step), wanted  # the one before is freed
+                if models is not None:
+                    models.keep()  # nothing: the child before makes room for this one
+                models, loaded = StudyModels(study, step, execution), wanted
             found = measure_cell(study, record.keys, data, settings, models, store, step)
             write_sensitivity(store, found)
         elif found.settings != settings:
@@ -129,13 +134,14 @@ def measure_run(
     return tuple(out)
 
 
-def same_study(record: CellRecord, places: Mapping[str, str]) -> tuple[Study, StudyData]:
+def same_study(record: CellRecord, places: Mapping[str, str], device: str | None = None) -> tuple[Study, StudyData]:
     """The study of a finished cell with its data, read again: only where everything is as it was.
 
     Arguments:
         record: of the cell; it names files and folders, but not where they lie.
         places: setting -> where its file or folder lies here; without one the name is looked up from the working
             directory.
+        device: where the models will run.
     Raises: ConfigError for what is not a file setting, or where a content is another one now; any error of reading.
     """
     allowed = ("parent", "child", *FILE_SETTINGS)
@@ -145,7 +151,7 @@ def same_study(record: CellRecord, places: Mapping[str, str]) -> tuple[Study, St
     hint = f"Say where they lie here: --set {'=PATH, --set '.join(allowed[:3])}=PATH, ..."
     try:
         data = load_data(study)
-        contents = read_contents(study, data)
+        contents = read_contents(study, data, device)
     except (DataError, ModelError) as error:
         raise ConfigError(f"what cell {record.key} was made from cannot be read: {error} {hint}") from None
     there, now = record.contents.model_dump(), contents.model_dump()
@@ -191,7 +197,8 @@ def measure_cell(
     swept = _sweep(study, settings, child, steering, rows, step) if settings.sweep else None
     seconds["sweep"] = round(time.monotonic() - mark, 1)
     mark = time.monotonic()
-    arms = _generate(study, settings, data, child, steering, step) if settings.generation else ()
+    asking = models.execution.generation(study)
+    arms = _generate(asking, settings, data, child, steering, step) if settings.generation else ()
     seconds["generation"] = round(time.monotonic() - mark, 1)
     left_out = [*candidates.left_out]
     left_out += [] if swept else ["there is no sweep (--no-sweep)"]
@@ -245,10 +252,8 @@ def make_candidates(
         named[NATIVE] = native_steering(own, calibration).vectors
     activations = torch.cat([members.positive, members.negative], dim=1)
     sources = ControlSources(steering, calibration, child_activations=activations)
-    # Seeds of random directions are far apart from those of anything else that is drawn.
-    seeds = [10_000 * (study.seed + 1) + i for i in range(n_random)]
     random = {
-        kind: torch.stack([make_control(kind, sources, seed).vectors for seed in seeds])
+        kind: torch.stack([make_control(kind, sources, study.seed, i).vectors for i in range(n_random)])
         for kind in (ISOTROPIC, COVARIANCE)
     }
     return Candidates(named, random, activations, tuple(left_out))
@@ -289,7 +294,7 @@ def _sweep(
 
 
 def _generate(
-    study: Study,
+    asking: GenerationSettings,
     settings: SensitivitySettings,
     data: StudyData,
     child: LoadedModel,
@@ -302,14 +307,12 @@ def _generate(
     arms: list[GeneratedArm] = []
     total = len(problems) * (1 + len(windows) * len(strengths))
     with step("checking by generation", total, "answers") as progress:
-        engine = make_engine(child, steering, study.generation)
-        plain = answer_problems(engine, problems, (0.0,), study.generation, task=data.task, progress=progress)
+        engine = make_engine(child, steering, asking)
+        plain = answer_problems(engine, problems, (0.0,), asking, task=data.task, progress=progress)
         arms.append(_arm((), 0.0, plain))
         for window in windows:
-            engine = make_engine(child, windowed(steering, window), study.generation)
-            table = answer_problems(
-                engine, problems, strengths, study.generation, task=data.task, progress=progress
-            )  # fmt: skip
+            engine = make_engine(child, windowed(steering, window), asking)
+            table = answer_problems(engine, problems, strengths, asking, task=data.task, progress=progress)
             arms += [_arm(window, strength, table) for strength in strengths]
     return tuple(arms)
 

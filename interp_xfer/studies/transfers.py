@@ -17,7 +17,7 @@ from typing import NamedTuple
 from torch import Tensor
 
 from interp_xfer.concepts import ConceptVectors, concept_from_differences, contrast_differences
-from interp_xfer.errors import InterpXferError
+from interp_xfer.errors import InterpXferError, as_value
 from interp_xfer.layer_maps import LayerMap
 from interp_xfer.layer_matching import match_layers
 from interp_xfer.model_maps import (
@@ -25,7 +25,6 @@ from interp_xfer.model_maps import (
     MEASURED,
     UNFITTED,
     FittedMap,
-    describe_corpus,
     fit_each,
     map_layers,
     n_readings,
@@ -95,7 +94,7 @@ def make_transfers(
         mapping = maps[study.layer_map]
         if isinstance(mapping, LayerMap):
             wanted.setdefault(study.projection, set()).update(mapping.pairs)
-    mapped = _map_directions(wanted, concept, data, parent, child, step)
+    mapped = _map_directions(wanted, concept, data, parent, child, first.seed, step)
     with step("calibrating the child", 4 * len(data.calibration), "texts") as progress:
         calibration = calibrate(child, data.calibration, progress=progress)
     failed = {}
@@ -118,7 +117,7 @@ def make_transfers(
                 calibration,
             )
         except InterpXferError as error:
-            failed[key] = error
+            failed[key] = as_value(error)
             continue
         steering.save(store.transfer(key))
     return failed
@@ -177,7 +176,7 @@ def read_pairs(
             else:
                 maps[name] = map_layers(parent, child, strategy=name, seed=study.seed)
         except InterpXferError as error:
-            maps[name] = error
+            maps[name] = as_value(error)
     return ConceptAndMaps(concept, maps)
 
 
@@ -187,33 +186,32 @@ def _map_directions(
     data: StudyData,
     parent: LoadedModel,
     child: LoadedModel,
+    seed: int,
     step: Step,
 ) -> dict[str, _Mapped]:
     """The concept of each wanted pair of layers in the child, by kind of projection; the maps are not kept."""
     out = {kind: _Mapped() for kind in wanted}
     for kind in wanted:
         if kind in UNFITTED:
-            made = _unfitted(kind, wanted[kind], parent, child)
-            for one in made:
-                _take(out[kind], one, concept)
+            for pair in sorted(wanted[kind]):
+                _take(out[kind], _unfitted(kind, pair, parent, child, seed), concept)
     fitted = {kind: pairs for kind, pairs in wanted.items() if kind in FITTED}
     if fitted:
         corpus = PairedCorpus(parent, child, data.fit_texts, keep_bytes=_KEEP_BYTES)
         total = len(data.fit_texts) * n_readings(fitted, parent.d_model, child.d_model)
         with step(f"fitting {', '.join(fitted)}", total, "texts") as progress:
-            for one in fit_each(corpus, fitted, along=concept, progress=progress):
+            for one in fit_each(corpus, fitted, along=concept, seed=seed, progress=progress):
                 _take(out[one.kind], one, concept)
         for kind in fitted:
-            out[kind].corpus, out[kind].prompts = describe_corpus(corpus, kind), corpus.prompts
+            out[kind].corpus, out[kind].prompts = corpus.describe(seed), corpus.prompts
     return out
 
 
-def _unfitted(kind: str, pairs: set[LayerPair], parent: LoadedModel, child: LoadedModel) -> list[FittedMap]:
+def _unfitted(kind: str, pair: LayerPair, parent: LoadedModel, child: LoadedModel, seed: int) -> FittedMap:
     try:
-        projection = UNFITTED[kind](parent.d_model, child.d_model)
+        return FittedMap(pair, kind, UNFITTED[kind](parent.d_model, child.d_model, seed, pair))
     except InterpXferError as error:
-        return [FittedMap(pair, kind, error) for pair in sorted(pairs)]
-    return [FittedMap(pair, kind, projection) for pair in sorted(pairs)]
+        return FittedMap(pair, kind, as_value(error))
 
 
 def _take(mapped: _Mapped, made: FittedMap, concept: ConceptVectors) -> None:

@@ -8,11 +8,11 @@ Kinds (a new one is a function and a line in `CONTRAST_KINDS`):
 - `instruction`: the same solution under two opposed instructions (as in representation engineering, 2310.01405).
 """
 
-import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
 from interp_xfer.errors import ConfigError, DataError
+from interp_xfer.streams import word_stream
 from interp_xfer.tasks.records import Problem, Task
 from interp_xfer.tasks.registry import get_task
 from interp_xfer.words import unknown
@@ -62,7 +62,7 @@ def contrast_pairs(
         raise ConfigError(unknown("kind of contrast pair", kind, CONTRAST_KINDS))
     if not problems:
         raise DataError("no problems to make contrast pairs from; give at least one.")
-    return CONTRAST_KINDS[kind](problems, task or get_task(problems[0].task), random.Random(f"{kind}/{seed}"))
+    return CONTRAST_KINDS[kind](problems, task or get_task(problems[0].task), seed)
 
 
 def _pair(problem: Problem, task: Task, kind: str, positive: str, negative: str) -> ContrastPair:
@@ -87,19 +87,19 @@ def _need_reasoning(problems: Sequence[Problem], kind: str) -> None:
         )
 
 
-def _reasoning_vs_answer(problems: Sequence[Problem], task: Task, rng: random.Random) -> list[ContrastPair]:
+def _reasoning_vs_answer(problems: Sequence[Problem], task: Task, seed: int) -> list[ContrastPair]:
     kind = "reasoning-vs-answer"
     _need_reasoning(problems, kind)
     return [_pair(p, task, kind, task.format_solution(p), task.format_answer(p)) for p in problems]
 
 
-def _own_vs_other(problems: Sequence[Problem], task: Task, rng: random.Random) -> list[ContrastPair]:
+def _own_vs_other(problems: Sequence[Problem], task: Task, seed: int) -> list[ContrastPair]:
     kind = "own-vs-other-reasoning"
     _need_reasoning(problems, kind)
     if len(problems) < 2:
         raise DataError(f"{kind!r} needs at least 2 problems, got 1.")
     order = list(range(len(problems)))
-    rng.shuffle(order)
+    word_stream(seed, kind).shuffle(order)
     # The next one in a shuffled circle: never the problem itself, and each reasoning is used once.
     other = {order[i]: order[(i + 1) % len(order)] for i in range(len(order))}
     pairs = []
@@ -117,16 +117,15 @@ def _own_vs_other(problems: Sequence[Problem], task: Task, rng: random.Random) -
     return pairs
 
 
-def _correct_vs_incorrect(problems: Sequence[Problem], task: Task, rng: random.Random) -> list[ContrastPair]:
-    pairs = []
+def _correct_vs_incorrect(problems: Sequence[Problem], task: Task, seed: int) -> list[ContrastPair]:
+    kind, pairs = "correct-vs-incorrect", []
     for problem in problems:
-        wrong = replace(problem, answer=task.wrong_answer(problem, rng))
-        positive, negative = task.format_solution(problem), task.format_solution(wrong)
-        pairs.append(_pair(problem, task, "correct-vs-incorrect", positive, negative))
+        wrong = replace(problem, answer=task.wrong_answer(problem, word_stream(seed, kind, problem.id)))
+        pairs.append(_pair(problem, task, kind, task.format_solution(problem), task.format_solution(wrong)))
     return pairs
 
 
-def _instruction(problems: Sequence[Problem], task: Task, rng: random.Random) -> list[ContrastPair]:
+def _instruction(problems: Sequence[Problem], task: Task, seed: int) -> list[ContrastPair]:
     pairs = []
     for problem in problems:
         question, solution = task.format_question(problem), task.format_solution(problem)
@@ -135,7 +134,7 @@ def _instruction(problems: Sequence[Problem], task: Task, rng: random.Random) ->
     return pairs
 
 
-CONTRAST_KINDS: dict[str, Callable[[Sequence[Problem], Task, random.Random], list[ContrastPair]]] = {
+CONTRAST_KINDS: dict[str, Callable[[Sequence[Problem], Task, int], list[ContrastPair]]] = {
     "reasoning-vs-answer": _reasoning_vs_answer,
     "own-vs-other-reasoning": _own_vs_other,
     "correct-vs-incorrect": _correct_vs_incorrect,

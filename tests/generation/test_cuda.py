@@ -14,7 +14,7 @@ from interp_xfer.generation.attention import (
     partial_attention,
     stacked_prefix_attention,
 )
-from interp_xfer.generation.memory import pass_limits
+from interp_xfer.generation.memory import free_bytes, free_unused, pass_limits
 from interp_xfer.generation.tiled_attention import tiled_attention
 from interp_xfer.steering import TOKEN_SCOPES
 
@@ -88,3 +88,18 @@ def test_a_hook_is_called_at_every_step():
         assert engine.path.startswith("shared prefix, decode steps not recorded (hooks")
         engine.generate(token_prompts([3], 9), [0.0], max_new_tokens=6)
     assert len(calls) == engine.forward_passes
+
+
+def test_free_memory_counts_what_torch_keeps_for_itself():
+    """A freed tensor of 256 MiB is free again, whether or not torch gave it back to the device."""
+    device = torch.device("cuda")
+    torch.empty(1, device=device)
+    free_unused()
+    before = free_bytes(device)
+    block = torch.empty(2**28, dtype=torch.uint8, device=device)
+    assert before - free_bytes(device) >= 2**28
+    del block
+    assert torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device) >= 2**28
+    assert abs(before - free_bytes(device)) < 2**24
+    free_unused()
+    assert abs(before - free_bytes(device)) < 2**24

@@ -111,3 +111,12 @@ def test_no_more_prefixes_in_a_batch_than_planned(models, n_prompts, monkeypatch
     left = budget - of_a_pass(prefix, 3 + n_new) - len(prompts) * len(strengths) * ((3 + n_new) * PER_TOKEN + 1200)
     assert max(alive) <= left // (prefix * PER_TOKEN) < len(strengths), "finished rows let go of theirs"
     assert SweepEngine(model, random_steering(model)).generate(prompts, strengths, max_new_tokens=n_new) == found
+
+
+def test_what_torch_has_reserved_and_not_used_is_free_on_a_cuda_device(monkeypatch):
+    """A gigabyte of a freed model stays reserved; the next tensors take it."""
+    for name, value in (("memory_reserved", 5 << 30), ("memory_allocated", 3 << 30)):
+        monkeypatch.setattr(torch.cuda, name, lambda device, value=value: value)
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (7 << 30, 80 << 30))
+    assert memory.free_bytes(torch.device("cuda")) == 9 << 30
+    assert default_budget(torch.device("cuda")) == 9 << 29
