@@ -5,7 +5,8 @@ Grammar (house rule; `maths_text.py` first turns TeX and Unicode into these sign
     sum     := product (("+" | "-" | "plus" | "minus") product)*
     product := factor (("*" | "/" | "x" | "times" | "multiplied by" | "divided by") factor)*   also 2(3)
     factor  := ("-" | "+" | currency | "minus" | "negative") factor | power
-    power   := atom ("^" "-"? (literal | atom))?  ("%" | "k" | "hundred" | "thousand" | "million" | ... )?
+    power   := raised ("%" | "k" | "hundred" | "thousand" | "million" | "billion" | "trillion")?
+    raised  := atom ("^" "-"? raised)?
     atom    := literal | literal literal "/" literal | literal? \frac atom atom | \sqrt atom | "(" sum ")"
 
 A minus with space on one side only, or behind a word, joins nothing; "5-10" is a range, "10-5" a subtraction. A number
@@ -163,15 +164,7 @@ class _Reader:
         value = self._atom()
         if value is _NOTHING:
             return value
-        token = self._token()
-        if token is not None and token.text == "^":
-            start = self.at
-            self.at += 1
-            exponent = self._exponent()
-            if exponent is _NOTHING:
-                self.at = start
-            else:
-                value = _combine("^", value, exponent)
+        value = self._raised(value)
         token = self._token()
         if token is not None and token.kind == "percent":
             self.at += 1
@@ -186,16 +179,26 @@ class _Reader:
             return None
         return value
 
-    def _exponent(self) -> str | None:
+    def _raised(self, base: str | None) -> str | None:
+        """`base` to the power that follows it, if one does."""
+        start, token = self.at, self._token()
+        if token is None or token.text != "^" or self.depth > _MAX_DEPTH:
+            return base
+        self.at, self.depth = self.at + 1, self.depth + 1
         token = self._token()
-        if token is not None and token.text == "-":
-            self.at += 1
-            value = self._exponent()
-            return negated(value) if value is not None and value is not _NOTHING else value
+        negative = token is not None and token.text == "-"
+        self.at += negative
+        token = self._token()
         if token is not None and token.kind == "number":  # 2^3 1/2 has no mixed number
             self.at += 1
-            return token.text
-        return self._atom()
+            exponent = self._raised(token.text)
+        else:
+            exponent = self._atom()
+        self.depth -= 1
+        if exponent is _NOTHING:
+            self.at = start
+            return base
+        return _combine("^", base, negated(exponent) if negative and exponent is not None else exponent)
 
     def _atom(self) -> str | None:
         self.depth += 1
