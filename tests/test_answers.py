@@ -123,7 +123,7 @@ def test_comparisons_that_were_given_up_are_counted():
 
 
 def test_reasoning_that_the_template_begins_is_not_read(problems):
-    """A template ends the prompt with an opening tag: the text up to the closing one is private from its first token."""
+    """A template ends the prompt with an opening tag: the text is private from its first token to the closing one."""
     model = tiny("llama")
     model.tokenizer.chat_template = model.tokenizer.chat_template.replace(
         "assistant\n{% endif", "assistant\n<think>\n{% endif"

@@ -5,9 +5,10 @@ Grammar (house rule; `maths_text.py` first turns TeX and Unicode into these sign
     sum     := product (("+" | "-" | "plus" | "minus") product)*
     product := factor (("*" | "/" | "x" | "times" | "multiplied by" | "divided by") factor)*   also 2(3)
     factor  := ("-" | "+" | currency | "minus" | "negative") factor | power
-    power   := raised ("%" | "k" | "hundred" | "thousand" | "million" | "billion" | "trillion")?
+    power   := raised ("%" | "k" | "M" | "hundred" | "thousand" | "million" | "billion" | "trillion")?
     raised  := atom ("^" "-"? raised)?
-    atom    := literal | literal literal "/" literal | literal? \frac atom atom | \sqrt atom | "(" sum ")"
+    atom    := literal | literal literal "/" literal | literal "and a half" | literal? \frac atom atom | \sqrt atom
+             | "(" sum ")"
 
 A minus with space on one side only, or behind a word, joins nothing; "5-10" is a range, "10-5" a subtraction. A number
 **as written** is a sum without "+", "-" and brackets whose only product is one with a power of ten.
@@ -26,6 +27,7 @@ _MAX_DIGITS = 4000
 _MAX_BITS = 13_000
 _MAX_DEPTH = 20
 SCALES = {"hundred": 10**2, "thousand": 10**3, "million": 10**6, "billion": 10**9, "trillion": 10**12}
+_LETTERS = {"k": 10**3, "K": 10**3, "M": 10**6, "B": 10**9}
 _TIMES = {"x": "*", "X": "*", "times": "*", "multiplied": "*", "divided": "/"}
 _PLUS = {"plus": "+", "minus": "-"}
 
@@ -161,7 +163,7 @@ class _Reader:
         return negated(value) if negative and value is not None and value is not _NOTHING else value
 
     def _power(self) -> str | None:
-        value = self._atom()
+        begin, value = self.at, self._atom()
         if value is _NOTHING:
             return value
         value = self._raised(value)
@@ -171,13 +173,18 @@ class _Reader:
         elif token is not None and (scale := SCALES.get(token.text.casefold())):
             self.at += 1
             value = _combine("*", value, str(scale))
-        elif token is not None and token.text in ("k", "K") and token.start == self.tokens[self.at - 1].end:
+        elif token is not None and token.start == self.tokens[self.at - 1].end and (scale := self._letter(begin)):
             self.at += 1
-            value = _combine("*", value, "1000")
+            value = _combine("*", value, str(scale))
         elif token is not None and token.kind == "tex" and token.start == self.tokens[self.at - 1].end:
             self.at += 1  # 2\pi is no 2
             return None
         return value
+
+    def _letter(self, begin: int) -> int | None:
+        """What a letter glued to the number that begins there stands for: 5k, and with a currency sign 5M and 5B."""
+        money = begin > 0 and self.tokens[begin - 1].kind == "currency"
+        return (_LETTERS if money else {"k": 1000, "K": 1000}).get(self.tokens[self.at].text)
 
     def _raised(self, base: str | None) -> str | None:
         """`base` to the power that follows it, if one does."""
@@ -241,6 +248,9 @@ class _Reader:
     def _mixed(self, whole: str) -> str | None:
         r"""A mixed number, `3 1/2` or `3\frac12`, where one begins with `whole`; else `whole`."""
         rest = self.tokens[self.at : self.at + 3]
+        if whole.isdigit() and [token.text for token in rest] == ["and", "a", "half"]:
+            self.at += 3
+            return _combine("+", whole, "0.5")
         if whole.isdigit() and rest and rest[0].text == r"\frac":
             self.at += 1
             return _combine("+", whole, self._arguments("/"))
