@@ -4,9 +4,19 @@ import json
 import math
 
 import pytest
-from tiny_models import random_steering, scripted_engine
+from tiny_models import random_steering, scripted_engine, tiny
 
-from interp_xfer.answers import AnswerTable, GenerationSettings, answer_problems, make_engine, summarise, voted
+from interp_xfer.answers import (
+    NO_ANSWER,
+    Answer,
+    AnswerTable,
+    GenerationSettings,
+    answer_problems,
+    make_engine,
+    rule_shares,
+    summarise,
+    voted,
+)
 from interp_xfer.errors import ConfigError, DataError
 from interp_xfer.generation import Generation
 from interp_xfer.tasks import get_task, load_problems
@@ -86,6 +96,61 @@ def test_vote_keeps_text_at_the_smallest_agreeing_strength_and_the_cost_of_all(m
     assert found[0].text == "First, the answer is 5." and found[0].parsed == "5" and found[0].strength == 0.1
     assert found[1].parsed is None and not found[1].correct and math.isnan(found[1].strength)
     assert [answer.n_tokens for answer in found] == [6, 6, 6]
+
+
+def test_shares_of_the_extraction_rules(models, problems):
+    texts = {
+        problems[0].id: "The answer is 5.",
+        problems[1].id: "It may be 5.",
+        problems[2].id: "I do not know.",
+    }
+    table = answer_problems(scripted_engine(models["llama"], lambda name, _: texts[name]), problems, [0.0], SETTINGS)
+    shares = rule_shares(table.at(0.0), get_task("sums").rules)
+    third = pytest.approx(1 / 3)
+    assert shares == {"hash": 0, "answer_is": third, "boxed": 0, "last_number": third, NO_ANSWER: third}
+    assert list(shares)[-1] == NO_ANSWER and rule_shares(table.at(0.0)[2:]) == {NO_ANSWER: 1.0}
+    with pytest.raises(DataError, match="no answers whose rules"):
+        rule_shares([])
+
+
+def test_comparisons_that_were_given_up_are_counted():
+    answers = [Answer("p", 0.0, "x", "y", False, "boxed", "eos", 1, timed_out=flag) for flag in (True, False, True)]
+    assert summarise(answers).timed_out == 2 and summarise(answers).to_dict()["timed_out"] == 2
+    assert Answer.from_dict(answers[0].to_dict()) == answers[0]
+    stored = answers[1].to_dict()
+    del stored["timed_out"]  # written before comparisons could be marked
+    assert Answer.from_dict(stored) == answers[1]
+
+
+def test_reasoning_that_the_template_begins_is_not_read(problems):
+    """A template ends the prompt with an opening tag: the text is private from its first token to the closing one."""
+    model = tiny("llama")
+    model.tokenizer.chat_template = model.tokenizer.chat_template.replace(
+        "assistant\n{% endif", "assistant\n<think>\n{% endif"
+    )
+    right = problems[0].answer
+    texts = {
+        problems[0].id: f"The answer is 99.\n</think>\nThe answer is {right}.",
+        problems[1].id: f"The answer is {problems[1].answer}.\n",
+        problems[2].id: f"<think>99</think> The answer is {problems[2].answer}.",
+    }
+    stopped = []
+
+    def watch(engine):
+        generate = engine.generate
+
+        def with_completeness(prompts, strengths, **options):
+            stopped.extend(options["is_complete"](text) for text in texts.values())
+            return generate(prompts, strengths, **options)
+
+        engine.generate = with_completeness
+        return engine
+
+    engine = watch(scripted_engine(model, lambda name, _: texts[name]))
+    answers = answer_problems(engine, problems, [0.0], SETTINGS).at(0.0)
+    assert answers[0].text == texts[problems[0].id] and answers[0].parsed == right and answers[0].correct
+    assert answers[1].parsed is None  # it never closes
+    assert answers[2].correct and stopped == [False, False, False]
 
 
 def test_refusals(models, problems):

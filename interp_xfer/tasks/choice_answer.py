@@ -47,7 +47,7 @@ _OPTION_IS = re.compile(
 )
 _CHOICES = any_of(
     "choose, chose, pick, picked, select, selected, opt for, settle on, go with, going with, went with, vote for",
-    r"lean(?:ing)? towards?, (?:\bI|my) (?:answer|guess|say)",
+    r"lean(?:ing)? towards?, (?:\bI|my|would|['\u2019]d) (?:answer|guess|say)",
 )
 _CHOOSE = re.compile(rf"(?<!not )(?<!n't )(?<!n\u2019t )\b{_CHOICES}\b:?", re.IGNORECASE)
 _CALLED_CORRECT = re.compile(
@@ -220,6 +220,8 @@ def _named(sentence: str, choices: Choices) -> str | None:
     groups = [group for group in grouped(sentence, mentions) if not group.is_denied]
     if not groups:
         return None
+    # "A and B are light, so C": what is talked about is not chosen.
+    groups = [group for group in groups if not _SUBJECT.match(sentence, group.members[-1].end)] or groups
     first = groups[0].members[0]
     begins = first is not mentions[0] or _LEAD.fullmatch(sentence, 0, first.start)
     return _one_of({mention.value for mention in (groups[0] if begins else groups[-1]).members}).answer

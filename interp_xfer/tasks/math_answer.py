@@ -6,8 +6,8 @@ Rules (house rule unless cited; `math_equality.py` compares, math-verify does th
 2. Values at the top level between commas, ";", "and" or "or" are a **list**, as are the members of `\{...\}` and the
    two values of `\pm`: their order means nothing (math-verify takes a set; here repeated values stay). "1,000" is one
    number, "12,9" and "1, 200" are lists.
-3. Values in round or square brackets are an ordered tuple or an interval; the brackets are part of it. A matrix has
-   its shape. Sets joined by `\cup` are a list of their own.
+3. Values in round or square brackets are an ordered tuple or an interval; the brackets are part of it. An inequality
+   with one unknown is an interval. A matrix has its shape. Sets joined by `\cup` are a list of their own.
 4. `x = 5` is the value of an unknown; `f(x) = ...` and `x \in ...` are values. A chain ("0.56 = 56\%",
    "2/3 \approx .67") is its last value; as a reference it is any of its values.
 5. A unit is a word or currency sign at the end or before a number ("5\text{ hours}", "\$5", "90^\circ"), a per cent
@@ -79,8 +79,12 @@ _UNKNOWN = re.compile(
 )
 _FUNCTION = re.compile(r"[A-Za-z](?:\^\{?-1\}?)?\([a-z](?:,\s*[a-z])*\)")
 _MEMBER = re.compile(r"^\s*(?:[A-Za-z]|\\[a-z]+)\s*\\in(?![A-Za-z])\s*")
+_AT_MOST = re.compile(r"\\leq?(?:slant)?(?![A-Za-z])|\u2264|<=")
+_AT_LEAST = re.compile(r"\\geq?(?:slant)?(?![A-Za-z])|\u2265|>=")
+_INEQUALITY = re.compile(r"(\\le |\\ge |<|>|\\lt(?![A-Za-z])|\\gt(?![A-Za-z]))")
 _MATRIX = re.compile(r"\\begin\{([pbBvV]?matrix|array)\}(?:\{[lcr|]*\})?(.*)\\end\{\1\}", re.DOTALL)
 _BASE = re.compile(rf"-?(?:{_TEXT}\{{)?([0-9A-Za-z]+(?:\.[0-9A-Za-z]+)?)\}}?_\{{?(?:{_TEXT}\{{)?(\d+|[a-z]+)\}}{{0,2}}")
+_IN_BASE = re.compile(r"(-?[0-9A-Fa-f]+)\s*[(,]?\s*(?:in\s+)?base[\s-]+(\d+|[a-z]+)\s*\)?", re.IGNORECASE)
 _BASES = {"two": "2", "three": "3", "four": "4", "five": "5", "six": "6", "seven": "7", "eight": "8", "nine": "9"}
 _BASES |= {"ten": "10", "eleven": "11", "twelve": "12", "sixteen": "16"}
 _TIME = re.compile(r"0?(?P<clock>\d{1,2}(?::[0-5]\d){1,2})\s*(?P<half>[ap]\.?\s?m\.?)?", re.IGNORECASE)
@@ -130,6 +134,8 @@ def _parse(text: str, depth: int = 0) -> Answer:
     if len(union) > 1:
         return _collection("union", union, depth)
     text = _MEMBER.sub("", text)
+    if interval := _interval(text):
+        return _collection(*interval, depth)
     if matrix := _MATRIX.fullmatch(text):
         rows = [row.split("&") for row in re.split(r"\\\\|\\cr", _bare(matrix[2])) if row.strip()]
         shape = f"matrix {len(rows)}x{max(map(len, rows), default=0)}"
@@ -149,6 +155,23 @@ def _parse(text: str, depth: int = 0) -> Answer:
         sign = " + " if head.strip() and not head.rstrip().endswith("=") else ""
         return _collection("list", [f"{head}{sign}{tail}", f"{head} - {tail}".strip()], depth)
     return _value(text)
+
+
+def _interval(text: str) -> tuple[str, list[str]] | None:
+    r"""The brackets and ends of what an inequality with one unknown says: "2 < x \le 5" is (2, 5]."""
+    parts = _INEQUALITY.split(_AT_MOST.sub(r"\\le ", _AT_LEAST.sub(r"\\ge ", text)))
+    ends, signs = [part.strip() for part in parts[::2]], [sign.strip() for sign in parts[1::2]]
+    if not signs or len({sign in ("<", r"\le") for sign in signs}) > 1 or not all(ends):
+        return None
+    if signs[0] in (">", r"\ge"):
+        ends, signs = ends[::-1], [{">": "<", r"\ge": r"\le"}[sign] for sign in signs[::-1]]
+    names = [index for index, end in enumerate(ends) if _UNKNOWN.fullmatch(end)]
+    opening, closing = ("(" if signs[0] == "<" else "["), (")" if signs[-1] == "<" else "]")
+    if len(ends) == 3 and names == [1]:
+        return opening + closing, [ends[0], ends[2]]
+    if len(ends) == 2 and len(names) == 1:
+        return ("(" + closing, [r"-\infty", ends[1]]) if names == [0] else (opening + ")", [ends[0], r"\infty"])
+    return None
 
 
 def _collection(kind: str, items: list[str], depth: int) -> Collection:
@@ -250,6 +273,8 @@ def _single(text: str) -> Value:
         return Value(text, time["clock"] + re.sub(r"[\s.]", "", time["half"] or "").casefold(), is_text=True)
     if ratio := _RATIO.fullmatch(spelt):
         return Value(rf"\frac{{{ratio[1]}}}{{{ratio[2]}}}", _number(f"{ratio[1]}/{ratio[2]}"))
+    if (base := _IN_BASE.fullmatch(spelt)) and (base[2].isdigit() or base[2] in _BASES):
+        text = f"{base[1]}_{base[2]}"
     if base := _BASE.fullmatch(text):
         if re.search(r"\d", base[1]) and (base[2].isdigit() or base[2] in _BASES):
             sign, digits = "-" if text.startswith("-") else "", base[1].lstrip("0") or "0"

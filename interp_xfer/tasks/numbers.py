@@ -5,8 +5,10 @@ Grammar (house rule; `maths_text.py` first turns TeX and Unicode into these sign
     sum     := product (("+" | "-" | "plus" | "minus") product)*
     product := factor (("*" | "/" | "x" | "times" | "multiplied by" | "divided by") factor)*   also 2(3)
     factor  := ("-" | "+" | currency | "minus" | "negative") factor | power
-    power   := atom ("^" "-"? (literal | atom))?  ("%" | "k" | "hundred" | "thousand" | "million" | ... )?
-    atom    := literal | literal literal "/" literal | literal? \frac atom atom | \sqrt atom | "(" sum ")"
+    power   := raised ("%" | "k" | "M" | "hundred" | "thousand" | "million" | "billion" | "trillion")?
+    raised  := atom ("^" "-"? raised)?
+    atom    := literal | literal literal "/" literal | literal "and a half" | literal? \frac atom atom | \sqrt atom
+             | "(" sum ")"
 
 A minus with space on one side only, or behind a word, joins nothing; "5-10" is a range, "10-5" a subtraction. A number
 **as written** is a sum without "+", "-" and brackets whose only product is one with a power of ten.
@@ -25,6 +27,7 @@ _MAX_DIGITS = 4000
 _MAX_BITS = 13_000
 _MAX_DEPTH = 20
 SCALES = {"hundred": 10**2, "thousand": 10**3, "million": 10**6, "billion": 10**9, "trillion": 10**12}
+_LETTERS = {"k": 10**3, "K": 10**3, "M": 10**6, "B": 10**9}
 _TIMES = {"x": "*", "X": "*", "times": "*", "multiplied": "*", "divided": "/"}
 _PLUS = {"plus": "+", "minus": "-"}
 
@@ -160,42 +163,49 @@ class _Reader:
         return negated(value) if negative and value is not None and value is not _NOTHING else value
 
     def _power(self) -> str | None:
-        value = self._atom()
+        begin, value = self.at, self._atom()
         if value is _NOTHING:
             return value
-        token = self._token()
-        if token is not None and token.text == "^":
-            start = self.at
-            self.at += 1
-            exponent = self._exponent()
-            if exponent is _NOTHING:
-                self.at = start
-            else:
-                value = _combine("^", value, exponent)
+        value = self._raised(value)
         token = self._token()
         if token is not None and token.kind == "percent":
             self.at += 1
         elif token is not None and (scale := SCALES.get(token.text.casefold())):
             self.at += 1
             value = _combine("*", value, str(scale))
-        elif token is not None and token.text in ("k", "K") and token.start == self.tokens[self.at - 1].end:
+        elif token is not None and token.start == self.tokens[self.at - 1].end and (scale := self._letter(begin)):
             self.at += 1
-            value = _combine("*", value, "1000")
+            value = _combine("*", value, str(scale))
         elif token is not None and token.kind == "tex" and token.start == self.tokens[self.at - 1].end:
             self.at += 1  # 2\pi is no 2
             return None
         return value
 
-    def _exponent(self) -> str | None:
+    def _letter(self, begin: int) -> int | None:
+        """What a letter glued to the number that begins there stands for: 5k, and with a currency sign 5M and 5B."""
+        money = begin > 0 and self.tokens[begin - 1].kind == "currency"
+        return (_LETTERS if money else {"k": 1000, "K": 1000}).get(self.tokens[self.at].text)
+
+    def _raised(self, base: str | None) -> str | None:
+        """`base` to the power that follows it, if one does."""
+        start, token = self.at, self._token()
+        if token is None or token.text != "^" or self.depth > _MAX_DEPTH:
+            return base
+        self.at, self.depth = self.at + 1, self.depth + 1
         token = self._token()
-        if token is not None and token.text == "-":
-            self.at += 1
-            value = self._exponent()
-            return negated(value) if value is not None and value is not _NOTHING else value
+        negative = token is not None and token.text == "-"
+        self.at += negative
+        token = self._token()
         if token is not None and token.kind == "number":  # 2^3 1/2 has no mixed number
             self.at += 1
-            return token.text
-        return self._atom()
+            exponent = self._raised(token.text)
+        else:
+            exponent = self._atom()
+        self.depth -= 1
+        if exponent is _NOTHING:
+            self.at = start
+            return base
+        return _combine("^", base, negated(exponent) if negative and exponent is not None else exponent)
 
     def _atom(self) -> str | None:
         self.depth += 1
@@ -238,6 +248,9 @@ class _Reader:
     def _mixed(self, whole: str) -> str | None:
         r"""A mixed number, `3 1/2` or `3\frac12`, where one begins with `whole`; else `whole`."""
         rest = self.tokens[self.at : self.at + 3]
+        if whole.isdigit() and [token.text for token in rest] == ["and", "a", "half"]:
+            self.at += 3
+            return _combine("+", whole, "0.5")
         if whole.isdigit() and rest and rest[0].text == r"\frac":
             self.at += 1
             return _combine("+", whole, self._arguments("/"))

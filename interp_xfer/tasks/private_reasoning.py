@@ -3,7 +3,8 @@
 Rules (house rule, after the reasoning parsers of vLLM, `vllm/reasoning`):
 
 1. From an opening tag to the next closing tag of its kind the text is private; what stands around it is public.
-2. A closing tag without an opening one ends reasoning that the prompt began: everything before it is private.
+2. A closing tag before any opening one ends reasoning that the prompt began: everything before it is private. Later
+   ones without an opening tag mean nothing.
 3. Reasoning that is not closed gives no answer: only an answer that was complete before the tag counts.
 4. A prompt whose template opens the reasoning is known by its last characters (`left_open`).
 
@@ -58,15 +59,16 @@ def public_text(text: str, tags: Sequence[ReasoningTag] = REASONING_TAGS) -> Pub
         return PublicText(text, False)
     kinds = {mark.casefold(): (kind, index == 1) for kind, tag in enumerate(tags) for index, mark in enumerate(tag)}
     parts: list[str] = []
-    start, opened = 0, None
+    start, opened, any_opened = 0, None, False
     for match in pattern.finditer(text):
         kind, closes = kinds[match[0].casefold()]
         if opened is None and not closes:
             parts.append(text[start : match.start()])
-            opened = kind
-        elif closes and opened in (None, kind):
-            if opened is None:
-                parts.clear()
+            opened, any_opened = kind, True
+        elif closes and opened is None:
+            parts = [*parts, text[start : match.start()]] if any_opened else []
+            start = match.end()
+        elif closes and opened == kind:
             start, opened = match.end(), None
     if opened is None:
         parts.append(text[start:])

@@ -14,6 +14,7 @@ def test_a_batch_equals_its_members_one_by_one(name):
     ]
     texts, flags = texts[: len(problems)], [index % 3 == 0 for index in range(len(problems))]
     together = score_many(task, texts, problems, flags)
+    assert all(score.rule in (None, *task.rules) for score in together) and len(set(task.rules)) == len(task.rules)
     assert together == [task.score(*each) for each in zip(texts, problems, flags, strict=True)]
     assert [score.truncated for score in together] == flags and [score.raw for score in together] == texts
     assert all(score.correct for score in together[: len(task.few_shot)])

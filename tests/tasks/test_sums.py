@@ -81,16 +81,28 @@ def test_few_shot_examples_are_of_different_kinds():
     [
         ("Mia has 3 + 4 = 7", False),
         ("The answer is 1", False),
-        ("The answer is 12.", True),
+        ("The answer is 12.", False),  # 12.5 may follow
+        ("The answer is 12. ", True),
+        ("The answer is 12.\n", True),
         ("The answer is 12\n", True),
-        ("The answer is 12 apples", True),
-        ("The answer is -3.", True),
-        ("It is 3.\n\n", True),
+        ("The answer is 12 apples", False),  # "minus 3 = 9" may follow
+        ("The answer is 12 - 3 = 9.\n", True),
+        ("The answer is -3.\n", True),
+        ("The answer is **12**.\n", True),
+        ("The answer is not 12. ", False),
+        ("The answer is 12 or 13. ", False),
+        ("It is 3.\n\n", False),  # "The answer is" may follow
         ("Question:", True),
     ],
 )
 def test_generation_stops_at_the_answer(text, complete):
     assert SUMS.is_complete(text) is complete
+
+
+def test_what_follows_a_paragraph_is_read():
+    problem = SUMS.few_shot[0]
+    text = f"First we add the numbers.\n\nThe answer is {problem.answer}.\n\nMia has 99 apples."
+    assert SUMS.score(text, problem).correct and SUMS.is_complete(text)
 
 
 @pytest.mark.parametrize(
