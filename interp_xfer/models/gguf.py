@@ -69,8 +69,9 @@ def convert_gguf(path: Path, folder: Path) -> None:
 
     check_gguf(path)
     remedy = "Check that the file is complete and that transformers supports its architecture."
-    # In a folder of its own: transformers would read a tokenizer_config.json that lies beside the file.
-    with tempfile.TemporaryDirectory() as alone, _parsed_once():
+    # In a folder of its own: transformers would read a tokenizer_config.json that lies beside the file. In the
+    # workspace, so that it is found again after a kill.
+    with tempfile.TemporaryDirectory(dir=folder.parent) as alone, _parsed_once():
         source, file = alone, "model.gguf"
         (Path(alone) / file).symlink_to(path.resolve())
         with library_errors(path.name, remedy):

@@ -75,7 +75,7 @@ def moments(full: bool) -> Iterator[Moment]:
     for step in range(30):
         yield Moment(numbers[step % 3], 0.02 * step, "extracting", times=1 + step % 2)
         yield Moment(numbers[step % 3], 0.002 * step, "a write", times=1 + step % 2)
-        yield Moment(numbers[step % 3], 0.1 * step, "evaluating", times=1 + step % 2)
+        yield Moment(numbers[step % 3], 0.02 * step, "evaluating", times=1 + step % 2)
 
 
 def count(full: bool) -> dict[str, int]:
