@@ -14,6 +14,7 @@ layers alone (`windowed`), so one strength is the same share of the residual str
 Architectures that the stock attention does not cover run whole rows, with step 2 but without the shared beginning.
 """
 
+import math
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
@@ -28,6 +29,7 @@ from interp_xfer.generation.prefixes import PrefixKV, SharedPrefixes
 from interp_xfer.generation.steps import IMPLEMENTATION, PrefixStep, PromptStep, SlotCache, Step, register, run_step
 from interp_xfer.layer_maps import LayerMap
 from interp_xfer.models import LoadedModel
+from interp_xfer.models.bridge_check import refuse_overflow
 from interp_xfer.models.replay import StoredStream, replaying, storing
 from interp_xfer.models.stock_attention import stock_attention, stock_attention_problem
 from interp_xfer.progress import Progress, no_progress
@@ -122,7 +124,8 @@ def sweep_windows(
         progress: called with the number of (window, strength, question) just finished.
     Returns: the sweep, in the order given; each value is that of a plain pass under `steer`.
     Raises: DataError without rows; ConfigError for a window without vectors, an unknown scope, or a strength that is
-        not finite; FingerprintError for vectors of another model.
+        not finite; FingerprintError for vectors of another model; ModelError for a model that overflows in float16
+        unsteered.
     Source: house rule.
     """
     if not rows or not windows:
@@ -141,6 +144,9 @@ def sweep_windows(
                 for chosen, values in run.steered(steerer, min(window), group, strengths, progress):
                     for (k, question), value in zip(chosen, values.tolist(), strict=True):
                         log_p[w, k, question] = value
+    for row, value in zip(rows, unsteered.tolist(), strict=True):
+        if not math.isfinite(value):
+            refuse_overflow(model, row.ids)
     return LayerSweep(tuple(windows), tuple(strengths), log_p, unsteered)
 
 

@@ -19,13 +19,20 @@ Turn = dict[str, str]
 def template_source(tokenizer: Any) -> str | None:
     """The chat template of a tokenizer as it stands; None where it has none.
 
-    Raises: ModelError where the tokenizer cannot say, or has several and none is the default: a plain prompt for a
-        model that was trained on conversations would be another experiment.
+    Raises: ModelError where the tokenizer cannot say, renders without a template, or has several and none is the
+        default: a plain prompt for a model that was trained on conversations would be another experiment.
     """
     if not hasattr(tokenizer, "chat_template"):
         raise ModelError(
             f"the tokenizer {type(tokenizer).__name__} has no attribute chat_template, so that prompts cannot be made "
             f"for it; load it with transformers.AutoTokenizer, or set the attribute (None for plain prompts)."
+        )
+    from transformers import PreTrainedTokenizerBase
+
+    if type(tokenizer).apply_chat_template is not PreTrainedTokenizerBase.apply_chat_template:
+        raise ModelError(
+            f"the tokenizer {type(tokenizer).__name__} renders conversations by code of its own, not by a template, so "
+            f"that prompts cannot be made for it; for Mistral models, uninstall mistral-common and load again."
         )
     if not tokenizer.chat_template:
         return None

@@ -162,3 +162,9 @@ def test_a_tokenizer_that_cannot_say_gets_no_plain_prompts():
 
     with pytest.raises(ModelError, match="the tokenizer Foreign has no attribute chat_template"):
         has_chat_template(Foreign())
+    tokenizer = tokenizer_with(None)
+    tokenizer.__class__ = type(
+        "OwnWay", (type(tokenizer),), {"apply_chat_template": lambda self, messages, **_: "[INST]"}
+    )
+    with pytest.raises(ModelError, match="the tokenizer OwnWay renders conversations by code of its own"):
+        has_chat_template(tokenizer)

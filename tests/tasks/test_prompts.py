@@ -117,9 +117,9 @@ def test_control_tokens_in_a_system_prompt_are_refused(make_tokenizer):
 @pytest.mark.parametrize("part", ["prompt", "negative_prompt", "positive", "negative"])
 @pytest.mark.parametrize("kind", ["reasoning-vs-answer", "own-vs-other-reasoning"])
 def test_control_tokens_in_contrast_texts_are_refused(kind, part, make_tokenizer, tmp_path):
-    pair = contrast_pairs(load_problems("gsm8k", data_dir=rows_file(tmp_path, "train")), kind)[0]
+    pair = contrast_pairs(load_problems("gsm8k", "test", data_dir=rows_file(tmp_path, "test")), kind)[0]
     pair = replace(pair, **{part: f"It is {EVIL}"})
-    with pytest.raises(DataError, match=rf"contrast pair {pair.id} \(.*train.jsonl, line \d.*\) holds '<\|im_end\|>'"):
+    with pytest.raises(DataError, match=rf"contrast pair {pair.id} \(.*test.jsonl, line \d.*\) holds '<\|im_end\|>'"):
         render_pair(make_tokenizer(), pair)
 
 
