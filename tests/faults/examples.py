@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from pydantic import BaseModel
 
 TRAIN = {"n_pairs": 8, "n_fit_texts": 8, "n_calibration": 4}
 STUDY = {**TRAIN, "dataset": "sums", "n_validation": 2, "n_test": 3, "n_shots": 1, "max_new_tokens": 3}
@@ -208,7 +209,9 @@ def _finished(kept: Any) -> dict[str, Any]:
 def plain(value: Any) -> Any:
     """A value that equals another one exactly where the two are the same, tensors included."""
     if isinstance(value, torch.Tensor):
-        return (str(value.dtype), tuple(value.shape), value.double().nan_to_num(nan=-7.25).tolist())
+        return (str(value.dtype), tuple(value.shape), value.contiguous().flatten().view(torch.uint8).numpy().tobytes())
+    if isinstance(value, BaseModel):
+        return (type(value).__name__, value.model_dump(mode="json"))
     if isinstance(value, dict):
         return {name: plain(entry) for name, entry in value.items()}
     if isinstance(value, list | tuple | set | frozenset):
