@@ -1,6 +1,6 @@
 """What becomes of damaged files: every kind that is kept, damaged in many ways, read by its public reader.
 
-    count(full=False)  every 19th way       count(full=True)  all, for maintainers: python tests/faults/damage.py
+    count(full=False)  every 31st way       count(full=True)  all, for maintainers: python tests/faults/damage.py
 
 A file may be damaged by an accident: then its checksums do not agree with it. Or somebody changes a value and makes the
 checksums agree again ("forged"): then only what no value can be is refused, and a plausible one must be believed.
@@ -34,7 +34,7 @@ CLEAR, UNREAD, BELIEVED = "clear error", "unread", "believed"
 WRONG, UNCLEAR, TRACEBACK = "wrong", "unclear", "traceback"
 OUTCOMES = (CLEAR, UNREAD, BELIEVED, WRONG, UNCLEAR, TRACEBACK)
 
-_EVERY = 19
+_EVERY = 31
 _LONGEST = 800  # characters of a message: one that lists all there is is no help
 
 

@@ -97,11 +97,13 @@ def _make_run(root: Path) -> tuple[Any, Any, str]:
     """A finished run of one cell, with a sensitivity, a layer study, and pieces of other runs beside it."""
     from tiny_models import OTHER_CORPUS, hf_model, make_tokenizer, token_prompts
 
+    from interp_xfer.errors import ShapeError
     from interp_xfer.generation import FinishedAnswers, SweepEngine
     from interp_xfer.models import load_model
     from interp_xfer.studies.baselines import make_baseline
-    from interp_xfer.studies.cell_record import FailureRecord, PlanCell, PlanLeftOut, PlanRecord
+    from interp_xfer.studies.cell_record import PlanCell, PlanLeftOut, PlanRecord
     from interp_xfer.studies.config import make_study
+    from interp_xfer.studies.failures import failure_record
     from interp_xfer.studies.identity import read_contents, study_keys
     from interp_xfer.studies.layer_study import make_layer_study, run_layer_study
     from interp_xfer.studies.pipeline import run_study
@@ -139,12 +141,7 @@ def _make_run(root: Path) -> tuple[Any, Any, str]:
     )
     left_out = (PlanLeftOut(name="c", reason="identity needs equal widths"),)
     PlanRecord(cells=cells, left_out=left_out).write(store.root / "plan.json")
-    store.write_failure(
-        FailureRecord(
-            key="0123456789ab", name="a, native", error_type="ShapeError", message="two rows", traceback="file, line 3",
-            internal=False,
-        )
-    )  # fmt: skip
+    store.write_failure(failure_record("0123456789ab", "a, native", ShapeError("two rows are too few")))
     return study, keys, layers.name
 
 
