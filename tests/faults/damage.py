@@ -1,6 +1,6 @@
 """What becomes of damaged files: every kind that is kept, damaged in many ways, read by its public reader.
 
-    count(full=False)  every 19th way       count(full=True)  all, for maintainers: python tests/faults/damage.py
+    count(full=False)  every 31st way       count(full=True)  all, for maintainers: python tests/faults/damage.py
 
 A file may be damaged by an accident: then its checksums do not agree with it. Or somebody changes a value and makes the
 checksums agree again ("forged"): then only what no value can be is refused, and a plausible one must be believed.
@@ -34,7 +34,7 @@ CLEAR, UNREAD, BELIEVED = "clear error", "unread", "believed"
 WRONG, UNCLEAR, TRACEBACK = "wrong", "unclear", "traceback"
 OUTCOMES = (CLEAR, UNREAD, BELIEVED, WRONG, UNCLEAR, TRACEBACK)
 
-_EVERY = 19
+_EVERY = 31
 _LONGEST = 800  # characters of a message: one that lists all there is is no help
 
 
@@ -165,14 +165,41 @@ def _clear(path: Path) -> None:
 # ---- values ----
 
 
+@dataclass(frozen=True)
+class Change:
+    """One value of a record changed."""
+
+    words: str
+    path: tuple[Any, ...]
+    value: Any
+    """`...`: removed."""
+    impossible: bool
+    """No such value may be."""
+
+    def of(self, record: Any, forged: bool = False) -> Any:
+        """The changed record; `forged` with a checksum that agrees."""
+        if not self.path:
+            return self.value
+        changed = copy.deepcopy(record)
+        place = _at(changed, self.path[:-1])
+        if self.value is ...:
+            del place[self.path[-1]]
+        else:
+            place[self.path[-1]] = self.value
+        return {**changed, "checksum": _checksum(changed)} if forged else changed
+
+
 def _value_damages(kind: Kind, record: Any) -> Iterator[Damage]:
-    yield Damage("names in another order", _dumps(kind, dict(reversed(record.items()))))
-    for words, changed, impossible in _changes(record):
-        yield Damage(words, _dumps(kind, changed))
-        resealed = _resealed(changed)
-        if resealed is not None:
-            free = kind.free is not None and words.startswith(kind.free + ".")
-            yield Damage(f"{words}, forged", _dumps(kind, resealed), True, impossible and not free)
+    def written(make: Callable[[], Any]) -> Callable[[Path], None]:
+        return lambda root: _writes(kind.path, _dumped(make()))(root)
+
+    yield Damage("names in another order", written(lambda: dict(reversed(record.items()))))
+    for change in _changes(record):
+        yield Damage(change.words, written(lambda change=change: change.of(record)))
+        if change.path and change.path[0] not in ("checksum", "tensors"):
+            impossible = change.impossible and change.path[0] != kind.free
+            forge = written(lambda change=change: change.of(record, forged=True))
+            yield Damage(f"{change.words}, forged", forge, True, impossible)
 
 
 def _line_damages(kind: Kind, path: Path) -> Iterator[Damage]:
@@ -187,36 +214,29 @@ def _line_damages(kind: Kind, path: Path) -> Iterator[Damage]:
         yield Damage(f"line {number} twice", joined([*before, lines[number], *lines[number:]]))
         yield Damage(f"line {number} empty", joined([*before, "", *after]))
         yield Damage(f"line {number} torn", joined([*before, lines[number][:-9], *after]))
-        for words, changed, _ in _changes(json.loads(lines[number])):
-            yield Damage(f"line {number}: {words}", joined([*before, json.dumps(changed), *after]))
+        record = json.loads(lines[number])
+        for change in _changes(record):
+            yield Damage(f"line {number}: {change.words}", joined([*before, json.dumps(change.of(record)), *after]))
     yield Damage("lines in another order", joined(lines[::-1]))
 
 
-def _dumps(kind: Kind, record: Any) -> Callable[[Path], None]:
-    return _writes(kind.path, json.dumps(record, ensure_ascii=False, indent=1).encode("utf-8", "surrogatepass"))
+def _dumped(record: Any) -> bytes:
+    return json.dumps(record, ensure_ascii=False).encode("utf-8", "surrogatepass")
 
 
-def _resealed(record: Any) -> dict[str, Any] | None:
-    """With a checksum that agrees; None where that cannot be."""
+def _checksum(record: dict[str, Any]) -> str:
     from interp_xfer.records import checksum
 
-    try:
-        content = {name: value for name, value in record.items() if name not in ("checksum", "tensors")}
-        kept = {"tensors": record["tensors"]} if "tensors" in record else {}
-        return {**content, "checksum": checksum(content), **kept} if "checksum" in record else None
-    except (AttributeError, ValueError):
-        return None
+    return checksum({name: value for name, value in record.items() if name not in ("checksum", "tensors")})
 
 
-def _changes(record: Any) -> Iterator[tuple[str, Any, bool]]:
-    """Words, the record with one value changed, whether no such value may be."""
+def _changes(record: Any) -> Iterator[Change]:
     for path in _paths(record):
-        value = _at(record, path)
         where = ".".join(map(str, path)) or "all"
-        for words, other, impossible in _others(value):
-            yield f"{where}: {words}", _with(record, path, other), impossible
+        for words, other, impossible in _others(_at(record, path)):
+            yield Change(f"{where}: {words}", path, other, impossible)
         if path and isinstance(path[-1], str):
-            yield f"{where} removed", _without(record, path), False
+            yield Change(f"{where} removed", path, ..., False)
 
 
 def _paths(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
@@ -288,20 +308,6 @@ def _at(record: Any, path: tuple[Any, ...]) -> Any:
     for step in path:
         record = record[step]
     return record
-
-
-def _with(record: Any, path: tuple[Any, ...], value: Any) -> Any:
-    if not path:
-        return value
-    changed = copy.deepcopy(record)
-    _at(changed, path[:-1])[path[-1]] = value
-    return changed
-
-
-def _without(record: Any, path: tuple[Any, ...]) -> Any:
-    changed = copy.deepcopy(record)
-    del _at(changed, path[:-1])[path[-1]]
-    return changed
 
 
 # ---- tensors ----

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from pydantic import BaseModel
 
 TRAIN = {"n_pairs": 8, "n_fit_texts": 8, "n_calibration": 4}
 STUDY = {**TRAIN, "dataset": "sums", "n_validation": 2, "n_test": 3, "n_shots": 1, "max_new_tokens": 3}
@@ -96,11 +97,13 @@ def _make_run(root: Path) -> tuple[Any, Any, str]:
     """A finished run of one cell, with a sensitivity, a layer study, and pieces of other runs beside it."""
     from tiny_models import OTHER_CORPUS, hf_model, make_tokenizer, token_prompts
 
+    from interp_xfer.errors import ShapeError
     from interp_xfer.generation import FinishedAnswers, SweepEngine
     from interp_xfer.models import load_model
     from interp_xfer.studies.baselines import make_baseline
-    from interp_xfer.studies.cell_record import FailureRecord, PlanCell, PlanLeftOut, PlanRecord
+    from interp_xfer.studies.cell_record import PlanCell, PlanLeftOut, PlanRecord
     from interp_xfer.studies.config import make_study
+    from interp_xfer.studies.failures import failure_record
     from interp_xfer.studies.identity import read_contents, study_keys
     from interp_xfer.studies.layer_study import make_layer_study, run_layer_study
     from interp_xfer.studies.pipeline import run_study
@@ -138,12 +141,7 @@ def _make_run(root: Path) -> tuple[Any, Any, str]:
     )
     left_out = (PlanLeftOut(name="c", reason="identity needs equal widths"),)
     PlanRecord(cells=cells, left_out=left_out).write(store.root / "plan.json")
-    store.write_failure(
-        FailureRecord(
-            key="0123456789ab", name="a, native", error_type="ShapeError", message="two rows", traceback="file, line 3",
-            internal=False,
-        )
-    )  # fmt: skip
+    store.write_failure(failure_record("0123456789ab", "a, native", ShapeError("two rows are too few")))
     return study, keys, layers.name
 
 
@@ -208,7 +206,9 @@ def _finished(kept: Any) -> dict[str, Any]:
 def plain(value: Any) -> Any:
     """A value that equals another one exactly where the two are the same, tensors included."""
     if isinstance(value, torch.Tensor):
-        return (str(value.dtype), tuple(value.shape), value.double().nan_to_num(nan=-7.25).tolist())
+        return (str(value.dtype), tuple(value.shape), value.contiguous().flatten().view(torch.uint8).numpy().tobytes())
+    if isinstance(value, BaseModel):
+        return (type(value).__name__, value.model_dump(mode="json"))
     if isinstance(value, dict):
         return {name: plain(entry) for name, entry in value.items()}
     if isinstance(value, list | tuple | set | frozenset):

@@ -9,5 +9,5 @@ def test_damaged_files_are_refused_or_make_no_difference():
         found = damage.run(full=False)
     assert [entry for entry in found if entry[2] in (damage.WRONG, damage.UNCLEAR, damage.TRACEBACK)] == []
     counts = {outcome: sum(entry[2] == outcome for entry in found) for outcome in damage.OUTCOMES}
-    assert counts[damage.CLEAR] > 800 and counts[damage.UNREAD] > 20
+    assert counts[damage.CLEAR] > 500 and counts[damage.UNREAD] > 5
     assert len({kind for kind, *_ in found}) == 16
