@@ -12,6 +12,7 @@ from statistics import median
 from typing import Any
 
 from interp_xfer.evaluation_record import ArmRecord, Point
+from interp_xfer.operators import WITHOUT_STRENGTH
 from interp_xfer.studies.cell_record import CellRecord
 from interp_xfer.studies.run_store import RunStore
 
@@ -55,6 +56,11 @@ class Cell:
     def native(self) -> bool:
         """Whether the child is steered with its own concept."""
         return self.record.contents.parent == self.record.contents.child
+
+    @property
+    def has_strength(self) -> bool:
+        """Whether the operator does different things at different strengths."""
+        return self.record.study.operator not in WITHOUT_STRENGTH
 
     @property
     def grid(self) -> tuple[float, ...]:
@@ -152,10 +158,16 @@ def _cell(record: CellRecord) -> Cell:
 
 def _gaps(cell: Cell) -> list[str]:
     gaps = []
-    if cell.arm("vote") is None:
-        gaps.append("there is no vote (the study ran without inference-time scaling)")
-    if len(cell.grid) == 1:
-        gaps.append("only one strength was run, so there is no curve over strength")
+    if cell.has_strength:
+        if cell.arm("vote") is None:
+            gaps.append("there is no vote (the study ran without inference-time scaling, or with one strength)")
+        if len(cell.grid) == 1:
+            gaps.append("only one strength was run, so there is no curve over strength")
+    else:
+        gaps.append(
+            f"{cell.record.study.operator} has no strength and is applied once: there is no curve over strengths, "
+            f"nothing was chosen, and there is no vote"
+        )
     if all(point.invalid == point.n for point in cell.test):
         gaps.append("no test answer could be read at any strength: all answers are invalid, every accuracy is 0")
     return gaps

@@ -101,7 +101,7 @@ def _row(cell: Cell, arm: ArmRecord) -> Row:
         dataset=cell.dataset,
         unit=cell.unit,
         arm=arm.name,
-        strength=arm.strength,
+        strength=arm.strength if cell.has_strength else None,
         generations=len(cell.grid) if arm.name == "vote" else 1,
         n=arm.n,
         correct=arm.correct,

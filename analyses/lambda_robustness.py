@@ -102,7 +102,9 @@ def _describe_cell(rows: Sequence[Row], name_it: bool) -> str:
     text += f"{shown[0].n} questions"
     if baseline:
         text += f": baseline {style.percent(baseline.accuracy)}"
-    if steered:
+    if len(steered) == 1:
+        text += f"; steered {style.percent(steered[0].accuracy)}"
+    elif steered:
         low, high = min(steered, key=_accuracy), max(steered, key=_accuracy)
         text += (
             f"; over {len(steered)} strengths from {steered[0].strength:g} to {steered[-1].strength:g} "
@@ -131,7 +133,7 @@ def _row(cell: Cell, split: str, point: Point, ratios: dict[float, float]) -> Ro
         unit=cell.unit,
         split=split,
         strength=point.strength,
-        is_lambda_star=point.strength == cell.lambda_star,
+        is_lambda_star=cell.has_strength and point.strength == cell.lambda_star,
         shift_length=cell.shift_length(point.strength),
         shift_share=cell.shift_share(point.strength),
         n=point.n,

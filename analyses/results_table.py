@@ -159,7 +159,7 @@ def _row(cell: Cell) -> Row:
         dataset=cell.dataset,
         unit=cell.unit,
         n=baseline.n if baseline else None,
-        lambda_star_strength=star.strength if star else cell.lambda_star,
+        lambda_star_strength=None if not cell.has_strength else star.strength if star else cell.lambda_star,
         baseline=_arm(baseline),
         lambda_star=_arm(star),
         vote=_arm(cell.arm("vote")),

@@ -64,10 +64,10 @@ def _one(cell: Cell) -> tuple[str, ...]:
         f"{_accuracy(baseline)}."
     ]
     if star is not None:
-        out.append(
-            f"Steered with the concept of {cell.parent} at λ* = {_strength(star)} ({cell.unit}), {_chosen(cell)}, it "
-            f"answers {_accuracy(star)}: {_change(star)}."
-        )
+        how = f"at λ* = {_strength(star)} ({cell.unit}), {_chosen(cell)}"
+        if not cell.has_strength:
+            how = f"by {cell.record.study.operator}, which has no strength and is applied once"
+        out.append(f"Steered with the concept of {cell.parent} {how}, it answers {_accuracy(star)}: {_change(star)}.")
     if vote is not None:
         out.append(
             f"The vote over {len(cell.grid)} strengths, which spends {len(cell.grid)} generations a question, answers "

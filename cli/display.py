@@ -30,6 +30,8 @@ def points(fraction: float) -> str:
 
 def print_cell(record: "CellRecord") -> None:
     """The three arms of a cell, with intervals and paired differences."""
+    from interp_xfer.operators import WITHOUT_STRENGTH
+
     study, test = record.study, record.test
     sizes = f"{test.n} test and {record.validation.n} validation questions"
     table = Table(
@@ -40,11 +42,12 @@ def print_cell(record: "CellRecord") -> None:
     )
     for name in ("arm", "lambda", "accuracy % [95 %]", "change [95 %]", "p", "invalid", "tokens"):
         table.add_column(name, justify="left" if name == "arm" else "right", no_wrap=True)
+    applied = study.operator in WITHOUT_STRENGTH
     for arm in test.arms:
         change = arm.difference
         table.add_row(
-            arm.name.replace("lambda_star", "lambda*"),
-            "-" if arm.strength is None else f"{arm.strength:g}",
+            arm.name.replace("lambda_star", study.operator if applied else "lambda*"),
+            "-" if arm.strength is None or applied else f"{arm.strength:g}",
             f"{points(arm.accuracy)} [{points(arm.low)}, {points(arm.high)}]",
             "" if change is None else f"{100 * change.delta:+.1f} [{100 * change.low:+.1f}, {100 * change.high:+.1f}]",
             "" if change is None else p_number(change.p_value),

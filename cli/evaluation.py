@@ -67,8 +67,9 @@ def search(
     """Algorithm 2: the strength that answers most validation questions; writes a JSON file."""
     from interp_xfer import SteeringVectors, load_model, load_problems, search_lambda
     from interp_xfer.evaluation_record import conditions, search_record
+    from interp_xfer.operators import WITHOUT_STRENGTH, strength_grid
 
-    grid = parse_strengths(strengths)
+    grid = strength_grid(operator, parse_strengths(strengths))
     task = _task(dataset, system_prompt, few_shot)
     problems = load_problems(task, "validation", n, data_dir, seed)
     vectors = SteeringVectors.load(steering)
@@ -79,7 +80,10 @@ def search(
     record = search_record(conditions(model.fingerprint, vectors, settings, task), found)
     record.write(out)
     _print_strengths(f"{child}, {dataset}, {len(problems)} validation questions", record.strengths)
-    typer.echo(f"{out}: lambda* = {found.best:g} ({unit}; smallest strength on a tie)")
+    if operator in WITHOUT_STRENGTH:
+        typer.echo(f"{out}: {operator} has no strength, so that there is none to choose; it was applied once")
+    else:
+        typer.echo(f"{out}: lambda* = {found.best:g} ({unit}; smallest strength on a tie)")
 
 
 def evaluate(
@@ -117,13 +121,14 @@ def evaluate(
     from interp_xfer.errors import ConfigError
     from interp_xfer.evaluation_record import SearchRecord, conditions, evaluation_record
     from interp_xfer.lambda_search import check_strength
+    from interp_xfer.operators import strength_grid
 
     if (search_file is None) == (strength is None):
         raise ConfigError("give lambda* either by --search FILE or by --strength NUMBER.")
     if strength is not None:
         check_strength(strength)
     searched = None if search_file is None else SearchRecord.read(search_file)
-    grid = parse_strengths(strengths)
+    grid = strength_grid(operator, parse_strengths(strengths))
     task = _task(dataset, system_prompt, few_shot)
     problems = load_problems(task, "test", n, data_dir, seed)
     vectors = SteeringVectors.load(steering)
@@ -135,7 +140,7 @@ def evaluate(
         searched.require_unseen(problems, str(search_file))
         strength = searched.lambda_star
     assert strength is not None
-    n_arms = len({0.0, strength, *(grid if with_its else ())})
+    n_arms = len({0.0, strength, *(grid if with_its and len(grid) > 1 else ())})
     with shown_step("evaluating", n_arms * len(problems), "answers") as progress:
         result = run_evaluation(
             model, vectors, problems, strength, with_its=with_its, grid=grid, settings=settings, task=task,

@@ -24,6 +24,7 @@ from interp_xfer.answers import (
 from interp_xfer.generation import FinishedAnswers, SweepEngine
 from interp_xfer.lambda_search import PAPER_GRID, check_grid
 from interp_xfer.models import LoadedModel
+from interp_xfer.operators import strength_grid
 from interp_xfer.progress import Progress, no_progress
 from interp_xfer.statistics import PairedDifference, paired_difference
 from interp_xfer.tasks import Problem, Task
@@ -89,7 +90,7 @@ def evaluate(
         steering: vectors made for it.
         test: problems that took no part in making the vectors or choosing the strength.
         strengths: lambda*, chosen on validation problems (`search_lambda(...).best`).
-        with_its: also run the grid and vote.
+        with_its: also run the grid and vote; not over a grid of one, nor for an operator without strength.
         grid: strengths that vote.
         settings: as in the search.
         task: None takes the one the problems name.
@@ -104,16 +105,18 @@ def evaluate(
     settings = settings or GenerationSettings()
     require_unseen(test, steering, engine, "test")
     engine = engine_for(child, steering, settings, engine)
-    to_run = [0.0, *((strengths,) if strengths != 0 else ())]
     if with_its:
         check_grid(grid)
+    votes = with_its and len(strength_grid(settings.operator, grid)) > 1
+    to_run = [0.0, *((strengths,) if strengths != 0 else ())]
+    if votes:
         to_run += [strength for strength in grid if strength not in to_run]
     table = answer_problems(engine, test, to_run, settings, task=task, known=known, keep=keep, progress=progress)
     baseline = _arm("baseline", 0.0, table.at(0.0), None)
     return Evaluation(
         baseline=baseline,
         lambda_star=_arm("lambda_star", strengths, table.at(strengths), baseline),
-        vote=_arm("vote", None, voted(table, grid, vote), baseline) if with_its else None,
+        vote=_arm("vote", None, voted(table, grid, vote), baseline) if votes else None,
         table=table,
     )
 

@@ -14,6 +14,7 @@ from interp_xfer.bounds import MAX_STRENGTH, MAX_STRENGTHS
 from interp_xfer.errors import ConfigError
 from interp_xfer.generation import FinishedAnswers, SweepEngine
 from interp_xfer.models import LoadedModel
+from interp_xfer.operators import strength_grid
 from interp_xfer.progress import Progress, no_progress
 from interp_xfer.steering import checked_strengths
 from interp_xfer.tasks import Problem, Task
@@ -54,7 +55,7 @@ def search_lambda(
         child: the model to steer.
         steering: vectors made for it.
         validation: problems that took no part in making the vectors.
-        grid: strengths to choose from, without 0.
+        grid: strengths to choose from, without 0; of an operator without strength only one is run (`strength_grid`).
         settings: how questions are asked; default the paper's (5 examples, greedy).
         task: None takes the one the problems name.
         engine: reuse one to keep its prefixes, made for these vectors and settings; None makes one.
@@ -67,6 +68,7 @@ def search_lambda(
     """
     check_grid(grid)
     settings = settings or GenerationSettings()
+    grid = strength_grid(settings.operator, grid)
     require_unseen(validation, steering, engine, "validation")
     engine = engine_for(child, steering, settings, engine)
     table = answer_problems(

@@ -11,7 +11,7 @@ With unit vector v, shift delta = c v (c is the strength in the residual stream'
 | `piecewise` | h + sign(h . delta) delta |
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import get_args
 
 from jaxtyping import Float
@@ -59,6 +59,15 @@ OPERATORS: dict[str, Operator] = {
     "clamp": clamp,
     "piecewise": piecewise,
 }
+
+
+WITHOUT_STRENGTH: frozenset[str] = frozenset({"project_out"})
+"""Operators that do the same at every strength but 0: they are applied or not, and there is nothing to search."""
+
+
+def strength_grid(operator: str, grid: Sequence[float]) -> tuple[float, ...]:
+    """The strengths of a grid at which an operator does different things: only 1.0 for one without strength."""
+    return (1.0,) if operator in WITHOUT_STRENGTH else tuple(grid)
 
 
 def get_operator(name: str) -> Operator:

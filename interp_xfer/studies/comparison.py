@@ -19,6 +19,7 @@ from interp_xfer.bounds import MAX_CELLS
 from interp_xfer.choices import LayerMapName, ProjectionKind, StrengthUnit
 from interp_xfer.errors import ConfigError
 from interp_xfer.model_maps import MEASURED
+from interp_xfer.operators import WITHOUT_STRENGTH
 from interp_xfer.studies.cell_record import PlanCell, PlanLeftOut, PlanRecord
 from interp_xfer.studies.config import Study, make_study
 from interp_xfer.studies.identity import asked_key, shown_files, shown_model
@@ -196,8 +197,8 @@ def why_impossible(study: Study, first_unit: str, widths: Mapping[str, int]) -> 
         return f"identity needs equal widths, but the models are {parent} and {child} wide"
     if study.layer_map in MEASURED and study.n_pairs < _MEASURED_PAIRS:
         return f"{study.layer_map} needs {_MEASURED_PAIRS} contrast pairs or more, but n_pairs is {study.n_pairs}"
-    if study.operator == "project_out" and study.unit != first_unit:
-        return f"project_out does not use a strength, so that {study.unit} and {first_unit} are the same cell"
+    if study.operator in WITHOUT_STRENGTH and study.unit != first_unit:
+        return f"{study.operator} does not use a strength, so that {study.unit} and {first_unit} are the same cell"
     return None
 
 

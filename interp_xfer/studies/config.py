@@ -6,7 +6,7 @@ Written as YAML, validated strictly: an unknown key is an error. The resolved st
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from interp_xfer.answers import GenerationSettings
 from interp_xfer.bounds import MAX_NEW_TOKENS, MAX_PROBLEMS, MAX_SHOTS, MAX_STRENGTHS, Name, Seed
@@ -24,6 +24,7 @@ from interp_xfer.choices import (
 )
 from interp_xfer.errors import ConfigError
 from interp_xfer.lambda_search import PAPER_GRID, check_grid
+from interp_xfer.operators import strength_grid
 from interp_xfer.plain_yaml import parse_yaml
 from interp_xfer.studies.validation import settings_problems
 from interp_xfer.user_files import read_text
@@ -89,10 +90,20 @@ class Study(BaseModel):
     unit: StrengthUnit = "relative"
     operator: OperatorName = "add"
     tokens: TokenScope = "all"
-    strengths: tuple[float, ...] = Field(default=PAPER_GRID, max_length=MAX_STRENGTHS)
-    """The grid; the baseline (0) is always run."""
-    with_its: bool = True
-    """Also vote over the grid on the test questions."""
+    strengths: tuple[float, ...] = Field(default=PAPER_GRID, max_length=MAX_STRENGTHS, validate_default=True)
+    """The grid; the baseline (0) is always run. An operator without strength is applied once, at 1."""
+    with_its: bool = Field(default=True, validate_default=True)
+    """Also vote over the grid on the test questions; not over a grid of one, which is no vote."""
+
+    @field_validator("strengths")
+    @classmethod
+    def _that_differ(cls, value: tuple[float, ...], known: Any) -> tuple[float, ...]:
+        return strength_grid(known.data.get("operator", ""), value)
+
+    @field_validator("with_its")
+    @classmethod
+    def _of_several(cls, value: bool, known: Any) -> bool:
+        return value and len(known.data.get("strengths", ())) > 1
 
     @property
     def generation(self) -> GenerationSettings:
