@@ -41,7 +41,9 @@ def load_layer_records(store: RunStore) -> tuple[LayerRecord, ...]:
 
     Raises: ArtifactError if one is damaged.
     """
-    found = [load_layer_record(path.parent) for path in sorted((store.root / "layers").glob("*/layers.json"))]
+    folder = store.root / "layers"
+    places = sorted(path for path in folder.iterdir() if not path.name.startswith(".")) if folder.is_dir() else []
+    found = [load_layer_record(path) for path in places]
     return tuple(sorted(found, key=lambda record: (record.label, record.key)))
 
 

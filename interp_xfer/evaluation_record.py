@@ -7,7 +7,6 @@ which questions, so that lambda* of one thing is not taken for that of another.
 import hashlib
 import json
 from collections.abc import Sequence
-from dataclasses import asdict
 from typing import Any, Literal
 
 from pydantic import model_validator
@@ -21,6 +20,7 @@ from interp_xfer.models import Fingerprint
 from interp_xfer.prompt_hashes import PromptHashes, problems_digest
 from interp_xfer.records import Cosine, Count, Digest, Fraction, NotNegative, Positive, Record
 from interp_xfer.tasks import Problem, Task
+from interp_xfer.tasks.leaks import content
 from interp_xfer.tasks.records import Split
 from interp_xfer.vectors import SteeringVectors
 
@@ -59,7 +59,7 @@ def conditions(
 ) -> Conditions:
     """What is being asked of which model."""
     system_prompt = task.system_prompt if settings.system_prompt is None else settings.system_prompt
-    shown = [asdict(example) for example in task.few_shot[: settings.n_shots]]
+    shown = [content(example) for example in task.few_shot[: settings.n_shots]]
     return Conditions(
         child=child,
         parent=steering and steering.parent,

@@ -72,7 +72,7 @@ def text_task(
         metric_list=[_EXACT_MATCH],
         filter_list=_FILTERS,
         generation_kwargs={
-            "until": [*task.stop_sequences, *(model.tokenizer.decode([token]) for token in sorted(model.end_tokens))],
+            "until": [*task.stop_sequences, *filter(None, map(model.tokenizer.decode, sorted(model.end_tokens)))],
             "do_sample": False,
             "max_gen_toks": settings.max_new_tokens or task.max_new_tokens,
         },

@@ -1,10 +1,17 @@
 """Tiny models, built once per run. Tests that change one build their own (`tiny_models.tiny`)."""
 
+import signal
+
 import pytest
 from hypothesis import settings
 
 settings.register_profile("default", deadline=None)  # no test is a stopwatch
 settings.load_profile("default")
+
+# A job in the background may start with signals ignored, and its children inherit that; tests send them.
+for number, handler in ((signal.SIGINT, signal.default_int_handler), (signal.SIGHUP, signal.SIG_DFL)):
+    if signal.getsignal(number) is signal.SIG_IGN:
+        signal.signal(number, handler)
 
 
 @pytest.fixture(scope="session")

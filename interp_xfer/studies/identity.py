@@ -11,7 +11,6 @@ import hashlib
 import json
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict
 from typing import Any, NamedTuple
 
 from interp_xfer.choices import DTypeName
@@ -20,6 +19,7 @@ from interp_xfer.records import Digest, Record
 from interp_xfer.studies.config import Study
 from interp_xfer.studies.study_data import StudyData
 from interp_xfer.tasks import ContrastPair, FitText, Problem, Task
+from interp_xfer.tasks.leaks import content
 
 _FORMAT = 3  # changes when the same settings and contents give other numbers or other files
 
@@ -129,12 +129,12 @@ def key_of(values: Any) -> str:
 
 def items_digest(items: Iterable[ContrastPair | FitText]) -> str:
     """Digest of pairs or texts, in their order."""
-    return _digest([asdict(item) for item in items])
+    return _digest([content(item) for item in items])
 
 
 def questions_digest(task: Task, problems: Sequence[Problem]) -> str:
     """Digest of problems and of the words that put them to a model."""
-    return _digest([[asdict(problem), task.format_question(problem)] for problem in problems])
+    return _digest([[content(problem), task.format_question(problem)] for problem in problems])
 
 
 def asking_digest(task: Task, n_shots: int, max_new_tokens: int | None) -> str:

@@ -7,8 +7,9 @@ different ids.
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from itertools import combinations
+from typing import Any
 
 from interp_xfer.errors import LeakError
 from interp_xfer.tasks.contrast import ContrastPair
@@ -77,6 +78,12 @@ def check_disjoint(sets: Mapping[str, Iterable[Item]]) -> None:
                 f"{len(shared)} of {len(keyed[first])} {first} items are also in {second} ({shown}), by id or by text; "
                 f"give the two sets different splits, offsets or data."
             )
+
+
+def content(item: Item) -> dict[str, Any]:
+    """What an item says, without where it was read: equal items have equal contents."""
+    values = asdict(item)
+    return {field.name: values[field.name] for field in fields(item) if field.compare}
 
 
 def leak_keys(item: Item) -> tuple[frozenset[str], frozenset[str]]:

@@ -66,7 +66,7 @@ def test_bold_only_where_the_paired_test_says_so(delta, p_value, better, worse):
     )
     arm = ArmRecord(
         name="vote", strength=None, n=50, correct=25, accuracy=0.5, low=0.4, high=0.6, invalid=0, truncated=0,
-        mean_tokens=10.0, difference=None,
+        mean_tokens=10.0, difference=None, timed_out=0, rules={"hash": 50},
     )  # fmt: skip
     found = _arm(arm.model_copy(update={"difference": difference}))
     assert (found.better, found.worse) == (better, worse)

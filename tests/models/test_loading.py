@@ -1,6 +1,7 @@
 """`load_model` from a folder, a GGUF file and a bundled package, all made here; and what it says when it cannot."""
 
 import hashlib
+import json
 import subprocess
 import zipfile
 from pathlib import Path
@@ -188,10 +189,47 @@ def test_gguf_is_converted_once(gguf_file, cache, monkeypatch):
     text = "Mia has apples and Omar gives her more."
     assert model.tokenizer(text)["input_ids"] == make_tokenizer()(text, add_special_tokens=False)["input_ids"]
     assert model.fingerprint.revision == hashlib.sha256(gguf_file.read_bytes()).hexdigest()
-    assert model.name == f"gguf:{gguf_file}"
+    assert model.name == f"gguf:{gguf_file.name}"
     monkeypatch.setattr("interp_xfer.models.gguf.convert_gguf", lambda *_: pytest.fail("converted again"))
     again = load_model(f"gguf:{gguf_file}")
     assert again.fingerprint == model.fingerprint
+
+
+def flip(path):
+    data = bytearray(path.read_bytes())
+    data[-9] ^= 4
+    path.write_bytes(data)
+
+
+def test_a_damaged_conversion_is_noticed_and_made_again(gguf_file, cache, capsys):
+    """One bit of a weight: another model, or none, without the sha256 that was noted."""
+    expected = load_model(f"gguf:{gguf_file}").fingerprint
+    [weights] = cache.rglob("*.safetensors")
+    flip(weights)
+    assert load_model(f"gguf:{gguf_file}").fingerprint == expected
+    assert (
+        "is damaged (model.safetensors has other content than was written); it is made again" in capsys.readouterr().err
+    )
+    assert load_model(f"gguf:{gguf_file}").fingerprint == expected and capsys.readouterr().err == ""
+
+
+def test_a_damaged_bundled_model_is_fetched_again(pip, cache):
+    expected = load_model(f"bundled:{NAME}").fingerprint
+    [tokenizer] = cache.rglob("tokenizer.json")
+    tokenizer.unlink()
+    assert load_model(f"bundled:{NAME}").fingerprint == expected and len(pip.calls) == 2
+    pip.stderr = "ERROR: No matching distribution found"
+    tokenizer.unlink()
+    with pytest.raises(ModelError, match="cannot fetch bundled:tiny-test with pip"):
+        load_model(f"bundled:{NAME}")
+
+
+def test_a_template_beside_the_tokenizer_is_found(tmp_path):
+    """As in models that also see, whose template transformers reads for processors only."""
+    save("llama", tmp_path / "m", make_tokenizer(chat=False))
+    assert load_model(str(tmp_path / "m")).fingerprint.chat_template is None
+    (tmp_path / "m" / "chat_template.json").write_text(json.dumps({"chat_template": make_tokenizer().chat_template}))
+    assert load_model(str(tmp_path / "m")).fingerprint.chat_template == tiny("llama").fingerprint.chat_template
 
 
 @pytest.mark.parametrize("content", ["text", "half", "one weight missing"])
