@@ -16,10 +16,10 @@ from torch import Tensor
 
 from interp_xfer.choices import OperatorName, Scoring, StrengthUnit, TokenScope
 from interp_xfer.errors import ConfigError, DataError
+from interp_xfer.fields import STRICT
 from interp_xfer.generation import FinishedAnswers, IsComplete, SweepEngine, tokenise_prompt
 from interp_xfer.likelihood import OptionScores, require_choices, score_options
 from interp_xfer.progress import Progress, no_progress
-from interp_xfer.records import STRICT
 from interp_xfer.statistics import Interval, wilson_interval
 from interp_xfer.tasks import Problem, Task, get_task, likelihood_prompt, render_prompt
 from interp_xfer.tasks.private_reasoning import left_open

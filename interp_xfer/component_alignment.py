@@ -31,12 +31,13 @@ from interp_xfer.controls import random_covariance_matched
 from interp_xfer.direction_matrix import carried_directions, n_readings
 from interp_xfer.directions import further_components
 from interp_xfer.errors import LeakError, ShapeError
+from interp_xfer.fields import Digest, NotNegative, Positive, damaged
 from interp_xfer.models import Fingerprint, LoadedModel
 from interp_xfer.origins import ConceptSettings, Corpus
 from interp_xfer.paired_corpus import PairedCorpus
 from interp_xfer.progress import Progress, no_progress
 from interp_xfer.prompt_hashes import PromptHashes
-from interp_xfer.records import Digest, NotNegative, Positive, Record, damaged, require_tensors
+from interp_xfer.records import Record, require_tensors
 from interp_xfer.score_alignment import MINIMUM_PAIRS
 from interp_xfer.subspaces import principal_cosines
 from interp_xfer.tasks import ContrastPair

@@ -21,11 +21,12 @@ from interp_xfer.activations import last_token_activations, last_tokens_and_norm
 from interp_xfer.choices import Centering, Method
 from interp_xfer.directions import difference_cosines, mean_difference, pca_directions, resolve_sign
 from interp_xfer.errors import ConfigError, DataError, ShapeError
+from interp_xfer.fields import Digest, damaged
 from interp_xfer.models import Fingerprint, LoadedModel
 from interp_xfer.origins import ConceptSettings
 from interp_xfer.progress import Progress, no_progress
 from interp_xfer.prompt_hashes import PromptHashes
-from interp_xfer.records import Digest, Record, damaged, require_tensors
+from interp_xfer.records import Record, require_tensors
 from interp_xfer.tasks import ContrastPair, adds_special_tokens, render_pair
 
 

@@ -23,10 +23,10 @@ from pydantic import JsonValue
 from interp_xfer.answers import Answer, GenerationSettings, answer_problems, make_engine
 from interp_xfer.errors import ConfigError, DataError, SteeringError
 from interp_xfer.evaluation_record import Answered, Conditions, answered
+from interp_xfer.fields import Count, Fraction, NotNegative
 from interp_xfer.likelihood import require_choices
 from interp_xfer.lm_eval_harness import choice_task, require_lm_eval, run_harness, text_task
 from interp_xfer.models import LoadedModel
-from interp_xfer.records import Count, Fraction, NotNegative
 from interp_xfer.tasks import Problem, Task, cut_at_stop, get_task
 from interp_xfer.tasks.lm_eval_filters import lm_eval_flexible, lm_eval_normal, lm_eval_strict
 from interp_xfer.tasks.numeric_answer import NUMERIC_RULES

@@ -15,10 +15,11 @@ from interp_xfer.answers import AnswerTable, GenerationSettings
 from interp_xfer.choices import OperatorName, Scoring, StrengthUnit, TokenScope
 from interp_xfer.errors import ConfigError
 from interp_xfer.evaluation import Arm, Evaluation
+from interp_xfer.fields import Cosine, Count, Digest, Fraction, NotNegative, Positive
 from interp_xfer.lambda_search import SearchResult, smallest_of_the_best
 from interp_xfer.models import Fingerprint
 from interp_xfer.prompt_hashes import PromptHashes, problems_digest
-from interp_xfer.records import Cosine, Count, Digest, Fraction, NotNegative, Positive, Record
+from interp_xfer.records import Record
 from interp_xfer.tasks import Problem, Task
 from interp_xfer.tasks.leaks import content
 from interp_xfer.tasks.records import Split

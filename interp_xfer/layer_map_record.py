@@ -4,10 +4,11 @@ from typing import Any, Literal
 
 from pydantic import model_validator
 
+from interp_xfer.fields import Count, Digest
 from interp_xfer.layer_maps import LayerMap
 from interp_xfer.model_maps import require_depths
 from interp_xfer.models import Fingerprint, require_same_model
-from interp_xfer.records import Count, Digest, Record
+from interp_xfer.records import Record
 
 
 class LayerMapRecord(Record):

@@ -26,8 +26,8 @@ from torch import Tensor
 
 from interp_xfer._checks import require_finite
 from interp_xfer.errors import ConfigError, LayerError
+from interp_xfer.fields import STRICT, Fraction, Layer, Layers, checked
 from interp_xfer.p_values import p_text
-from interp_xfer.records import STRICT, Fraction, Layer, Layers, checked
 from interp_xfer.streams import random_order, stream
 
 # Scores become integers of this resolution, so that equal totals are ties and not a matter of rounding order.

@@ -15,6 +15,7 @@ from torch import Tensor
 from interp_xfer.choices import ProjectionKind
 from interp_xfer.concepts import ConceptVectors, contrast_differences
 from interp_xfer.errors import ConfigError, DataError, InterpXferError, ShapeError, as_value
+from interp_xfer.fields import Count, Digest, damaged
 from interp_xfer.layer_maps import STRATEGIES, LayerMap, random_monotone
 from interp_xfer.layer_matching import Method, match_layers
 from interp_xfer.models import Fingerprint, LoadedModel
@@ -32,7 +33,7 @@ from interp_xfer.projections import (
     ridge_r2_along,
 )
 from interp_xfer.prompt_hashes import PromptHashes
-from interp_xfer.records import Count, Digest, Record, damaged, require_tensors
+from interp_xfer.records import Record, require_tensors
 from interp_xfer.tasks import ContrastPair, FitText
 
 SHUFFLED_PAIRS = "shuffled-pairs"

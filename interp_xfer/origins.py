@@ -1,7 +1,8 @@
 """What vectors say about where they come from: how a concept was found, and how it was carried into another model."""
 
 from interp_xfer.choices import Centering, Method
-from interp_xfer.records import Cosine, Count, Fraction, Positive, Record
+from interp_xfer.fields import Cosine, Count, Fraction, Positive
+from interp_xfer.records import Record
 
 
 class ConceptSettings(Record):

@@ -5,47 +5,23 @@
 2. Beside its values a record keeps a checksum of them. A changed value that is still plausible (another accuracy,
    another model name) does not agree with it, so it is refused too.
 3. The tensors of an artifact are covered by the digest of their file (`artifacts`).
-
-Standard dataclasses take part as fields: their annotations say what is allowed, `__pydantic_config__ = STRICT` how.
 """
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from functools import cache
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
-from pydantic_core import to_json
+from pydantic import BaseModel, ConfigDict
 from torch import Tensor
 
 from interp_xfer.artifacts import load_artifact, read_json, save_artifact, write_json
-from interp_xfer.errors import ArtifactError, InterpXferError
-
-Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{16}$")]
-"""First hex digits of a sha256."""
-Key = Annotated[str, Field(pattern=r"^[0-9a-f]{12}$")]
-"""Name of a file of a run; safe as a part of a path."""
-Count = Annotated[int, Field(ge=0, le=10**12)]
-Positive = Annotated[int, Field(ge=1, le=10**12)]
-Layers = Annotated[int, Field(ge=1, le=10_000)]
-"""Depth of a model."""
-Layer = Annotated[int, Field(ge=0, lt=10_000)]
-"""0-based block output."""
-Width = Annotated[int, Field(ge=1, le=2**20)]
-"""Of a residual stream."""
-Fraction = Annotated[float, Field(ge=0, le=1)]
-Cosine = Annotated[float, Field(ge=-1 - 1e-6, le=1 + 1e-6)]
-NotNegative = Annotated[float, Field(ge=0)]
-
-STRICT = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
-"""How records and their parts are read."""
+from interp_xfer.errors import ArtifactError
+from interp_xfer.fields import STRICT, T, checked
 
 _CHECKSUM = "checksum"
-T = TypeVar("T")
 R = TypeVar("R", bound="Record")
 
 
@@ -125,19 +101,6 @@ def checksum(values: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
 
 
-def checked(kind: type[T], values: Any, source: str) -> T:
-    """Plain JSON as a record or a dataclass with typed fields.
-
-    Raises: ArtifactError naming source, place and what is wrong there.
-    """
-    try:
-        return _reader(kind).validate_json(to_json(values, inf_nan_mode="constants"), strict=True)
-    except ValidationError as error:
-        raise ArtifactError(f"{source} is damaged ({reasons(error, 1)}). Delete it and make it again.") from None
-    except (InterpXferError, ValueError) as error:  # of a dataclass's own checks; of text that is no Unicode
-        raise ArtifactError(f"{source} is damaged ({error}). Delete it and make it again.") from None
-
-
 def require_tensors(
     tensors: Mapping[str, Tensor],
     shapes: Mapping[str, tuple[int, ...]],
@@ -158,30 +121,6 @@ def require_tensors(
     if wrong:
         more = f" and {len(wrong) - 2} more" if len(wrong) > 2 else ""
         raise ArtifactError(f"{source} is damaged ({'; '.join(wrong[:2])}{more}). Delete it and make it again.")
-
-
-@contextmanager
-def damaged(source: Path | str) -> Iterator[None]:
-    """Within it, values that are refused are an ArtifactError naming the source."""
-    try:
-        yield
-    except ArtifactError:
-        raise
-    except InterpXferError as error:
-        raise ArtifactError(f"{source} is damaged ({error}). Delete it and make it again.") from None
-
-
-def reasons(error: ValidationError, most: int | None = None) -> str:
-    """What pydantic found wrong, as "place: reason; place: reason", the first `most` of it."""
-    found = error.errors(include_url=False, include_context=False, include_input=False)
-    shown = [f"{'.'.join(map(str, e['loc']))}: {e['msg']}" if e["loc"] else e["msg"] for e in found[:most]]
-    more = f" and {len(found) - len(shown)} more" if len(shown) < len(found) else ""
-    return "; ".join(shown).replace("Value error, ", "") + more
-
-
-@cache
-def _reader(kind: type[Any]) -> Any:
-    return TypeAdapter(kind)
 
 
 def _kind(record: type[Any]) -> str | None:

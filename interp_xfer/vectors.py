@@ -12,11 +12,12 @@ from torch import Tensor
 from interp_xfer._checks import require_finite, require_unit
 from interp_xfer.choices import StrengthUnit
 from interp_xfer.errors import ConfigError, ShapeError
+from interp_xfer.fields import Digest, damaged
 from interp_xfer.layer_maps import LayerMap
 from interp_xfer.models import Fingerprint
 from interp_xfer.origins import ConceptOrigin, ProjectionOrigin
 from interp_xfer.prompt_hashes import PromptHashes
-from interp_xfer.records import Digest, Record, damaged, require_tensors
+from interp_xfer.records import Record, require_tensors
 
 STRENGTH_UNITS: tuple[StrengthUnit, ...] = ("relative", "raw")
 

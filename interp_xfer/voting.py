@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from interp_xfer.errors import ConfigError
-from interp_xfer.records import STRICT, Count, Positive
+from interp_xfer.fields import STRICT, Count, Positive
 
 
 @dataclass(frozen=True)

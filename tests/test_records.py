@@ -9,18 +9,8 @@ import torch
 from pydantic import TypeAdapter, ValidationError
 
 from interp_xfer.errors import ArtifactError, ShapeError
-from interp_xfer.records import (
-    STRICT,
-    Count,
-    Digest,
-    Fraction,
-    Key,
-    Positive,
-    Record,
-    damaged,
-    reasons,
-    require_tensors,
-)
+from interp_xfer.fields import STRICT, Count, Digest, Fraction, Key, Positive, damaged, reasons
+from interp_xfer.records import Record, require_tensors
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from pydantic import Field
 
 from interp_xfer.choices import WeightProcessing
 from interp_xfer.errors import FingerprintError
-from interp_xfer.records import STRICT, Digest, Layers, Width, checked
+from interp_xfer.fields import STRICT, Digest, Layers, Width, checked
 
 _DESCRIPTIVE = ("reference", "revision", "chat_system")
 

@@ -15,11 +15,12 @@ from pydantic import Field, model_validator
 from interp_xfer.answers import Answer, AnswerTable
 from interp_xfer.evaluation import Evaluation, unsteered_in_vote
 from interp_xfer.evaluation_record import ArmRecord, Point, arm_record, points
+from interp_xfer.fields import Fraction, Key, NotNegative, Positive
 from interp_xfer.lambda_search import SearchResult
 from interp_xfer.layer_maps import LayerMap
 from interp_xfer.models import Fingerprint
 from interp_xfer.origins import ConceptOrigin, ProjectionOrigin
-from interp_xfer.records import Fraction, Key, NotNegative, Positive, Record
+from interp_xfer.records import Record
 from interp_xfer.statistics import max_t_sign_flip
 from interp_xfer.studies.config import Study
 from interp_xfer.studies.identity import Contents, Keys, asked_key, shareable, study_keys

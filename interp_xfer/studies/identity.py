@@ -14,8 +14,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from interp_xfer.choices import DTypeName
+from interp_xfer.fields import Digest
 from interp_xfer.models import default_dtype, model_identity
-from interp_xfer.records import Digest, Record
+from interp_xfer.records import Record
 from interp_xfer.studies.config import Study
 from interp_xfer.studies.study_data import StudyData
 from interp_xfer.tasks import ContrastPair, FitText, Problem, Task
