@@ -14,9 +14,9 @@ import time
 from typing import Any
 
 from interp_xfer import GenerationSettings, get_task, load_model, load_problems
-from interp_xfer.answers import Answer, answer_problems, make_engine
+from interp_xfer.evaluation.answers import Answer, answer_problems, make_engine
 from interp_xfer.models import LoadedModel
-from interp_xfer.statistics import wilson_interval
+from interp_xfer.stats.intervals import wilson_interval
 from interp_xfer.tasks import Problem, Task
 
 NAMES = {

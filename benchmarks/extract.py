@@ -19,7 +19,7 @@ import time
 import torch
 
 from interp_xfer import contrast_pairs, load_model, load_problems
-from interp_xfer.activations import last_token_activations
+from interp_xfer.passes.activations import last_token_activations
 from interp_xfer.tasks import render_pair
 
 

@@ -21,8 +21,8 @@ from scipy.special import gammaln
 from scipy.stats import binom, norm
 from torch import Tensor
 
-from interp_xfer.paired import tango_interval
-from interp_xfer.readout import auroc_interval, difference_interval, pair_values
+from interp_xfer.maths.auroc import auroc_interval, difference_interval, pair_values
+from interp_xfer.stats.paired import tango_interval
 
 Z = float(norm.ppf(0.975))
 AREAS = (0.6, 0.8, 0.9, 0.95, 0.99, 0.999)

@@ -21,7 +21,7 @@ from interp_xfer import get_task, load_model, load_problems, render_prompt
 from interp_xfer.generation import SweepEngine, TokenPrompt, batch, tokenise_prompt
 from interp_xfer.generation.next_tokens import NextTokens, next_logits
 from interp_xfer.models import LoadedModel
-from interp_xfer.vectors import SteeringVectors
+from interp_xfer.steering.vectors import SteeringVectors
 
 STRENGTHS = (0.02, 0.05, 0.08, 0.1, 0.15, 0.2, 0.25, 0.3)
 Arm = Callable[[LoadedModel, SteeringVectors, Sequence[TokenPrompt], float], torch.Tensor]

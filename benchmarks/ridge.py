@@ -15,8 +15,8 @@ import time
 
 import torch
 
-from interp_xfer.paired_sums import PairedSums
-from interp_xfer.projections import fit_ridge
+from interp_xfer.maths.linear_maps import fit_ridge
+from interp_xfer.maths.paired_sums import PairedSums
 
 
 def main() -> None:

@@ -18,8 +18,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from interp_xfer.tasks import Choice, Problem, Task, get_task, read_rows, score_many
-from interp_xfer.tasks.numbers import canonical_number
-from interp_xfer.tasks.records import SPLITS, Split
+from interp_xfer.tasks.problems import SPLITS, Split
+from interp_xfer.tasks.scoring.number_text import canonical_number
 
 MAX_SHOWN = 10
 

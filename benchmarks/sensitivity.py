@@ -24,16 +24,16 @@ from typing import Any
 import torch
 
 from interp_xfer import PAPER_GRID, GenerationSettings, SteeringVectors, get_task, load_model, load_problems
-from interp_xfer.activations import quick_attention
-from interp_xfer.controls import random_isotropic
-from interp_xfer.gold_answers import gold_rows
-from interp_xfer.layer_maps import proportional
-from interp_xfer.layer_sensitivity import answer_gradients, directional_derivatives
-from interp_xfer.layer_sweep import single_layers, sweep_windows
+from interp_xfer.evaluation.gold_answers import gold_rows
+from interp_xfer.likelihood.gradients import answer_gradients, directional_derivatives
+from interp_xfer.likelihood.layer_sweep import single_layers, sweep_windows
+from interp_xfer.maths.layer_maps import proportional
+from interp_xfer.maths.random_directions import random_isotropic
 from interp_xfer.models import LoadedModel
-from interp_xfer.origins import ConceptOrigin, ProjectionOrigin
-from interp_xfer.prompt_hashes import PromptHashes
-from interp_xfer.teacher_forcing import TargetRow, row_batch, shared_length, target_log_probabilities
+from interp_xfer.passes.activations import quick_attention
+from interp_xfer.passes.teacher_forcing import TargetRow, row_batch, shared_length, target_log_probabilities
+from interp_xfer.steering.origins import ConceptOrigin, ProjectionOrigin
+from interp_xfer.tasks.prompt_hashes import PromptHashes
 
 MODEL = "bundled:smollm2-135m-instruct"
 CANDIDATES = 42

@@ -15,8 +15,8 @@ import time
 
 import torch
 
-from interp_xfer.similarity import cka_matrix, linear_cka, paired_grams
-from interp_xfer.similarity_nulls import permutation_null
+from interp_xfer.maths.cka import cka_matrix, linear_cka, paired_grams
+from interp_xfer.maths.permutation import permutation_null
 
 
 def main() -> None:

@@ -32,14 +32,14 @@ from interp_xfer import PAPER_GRID, get_task, load_model, load_problems, render_
 from interp_xfer.generation import Generation, SweepEngine, TokenPrompt, reference_generate, tokenise_prompt
 from interp_xfer.generation.memory import head_size, pass_limits
 from interp_xfer.generation.reference import StopWhenComplete, cut_row
-from interp_xfer.layer_maps import proportional
+from interp_xfer.maths.layer_maps import proportional
 from interp_xfer.models import LoadedModel
 from interp_xfer.models.loaded import pad_left
-from interp_xfer.models.stock_attention import stock_attention
-from interp_xfer.origins import ConceptOrigin, ProjectionOrigin
-from interp_xfer.prompt_hashes import PromptHashes
-from interp_xfer.steering import steer
-from interp_xfer.vectors import SteeringVectors
+from interp_xfer.passes.stock_attention import stock_attention
+from interp_xfer.steering.hooks import steer
+from interp_xfer.steering.origins import ConceptOrigin, ProjectionOrigin
+from interp_xfer.steering.vectors import SteeringVectors
+from interp_xfer.tasks.prompt_hashes import PromptHashes
 
 MODEL = "bundled:smollm2-135m-instruct"
 BATCH = 8

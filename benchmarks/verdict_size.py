@@ -29,11 +29,12 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from interp_xfer.layer_maps import best_monotone, greedy, proportional, random_monotone
-from interp_xfer.layer_matching import placement_p_value, score_map
-from interp_xfer.similarity import cka_matrix
-from interp_xfer.similarity_nulls import PermutationNull
-from interp_xfer.statistics import rank_p_value, wilson_interval
+from interp_xfer.maths.cka import cka_matrix
+from interp_xfer.maths.layer_maps import best_monotone, greedy, proportional, random_monotone
+from interp_xfer.maths.layer_matching import placement_p_value, score_map
+from interp_xfer.maths.permutation import PermutationNull
+from interp_xfer.stats.intervals import wilson_interval
+from interp_xfer.stats.selection import rank_p_value
 
 WIDTH, SIGNALS = 24, 4
 

@@ -7,43 +7,43 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from interp_xfer.answers import GenerationSettings
-    from interp_xfer.concepts import ConceptVectors, extract_concept
-    from interp_xfer.evaluation import Evaluation, evaluate
-    from interp_xfer.lambda_search import PAPER_GRID, SearchResult, search_lambda
-    from interp_xfer.model_maps import ProjectionSet, fit_projection, map_layers
+    from interp_xfer.concepts.extract import ConceptVectors, extract_concept
+    from interp_xfer.evaluation.answers import GenerationSettings
+    from interp_xfer.evaluation.evaluate import Evaluation, evaluate
+    from interp_xfer.evaluation.search import PAPER_GRID, SearchResult, search_lambda
     from interp_xfer.models import LoadedModel, load_model, wrap_model
-    from interp_xfer.steering import steer
+    from interp_xfer.steering.hooks import steer
+    from interp_xfer.steering.vectors import SteeringVectors
     from interp_xfer.tasks import contrast_pairs, get_task, load_problems, projection_texts, render_prompt
-    from interp_xfer.transfer import Calibration, calibrate, native_steering, transfer_concept
-    from interp_xfer.vectors import SteeringVectors
+    from interp_xfer.transfer.carry import Calibration, calibrate, native_steering, transfer_concept
+    from interp_xfer.transfer.fit import ProjectionSet, fit_projection, map_layers
 
 _HOME = {
-    "GenerationSettings": "answers",
-    "ConceptVectors": "concepts",
-    "extract_concept": "concepts",
-    "Evaluation": "evaluation",
-    "evaluate": "evaluation",
-    "PAPER_GRID": "lambda_search",
-    "SearchResult": "lambda_search",
-    "search_lambda": "lambda_search",
-    "ProjectionSet": "model_maps",
-    "fit_projection": "model_maps",
-    "map_layers": "model_maps",
+    "GenerationSettings": "evaluation.answers",
+    "ConceptVectors": "concepts.extract",
+    "extract_concept": "concepts.extract",
+    "Evaluation": "evaluation.evaluate",
+    "evaluate": "evaluation.evaluate",
+    "PAPER_GRID": "evaluation.search",
+    "SearchResult": "evaluation.search",
+    "search_lambda": "evaluation.search",
+    "ProjectionSet": "transfer.fit",
+    "fit_projection": "transfer.fit",
+    "map_layers": "transfer.fit",
     "LoadedModel": "models",
     "load_model": "models",
     "wrap_model": "models",
-    "steer": "steering",
+    "steer": "steering.hooks",
     "contrast_pairs": "tasks",
     "get_task": "tasks",
     "load_problems": "tasks",
     "projection_texts": "tasks",
     "render_prompt": "tasks",
-    "Calibration": "transfer",
-    "calibrate": "transfer",
-    "native_steering": "transfer",
-    "transfer_concept": "transfer",
-    "SteeringVectors": "vectors",
+    "Calibration": "transfer.carry",
+    "calibrate": "transfer.carry",
+    "native_steering": "transfer.carry",
+    "transfer_concept": "transfer.carry",
+    "SteeringVectors": "steering.vectors",
 }
 
 __all__ = [

@@ -12,25 +12,25 @@ WeightProcessing = Literal["none", "hooked-transformer"]
 """`interp_xfer.models.loading`."""
 
 Method = Literal["pca", "mean-difference"]
-"""`interp_xfer.concepts`."""
+"""`interp_xfer.concepts.extract`."""
 
 Centering = Literal["symmetric", "repe", "ordered"]
-"""`interp_xfer.directions`."""
+"""`interp_xfer.maths.directions`."""
 
 LayerMapName = Literal["greedy", "proportional", "cka", "cka-argmax", "optimal-transport", "random-monotone"]
-"""`interp_xfer.model_maps.map_layers`."""
+"""`interp_xfer.transfer.fit.map_layers`."""
 
 ProjectionKind = Literal["ridge", "procrustes", "low-rank", "shuffled-pairs", "identity", "random-orthogonal"]
-"""`interp_xfer.projections`."""
+"""`interp_xfer.maths.linear_maps`."""
 
 OperatorName = Literal["add", "project_out", "norm_preserving", "clamp", "piecewise"]
-"""`interp_xfer.operators`."""
+"""`interp_xfer.steering.operators`."""
 
 TokenScope = Literal["all", "prompt", "generated"]
-"""`interp_xfer.steering`."""
+"""`interp_xfer.steering.hooks`."""
 
 StrengthUnit = Literal["relative", "raw"]
-"""`interp_xfer.vectors.SteeringVectors.strength_scales`."""
+"""`interp_xfer.steering.vectors.SteeringVectors.strength_scales`."""
 
 Scoring = Literal["generate", "likelihood"]
-"""`interp_xfer.answers`."""
+"""`interp_xfer.evaluation.answers`."""

@@ -101,7 +101,7 @@ def test_strength_zero_is_the_unsteered_model_bit_for_bit(child, native):
 def test_sums_is_neither_hopeless_nor_solved(child):
     """Baseline accuracy of the bundled child lies between 20 % and 80 %, so that a demonstration can show a change."""
     from interp_xfer import GenerationSettings, load_problems
-    from interp_xfer.answers import answer_problems
+    from interp_xfer.evaluation.answers import answer_problems
     from interp_xfer.generation import SweepEngine
 
     table = answer_problems(SweepEngine(child), load_problems("sums", "test", 40), [0.0], GenerationSettings())

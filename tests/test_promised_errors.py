@@ -9,19 +9,25 @@ import pytest
 import torch
 from tiny_models import unchecked
 
-from interp_xfer.component_alignment import measure_alignment
-from interp_xfer.concept_readout import MemberScores, compare_sources, layer_readouts, score_members, summarise_source
-from interp_xfer.concepts import extract_concept
-from interp_xfer.crosscheck import crosscheck
-from interp_xfer.directions import difference_cosines, pca_directions
+from interp_xfer.concepts.extract import extract_concept
 from interp_xfer.errors import ConfigError, DataError, LayerError, ShapeError
-from interp_xfer.layer_maps import cka_matched, greedy, manual
-from interp_xfer.layer_matching import match_layers, optimal_transport, score_map
-from interp_xfer.paired_sums import PairedSums
-from interp_xfer.projections import fit_procrustes, fit_ridge
-from interp_xfer.rationale_writing import load_training
-from interp_xfer.similarity import cka_matrix, linear_cka, paired_grams
-from interp_xfer.similarity_nulls import permutation_null
+from interp_xfer.evaluation.write_rationales import load_training
+from interp_xfer.interop.crosscheck import crosscheck
+from interp_xfer.maths.cka import cka_matrix, linear_cka, paired_grams
+from interp_xfer.maths.directions import difference_cosines, pca_directions
+from interp_xfer.maths.layer_maps import cka_matched, greedy, manual
+from interp_xfer.maths.layer_matching import match_layers, optimal_transport, score_map
+from interp_xfer.maths.linear_maps import fit_procrustes, fit_ridge
+from interp_xfer.maths.paired_sums import PairedSums
+from interp_xfer.maths.permutation import permutation_null
+from interp_xfer.measures.component_alignment import measure_alignment
+from interp_xfer.measures.concept_readout import (
+    MemberScores,
+    compare_sources,
+    layer_readouts,
+    score_members,
+    summarise_source,
+)
 from interp_xfer.streams import normals, stream
 from interp_xfer.tasks import contrast_pairs, load_problems
 
@@ -98,7 +104,7 @@ def test_a_plan_that_the_solver_does_not_find(monkeypatch):
     """Whatever it is that stops it: the plan is not read."""
     from types import SimpleNamespace
 
-    import interp_xfer.layer_matching as layer_matching
+    import interp_xfer.maths.layer_matching as layer_matching
 
     found = SimpleNamespace(success=False, x=None, message="The problem is infeasible.")
     monkeypatch.setattr(layer_matching, "linprog", lambda *_, **__: found)

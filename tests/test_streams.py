@@ -6,9 +6,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from interp_xfer.controls import random_covariance_matched, random_isotropic, shuffled_label_differences
-from interp_xfer.layer_maps import random_monotone
-from interp_xfer.projections import random_orthogonal
+from interp_xfer.maths.layer_maps import random_monotone
+from interp_xfer.maths.linear_maps import random_orthogonal
+from interp_xfer.maths.random_directions import random_covariance_matched, random_isotropic, shuffled_label_differences
 from interp_xfer.streams import normals, random_order, stream, word_stream
 from interp_xfer.tasks import contrast_pairs, load_problems
 

@@ -169,10 +169,10 @@ def make_tokenizer(chat: bool = True, corpus: Sequence[str] = CORPUS) -> Any:
 
 def random_steering(model: Any, seed: int = 0, layers: Sequence[int] | None = None, norm: float = 8.0) -> Any:
     """Random unit vectors for some layers (default: all) of a model, and residual norms near `norm`."""
-    from interp_xfer.layer_maps import LayerMap
-    from interp_xfer.origins import ConceptOrigin, ProjectionOrigin
-    from interp_xfer.prompt_hashes import PromptHashes
-    from interp_xfer.vectors import SteeringVectors
+    from interp_xfer.maths.layer_maps import LayerMap
+    from interp_xfer.steering.origins import ConceptOrigin, ProjectionOrigin
+    from interp_xfer.steering.vectors import SteeringVectors
+    from interp_xfer.tasks.prompt_hashes import PromptHashes
 
     layers = range(model.n_layers) if layers is None else layers
     generator = torch.Generator().manual_seed(seed)

@@ -17,7 +17,7 @@ from interp_xfer.generation.prefixes import PrefixKV, SharedPrefixes
 from interp_xfer.generation.records import Generation, IsComplete, RowKey, StopReason, TokenPrompt
 from interp_xfer.generation.sampling import Sampling, sample_tokens
 from interp_xfer.generation.steps import DecodeStep, PackedTokens, PromptStep, SlotCache
-from interp_xfer.steering import scope_positions
+from interp_xfer.steering.hooks import scope_positions
 
 # New rows enter when this share of the batch is free: their prompts are then worth a forward pass of their own.
 _REFILL_SHARE = 0.25

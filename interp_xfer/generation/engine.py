@@ -35,10 +35,10 @@ from interp_xfer.generation.reference import reference_generate
 from interp_xfer.generation.sampling import Sampling
 from interp_xfer.models import LoadedModel
 from interp_xfer.models.bridge_check import refuse_overflow
-from interp_xfer.models.stock_attention import stock_attention_problem
+from interp_xfer.passes.stock_attention import stock_attention_problem
 from interp_xfer.progress import Progress, no_progress
-from interp_xfer.steering import Steerer, checked_strengths
-from interp_xfer.vectors import SteeringVectors
+from interp_xfer.steering.hooks import Steerer, checked_strengths
+from interp_xfer.steering.vectors import SteeringVectors
 
 _FAST_PATH = "shared prefix"
 
@@ -51,7 +51,7 @@ class SweepEngine:
     Arguments:
         model: the child.
         steering: vectors made for it; None for the unsteered model (strength 0 only).
-        operator, tokens, unit: as in `interp_xfer.steering.steer`.
+        operator, tokens, unit: as in `interp_xfer.steering.hooks.steer`.
         max_memory: bytes for all that a sweep adds to the model: caches, logits, the intermediate results of a pass;
             default half of what is free.
         limits: how large a forward pass may be; default what was measured for the kind of device.

@@ -10,10 +10,10 @@ from pydantic import Field
 
 from interp_xfer.errors import ArtifactError
 from interp_xfer.fields import Count
+from interp_xfer.files.reading import parse_json, require_file
+from interp_xfer.files.records import Record, sealed, unsealed
+from interp_xfer.files.writing import explained
 from interp_xfer.generation.records import Generation, RowKey, StopReason
-from interp_xfer.reading import parse_json, require_file
-from interp_xfer.records import Record, sealed, unsealed
-from interp_xfer.writing import explained
 
 
 class _Line(Record):

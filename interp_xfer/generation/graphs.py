@@ -20,7 +20,7 @@ from interp_xfer.generation.passes import SteeredPasses
 from interp_xfer.generation.prefixes import SharedPrefixes
 from interp_xfer.generation.steps import DecodeStep, PackedTokens, SlotCache
 from interp_xfer.models import LoadedModel
-from interp_xfer.steering import SteeredPositions
+from interp_xfer.steering.hooks import SteeredPositions
 
 _WAITING_ROTARY = ("dynamic", "longrope")
 """Rotary embeddings that look at the positions from Python, which a graph cannot."""

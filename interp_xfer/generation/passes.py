@@ -13,8 +13,8 @@ from interp_xfer.generation.memory import kv_bytes_per_token
 from interp_xfer.generation.prefixes import PrefixKV
 from interp_xfer.generation.steps import IMPLEMENTATION, PrefixStep, Step, register, run_step
 from interp_xfer.models import LoadedModel
-from interp_xfer.models.stock_attention import stock_attention
-from interp_xfer.steering import SteeredPositions, Steerer, scope_positions
+from interp_xfer.passes.stock_attention import stock_attention
+from interp_xfer.steering.hooks import SteeredPositions, Steerer, scope_positions
 
 
 class SteeredPasses:
@@ -23,7 +23,7 @@ class SteeredPasses:
     Arguments:
         model: the child.
         steerer: its steering hooks; None for the unsteered model.
-        tokens: which positions are steered, as in `interp_xfer.steering.steer`.
+        tokens: which positions are steered, as in `interp_xfer.steering.hooks.steer`.
         budget: bytes for caches, logits and the intermediate results of a pass.
     """
 

@@ -9,8 +9,8 @@ from typing import Literal
 from interp_xfer.choices import OperatorName, StrengthUnit, TokenScope
 from interp_xfer.errors import ConfigError
 from interp_xfer.models import LoadedModel
+from interp_xfer.steering.vectors import SteeringVectors
 from interp_xfer.tasks import RenderedPrompt
-from interp_xfer.vectors import SteeringVectors
 
 StopReason = Literal["eos", "complete", "length", "degenerate"]
 

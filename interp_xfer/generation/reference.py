@@ -20,8 +20,8 @@ from interp_xfer.generation.sampling import Sampling, sample_tokens
 from interp_xfer.models import LoadedModel
 from interp_xfer.models.loaded import pad_left
 from interp_xfer.progress import Progress, no_progress
-from interp_xfer.steering import steer
-from interp_xfer.vectors import SteeringVectors
+from interp_xfer.steering.hooks import steer
+from interp_xfer.steering.vectors import SteeringVectors
 
 
 @torch.inference_mode()

@@ -7,8 +7,8 @@ from pathlib import Path
 from safetensors import SafetensorError
 
 from interp_xfer.errors import ModelError
-from interp_xfer.workspaces import sweep, workspace
-from interp_xfer.writing import settle, why_not_written
+from interp_xfer.files.workspaces import sweep, workspace
+from interp_xfer.files.writing import settle, why_not_written
 
 
 def cache_dir() -> Path:

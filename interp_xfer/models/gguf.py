@@ -17,11 +17,11 @@ import gguf
 import torch
 
 from interp_xfer.errors import ModelError
+from interp_xfer.files.reading import file_sha256
 from interp_xfer.models.cache import cache_dir, cached_folder
 from interp_xfer.models.files import check_config, library_errors
 from interp_xfer.models.gguf_header import check_gguf
 from interp_xfer.models.manifest import damage, write_manifest
-from interp_xfer.reading import file_sha256
 
 
 def converted_gguf(path: Path) -> tuple[Path, str]:

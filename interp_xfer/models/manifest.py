@@ -6,7 +6,7 @@ A disk that was full, a copy that was cut off and a flipped bit look like anothe
 import json
 from pathlib import Path
 
-from interp_xfer.reading import file_sha256
+from interp_xfer.files.reading import file_sha256
 
 NAME = "interp-xfer-files.json"
 

@@ -10,12 +10,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from interp_xfer.answers import Answer, AnswerTable, answer_problems, make_engine
 from interp_xfer.errors import ArtifactError
+from interp_xfer.evaluation.answers import Answer, AnswerTable, answer_problems, make_engine
 from interp_xfer.fields import Key
+from interp_xfer.files.records import Record
 from interp_xfer.models import Fingerprint, LoadedModel
 from interp_xfer.progress import Progress, no_progress
-from interp_xfer.records import Record
 from interp_xfer.studies.config import Study
 from interp_xfer.studies.execution import Execution
 from interp_xfer.studies.run_store import RunStore

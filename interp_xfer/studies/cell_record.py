@@ -12,21 +12,21 @@ from typing import Annotated, Any, Literal
 import torch
 from pydantic import Field, model_validator
 
-from interp_xfer.answers import Answer, AnswerTable
-from interp_xfer.evaluation import Evaluation, unsteered_in_vote
-from interp_xfer.evaluation_record import ArmRecord, Point, arm_record, points
+from interp_xfer.evaluation.answers import Answer, AnswerTable
+from interp_xfer.evaluation.evaluate import Evaluation, unsteered_in_vote
+from interp_xfer.evaluation.record import ArmRecord, Point, arm_record, points
+from interp_xfer.evaluation.search import SearchResult
+from interp_xfer.evaluation.vote import UnsteeredVotes
 from interp_xfer.fields import Fraction, Key, NotNegative, Positive
-from interp_xfer.lambda_search import SearchResult
-from interp_xfer.layer_maps import LayerMap
+from interp_xfer.files.records import Record
+from interp_xfer.maths.layer_maps import LayerMap
 from interp_xfer.models import Fingerprint
-from interp_xfer.origins import ConceptOrigin, ProjectionOrigin
-from interp_xfer.records import Record
-from interp_xfer.statistics import max_t_sign_flip
+from interp_xfer.stats.selection import max_t_sign_flip
+from interp_xfer.steering.origins import ConceptOrigin, ProjectionOrigin
+from interp_xfer.steering.vectors import SteeringVectors
 from interp_xfer.studies.config import Study
 from interp_xfer.studies.identity import Contents, Keys, asked_key, shareable, study_keys
 from interp_xfer.tasks import Problem
-from interp_xfer.vectors import SteeringVectors
-from interp_xfer.voting import UnsteeredVotes
 
 
 class BestOfGrid(Record):

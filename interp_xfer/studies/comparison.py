@@ -18,12 +18,12 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from interp_xfer.bounds import MAX_CELLS
 from interp_xfer.choices import LayerMapName, ProjectionKind, StrengthUnit
 from interp_xfer.errors import ConfigError
-from interp_xfer.model_maps import MEASURED
-from interp_xfer.operators import WITHOUT_STRENGTH
+from interp_xfer.steering.operators import WITHOUT_STRENGTH
 from interp_xfer.studies.cell_record import PlanCell, PlanLeftOut, PlanRecord
 from interp_xfer.studies.config import Study, make_study
 from interp_xfer.studies.identity import asked_key, shown_files, shown_model
 from interp_xfer.studies.validation import settings_problems
+from interp_xfer.transfer.fit import MEASURED
 from interp_xfer.words import shown
 
 AXES: dict[str, str] = {"layer_maps": "layer_map", "projections": "projection", "units": "unit"}

@@ -18,9 +18,10 @@ from pathlib import Path
 from typing import Literal, NamedTuple
 
 from interp_xfer.errors import ModelError
+from interp_xfer.files.reading import parse_json
+from interp_xfer.files.user_files import read_text
 from interp_xfer.models import BUNDLED
 from interp_xfer.progress import Progress
-from interp_xfer.reading import parse_json
 from interp_xfer.studies.baselines import Baseline, make_baseline, read_baseline
 from interp_xfer.studies.cell_record import CellRecord
 from interp_xfer.studies.comparison import AXES, Plan, PlannedCell
@@ -31,7 +32,6 @@ from interp_xfer.studies.pipeline import Step, StudyModels, run_cell, silent_ste
 from interp_xfer.studies.run_store import RunStore
 from interp_xfer.studies.study_data import StudyData, load_data
 from interp_xfer.studies.transfers import make_transfers
-from interp_xfer.user_files import read_text
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,6 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
-from interp_xfer.answers import GenerationSettings
 from interp_xfer.bounds import MAX_NEW_TOKENS, MAX_PROBLEMS, MAX_SHOTS, MAX_STRENGTHS, Name, Seed
 from interp_xfer.choices import (
     Centering,
@@ -23,11 +22,12 @@ from interp_xfer.choices import (
     WeightProcessing,
 )
 from interp_xfer.errors import ConfigError
-from interp_xfer.lambda_search import PAPER_GRID, check_grid
-from interp_xfer.operators import strength_grid
-from interp_xfer.plain_yaml import parse_yaml
+from interp_xfer.evaluation.answers import GenerationSettings
+from interp_xfer.evaluation.search import PAPER_GRID, check_grid
+from interp_xfer.files.plain_yaml import parse_yaml
+from interp_xfer.files.user_files import read_text
+from interp_xfer.steering.operators import strength_grid
 from interp_xfer.studies.validation import settings_problems
-from interp_xfer.user_files import read_text
 
 STUDY_BYTES = 256 * 1024
 """Largest study file."""

@@ -15,8 +15,8 @@ from typing import Any, NamedTuple
 
 from interp_xfer.choices import DTypeName
 from interp_xfer.fields import Digest
+from interp_xfer.files.records import Record
 from interp_xfer.models import default_dtype, model_identity
-from interp_xfer.records import Record
 from interp_xfer.studies.config import Study
 from interp_xfer.studies.study_data import StudyData
 from interp_xfer.tasks import ContrastPair, FitText, Problem, Task

@@ -5,7 +5,7 @@
    `cka`, scored on the differences.
 2. Projection texts: a ridge map for every pair of layers that a map uses, with out-of-fold R², R² along the carried
    direction, and R² of shuffled pairs; and the direction of every parent layer carried into every child layer
-   (`direction_matrix`).
+   (`transfer.all_pairs`).
 3. Calibration pairs, read in the child: the sign of every direction, those of controls too.
 4. Held-out pairs, read in the child: AUROC of all directions at all layers (`concept_readout`).
 
@@ -26,9 +26,16 @@ from jaxtyping import Float
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor
 
+from interp_xfer.arms.controls import ControlSources, make_control
 from interp_xfer.bounds import MAX_DRAWS, Draws, Seed
 from interp_xfer.choices import Centering, Method
-from interp_xfer.concept_readout import (
+from interp_xfer.concepts.extract import ConceptVectors, Members, concept_from_differences, contrast_members
+from interp_xfer.maths.auroc import Readout
+from interp_xfer.maths.cka import paired_grams
+from interp_xfer.maths.layer_maps import LayerMap, greedy, other_layers, proportional, random_monotone
+from interp_xfer.maths.layer_matching import match_layers, score_map
+from interp_xfer.maths.permutation import PermutationNull, permutation_null
+from interp_xfer.measures.concept_readout import (
     MemberScores,
     compare_sources,
     compare_with_draws,
@@ -37,18 +44,7 @@ from interp_xfer.concept_readout import (
     summarise_draws,
     summarise_source,
 )
-from interp_xfer.concepts import ConceptVectors, Members, concept_from_differences, contrast_members
-from interp_xfer.control_vectors import ControlSources, make_control
-from interp_xfer.direction_matrix import Carried, carried_with_shuffles, n_readings
-from interp_xfer.layer_maps import LayerMap, greedy, other_layers, proportional, random_monotone
-from interp_xfer.layer_matching import match_layers, score_map
-from interp_xfer.model_maps import ProjectionSet, fit_projections
-from interp_xfer.model_maps import n_readings as n_fit_readings
 from interp_xfer.models import LoadedModel
-from interp_xfer.paired_corpus import PairedCorpus
-from interp_xfer.readout import Readout
-from interp_xfer.similarity import paired_grams
-from interp_xfer.similarity_nulls import PermutationNull, permutation_null
 from interp_xfer.studies.layer_record import (
     DrawsAtLayer,
     DrawSummary,
@@ -61,7 +57,11 @@ from interp_xfer.studies.layer_record import (
 )
 from interp_xfer.studies.pipeline import Step, silent_step
 from interp_xfer.tasks import ContrastPair, FitText
-from interp_xfer.transfer import Calibration, calibrate, native_steering, signed_unit, transfer_concept
+from interp_xfer.transfer.all_pairs import Carried, carried_with_shuffles, n_readings
+from interp_xfer.transfer.carry import Calibration, calibrate, native_steering, signed_unit, transfer_concept
+from interp_xfer.transfer.corpus import PairedCorpus
+from interp_xfer.transfer.fit import ProjectionSet, fit_projections
+from interp_xfer.transfer.fit import n_readings as n_fit_readings
 
 _KEEP_BYTES = 4 * 2**30  # rows of the projection texts that are kept in memory instead of being read again
 _USED = "proportional"  # layer map of the controls: it covers every child layer and looks at no data

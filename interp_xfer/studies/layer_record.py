@@ -1,10 +1,10 @@
 """The content of `layers.json`: what a layer study measured, by source of directions and by layer."""
 
 from interp_xfer.fields import Cosine, Count, Fraction, Layer, NotNegative, Positive
-from interp_xfer.layer_maps import LayerMap
-from interp_xfer.origins import Corpus
-from interp_xfer.records import Record
-from interp_xfer.statistics import Interval
+from interp_xfer.files.records import Record
+from interp_xfer.maths.layer_maps import LayerMap
+from interp_xfer.stats.intervals import Interval
+from interp_xfer.steering.origins import Corpus
 
 
 class Sizes(Record):

@@ -13,14 +13,13 @@ import torch
 from pydantic import Field, ValidationError, model_validator
 from torch import Tensor
 
-from interp_xfer._checks import require_finite
 from interp_xfer.bounds import MAX_PROBLEMS, Name
+from interp_xfer.checks import require_finite
 from interp_xfer.choices import DTypeName, WeightProcessing
 from interp_xfer.errors import ConfigError
 from interp_xfer.fields import Digest, Key, NotNegative, damaged
-from interp_xfer.model_maps import require_depths
+from interp_xfer.files.records import Record, require_tensors
 from interp_xfer.models import Fingerprint, LoadedModel, default_dtype, load_model, model_identity
-from interp_xfer.records import Record, require_tensors
 from interp_xfer.studies.cell_record import versions
 from interp_xfer.studies.identity import items_digest, key_of, shown_files, shown_models
 from interp_xfer.studies.layer_measurements import LayerSlices, MeasureSettings, measure_layers
@@ -28,6 +27,7 @@ from interp_xfer.studies.layer_record import LayerMeasured
 from interp_xfer.studies.pipeline import Step, silent_step
 from interp_xfer.studies.validation import settings_problems
 from interp_xfer.tasks import check_disjoint, contrast_pairs, get_task, load_problems, projection_texts
+from interp_xfer.transfer.fit import require_depths
 
 
 class LayerStudy(MeasureSettings):

@@ -13,15 +13,28 @@ from typing import Protocol, runtime_checkable
 
 from torch import Tensor
 
-from interp_xfer.answers import make_engine
-from interp_xfer.component_alignment import AlreadyRead, measure_alignment, n_texts, why_not_aligned
-from interp_xfer.concepts import ConceptVectors, concept_from_differences, contrast_differences
-from interp_xfer.evaluation import evaluate
+from interp_xfer.concepts.extract import ConceptVectors, concept_from_differences, contrast_differences
+from interp_xfer.evaluation.answers import make_engine
+from interp_xfer.evaluation.evaluate import evaluate
+from interp_xfer.evaluation.search import search_lambda
 from interp_xfer.generation import FinishedAnswers
 from interp_xfer.generation.memory import free_unused
-from interp_xfer.lambda_search import search_lambda
-from interp_xfer.layer_maps import LayerMap
-from interp_xfer.model_maps import (
+from interp_xfer.maths.layer_maps import LayerMap
+from interp_xfer.measures.component_alignment import AlreadyRead, measure_alignment, n_texts, why_not_aligned
+from interp_xfer.models import LoadedModel, load_model, require_same_model
+from interp_xfer.progress import Progress, no_progress
+from interp_xfer.steering.vectors import SteeringVectors
+from interp_xfer.studies.baselines import Baseline
+from interp_xfer.studies.cell_record import CellRecord, cell_record, item_records
+from interp_xfer.studies.config import Study
+from interp_xfer.studies.execution import Execution
+from interp_xfer.studies.identity import Contents, Keys, read_contents, shareable, study_keys
+from interp_xfer.studies.run_store import RunStore
+from interp_xfer.studies.study_data import StudyData, load_data
+from interp_xfer.tasks.prompt_hashes import PromptHashes
+from interp_xfer.transfer.carry import calibrate, transfer_concept
+from interp_xfer.transfer.corpus import PairedCorpus
+from interp_xfer.transfer.fit import (
     MEASURED,
     UNFITTED,
     ProjectionSet,
@@ -30,19 +43,6 @@ from interp_xfer.model_maps import (
     map_layers,
     n_passes,
 )
-from interp_xfer.models import LoadedModel, load_model, require_same_model
-from interp_xfer.paired_corpus import PairedCorpus
-from interp_xfer.progress import Progress, no_progress
-from interp_xfer.prompt_hashes import PromptHashes
-from interp_xfer.studies.baselines import Baseline
-from interp_xfer.studies.cell_record import CellRecord, cell_record, item_records
-from interp_xfer.studies.config import Study
-from interp_xfer.studies.execution import Execution
-from interp_xfer.studies.identity import Contents, Keys, read_contents, shareable, study_keys
-from interp_xfer.studies.run_store import RunStore
-from interp_xfer.studies.study_data import StudyData, load_data
-from interp_xfer.transfer import calibrate, transfer_concept
-from interp_xfer.vectors import SteeringVectors
 
 _ALIGNMENT_ROWS = 5  # per parent dimension: what the maps of all pairs of layers are fitted on
 

@@ -30,14 +30,14 @@ from typing import Any, TypeVar
 
 import yaml
 
-from interp_xfer.artifacts import write_text
-from interp_xfer.component_alignment import ComponentAlignment
 from interp_xfer.errors import ArtifactError, WriteError
-from interp_xfer.places import RUN_MARK, require_settings_place
-from interp_xfer.reading import require_file
+from interp_xfer.files.artifacts import write_text
+from interp_xfer.files.places import RUN_MARK, require_settings_place
+from interp_xfer.files.reading import require_file
+from interp_xfer.files.writing import require_writable
+from interp_xfer.measures.component_alignment import ComponentAlignment
 from interp_xfer.studies.cell_record import CellRecord, FailureRecord, PlanRecord
 from interp_xfer.studies.config import Study
-from interp_xfer.writing import require_writable
 
 _KEY = re.compile(r"[0-9a-f]{12}")
 R = TypeVar("R", CellRecord, FailureRecord)

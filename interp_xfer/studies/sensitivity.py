@@ -20,15 +20,17 @@ from jaxtyping import Float
 from pydantic import ValidationError
 from torch import Tensor
 
-from interp_xfer.answers import AnswerTable, GenerationSettings, answer_problems, make_engine
-from interp_xfer.concepts import concept_from_differences, contrast_members
-from interp_xfer.control_vectors import ControlSources, make_control
+from interp_xfer.arms.controls import ControlSources, make_control
+from interp_xfer.concepts.extract import concept_from_differences, contrast_members
 from interp_xfer.errors import ArtifactError, ConfigError, DataError, ModelError
-from interp_xfer.gold_answers import gold_rows
-from interp_xfer.layer_sensitivity import answer_gradients, directional_derivatives
-from interp_xfer.layer_sweep import LayerSweep, Window, single_layers, sweep_windows, tiled_windows, windowed
+from interp_xfer.evaluation.answers import AnswerTable, GenerationSettings, answer_problems, make_engine
+from interp_xfer.evaluation.gold_answers import gold_rows
+from interp_xfer.likelihood.gradients import answer_gradients, directional_derivatives
+from interp_xfer.likelihood.layer_sweep import LayerSweep, Window, single_layers, sweep_windows, tiled_windows, windowed
+from interp_xfer.maths.gradient_nulls import covariance_deviation, isotropic_deviation
 from interp_xfer.models import LoadedModel, require_same_model
-from interp_xfer.sensitivity_nulls import covariance_deviation, isotropic_deviation
+from interp_xfer.passes.teacher_forcing import TargetRow
+from interp_xfer.steering.vectors import SteeringVectors
 from interp_xfer.studies.cell_record import CellRecord, versions
 from interp_xfer.studies.config import Study
 from interp_xfer.studies.execution import Execution
@@ -49,9 +51,7 @@ from interp_xfer.studies.sensitivity_record import (
 )
 from interp_xfer.studies.study_data import StudyData, load_data
 from interp_xfer.studies.validation import settings_problems
-from interp_xfer.teacher_forcing import TargetRow
-from interp_xfer.transfer import Calibration, calibrate, native_steering
-from interp_xfer.vectors import SteeringVectors
+from interp_xfer.transfer.carry import Calibration, calibrate, native_steering
 from interp_xfer.words import unknown
 
 

@@ -13,10 +13,10 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 from interp_xfer.bounds import MAX_LAYERS, MAX_PROBLEMS, MAX_STRENGTHS, Draws
 from interp_xfer.choices import StrengthUnit, TokenScope
 from interp_xfer.errors import ArtifactError, ConfigError
+from interp_xfer.evaluation.search import check_grid
 from interp_xfer.fields import Count, Digest, Key, Layer, NotNegative, Positive
-from interp_xfer.lambda_search import check_grid
+from interp_xfer.files.records import Record
 from interp_xfer.models import Fingerprint
-from interp_xfer.records import Record
 from interp_xfer.studies.run_store import RunStore
 
 Values = tuple[Annotated[float, Field(ge=-1e9, le=1e9)], ...]
@@ -101,7 +101,7 @@ class Sensitivity(Record):
     random_slopes: dict[str, tuple[Values, ...]]
     """Kind of random direction -> [draw][layer]: the same, mean over questions."""
     deviations: dict[str, tuple[NotNegative, ...]]
-    """Kind of random direction -> [layer]: standard deviation of its slope by formula (`sensitivity_nulls`)."""
+    """Kind of random direction -> [layer]: standard deviation of its slope by formula (`maths.gradient_nulls`)."""
     sweep: Sweep | None
     generation: tuple[GeneratedArm, ...]
     """Unsteered first; empty where nothing was generated."""

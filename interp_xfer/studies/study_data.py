@@ -3,8 +3,8 @@
 from dataclasses import dataclass, replace
 
 from interp_xfer.errors import ConfigError
-from interp_xfer.likelihood import require_choices
-from interp_xfer.rationale_writing import load_training
+from interp_xfer.evaluation.write_rationales import load_training
+from interp_xfer.likelihood.options import require_choices
 from interp_xfer.studies.config import Study
 from interp_xfer.tasks import (
     ContrastPair,

@@ -16,11 +16,21 @@ from typing import NamedTuple
 
 from torch import Tensor
 
-from interp_xfer.concepts import ConceptVectors, concept_from_differences, contrast_differences
+from interp_xfer.concepts.extract import ConceptVectors, concept_from_differences, contrast_differences
 from interp_xfer.errors import InterpXferError, as_value
-from interp_xfer.layer_maps import LayerMap
-from interp_xfer.layer_matching import match_layers
-from interp_xfer.model_maps import (
+from interp_xfer.maths.layer_maps import LayerMap
+from interp_xfer.maths.layer_matching import match_layers
+from interp_xfer.models import LoadedModel, require_same_model
+from interp_xfer.steering.origins import Corpus
+from interp_xfer.studies.config import Study
+from interp_xfer.studies.identity import Keys
+from interp_xfer.studies.pipeline import Step, StudyModels, silent_step
+from interp_xfer.studies.run_store import RunStore
+from interp_xfer.studies.study_data import StudyData
+from interp_xfer.tasks.prompt_hashes import PromptHashes
+from interp_xfer.transfer.carry import FittedOn, calibrate, steering_from_directions
+from interp_xfer.transfer.corpus import LayerPair, PairedCorpus
+from interp_xfer.transfer.fit import (
     FITTED,
     MEASURED,
     UNFITTED,
@@ -29,16 +39,6 @@ from interp_xfer.model_maps import (
     map_layers,
     n_readings,
 )
-from interp_xfer.models import LoadedModel, require_same_model
-from interp_xfer.origins import Corpus
-from interp_xfer.paired_corpus import LayerPair, PairedCorpus
-from interp_xfer.prompt_hashes import PromptHashes
-from interp_xfer.studies.config import Study
-from interp_xfer.studies.identity import Keys
-from interp_xfer.studies.pipeline import Step, StudyModels, silent_step
-from interp_xfer.studies.run_store import RunStore
-from interp_xfer.studies.study_data import StudyData
-from interp_xfer.transfer import FittedOn, calibrate, steering_from_directions
 
 _KEEP_BYTES = 2 * 2**30  # rows of small models are kept, so that a second reading runs no model
 

@@ -4,6 +4,7 @@ from interp_xfer.chat import has_chat_template
 from interp_xfer.tasks.arc import LikelihoodPrompt, likelihood_prompt
 from interp_xfer.tasks.contrast import CONTRAST_KINDS, ContrastPair, contrast_pairs
 from interp_xfer.tasks.leaks import FitText, check_disjoint, normalise_text, projection_texts
+from interp_xfer.tasks.problems import Choice, HubSplit, Problem, Score, Source, Split, Task, cut_at_stop
 from interp_xfer.tasks.prompt_files import load_few_shot, load_system_prompt
 from interp_xfer.tasks.prompts import (
     RenderedPair,
@@ -14,10 +15,9 @@ from interp_xfer.tasks.prompts import (
     render_prompt,
 )
 from interp_xfer.tasks.rationales import RationaleStore, accept_rationale, rationale_prompt
-from interp_xfer.tasks.records import Choice, HubSplit, Problem, Score, Source, Split, Task, cut_at_stop
 from interp_xfer.tasks.registry import TASKS, get_task
 from interp_xfer.tasks.rows import BadRow, Rows, data_folder, read_rows
-from interp_xfer.tasks.scoring import score_many
+from interp_xfer.tasks.scoring.many import score_many
 from interp_xfer.tasks.splits import load_problems
 from interp_xfer.tasks.sums import LEVELS, SumsKnobs, sums_task
 

@@ -11,12 +11,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from interp_xfer.errors import DataError
-from interp_xfer.tasks.choice_answer import CHOICE_RULES, extract_choice
-from interp_xfer.tasks.latex import strip_wrapping
+from interp_xfer.tasks.problems import AnswerReader, Choice, HubSplit, Problem, Reading, Source, Task
 from interp_xfer.tasks.prompt_files import shipped_examples, shipped_text
-from interp_xfer.tasks.records import AnswerReader, Choice, HubSplit, Problem, Reading, Source, Task
 from interp_xfer.tasks.rows import require, row_id
-from interp_xfer.tasks.statements import boxed_answer_end
+from interp_xfer.tasks.scoring.choice import CHOICE_RULES, extract_choice
+from interp_xfer.tasks.scoring.latex import strip_wrapping
+from interp_xfer.tasks.scoring.statements import boxed_answer_end
 from interp_xfer.words import shown, why_no_text
 
 STOP_SEQUENCES = ("Question:", "<|im_end|>", "<|endoftext|>", "</s>")
@@ -78,7 +78,7 @@ def given_at(text: str) -> int | None:
 
 
 def judge(texts: Sequence[str], problems: Sequence[Problem]) -> list[Reading]:
-    """What each text answers, by the rules of `choice_answer`; the canonical answer is the item's label."""
+    """What each text answers, by the rules of `scoring.choice`; the canonical answer is the item's label."""
     found = [extract_choice(text, problem.choices) for text, problem in zip(texts, problems, strict=True)]
     return [
         Reading(each.answer, each.answer == problem.answer, each.rule)

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 
 from interp_xfer.errors import ConfigError, DataError
 from interp_xfer.streams import word_stream
-from interp_xfer.tasks.records import Problem, Task
+from interp_xfer.tasks.problems import Problem, Task
 from interp_xfer.tasks.registry import get_task
 from interp_xfer.words import unknown
 

@@ -10,11 +10,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from interp_xfer.errors import DataError
-from interp_xfer.tasks.numbers import canonical_number
-from interp_xfer.tasks.numeric_answer import MANY, NUMERIC_RULES, hash_lines, judge_numbers
+from interp_xfer.tasks.problems import AnswerReader, HubSplit, Problem, Source, Task
 from interp_xfer.tasks.prompt_files import shipped_examples, shipped_text
-from interp_xfer.tasks.records import AnswerReader, HubSplit, Problem, Source, Task
 from interp_xfer.tasks.rows import require, row_id
+from interp_xfer.tasks.scoring.number_text import canonical_number
+from interp_xfer.tasks.scoring.numeric import MANY, NUMERIC_RULES, hash_lines, judge_numbers
 from interp_xfer.words import shown
 
 STOP_SEQUENCES = ("Question:", "<|im_end|>", "<|endoftext|>", "</s>")

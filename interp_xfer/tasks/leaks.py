@@ -13,7 +13,7 @@ from typing import Any
 
 from interp_xfer.errors import LeakError
 from interp_xfer.tasks.contrast import ContrastPair
-from interp_xfer.tasks.records import Problem, Task
+from interp_xfer.tasks.problems import Problem, Task
 
 _N_SHOWN = 3
 

@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from interp_xfer.errors import DataError
-from interp_xfer.tasks.records import Problem, Task
+from interp_xfer.files.user_files import MiB, read_text
+from interp_xfer.tasks.problems import Problem, Task
 from interp_xfer.tasks.rows import checked, parse_lines
-from interp_xfer.user_files import MiB, read_text
 
 PROMPT_BYTES = 1 * MiB
 """Largest system prompt; no model has room for one."""

@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 from interp_xfer.chat import has_chat_template, render_chat, require_plain_text, token_ids, tokens_with_offsets
 from interp_xfer.errors import ConfigError, ModelError
 from interp_xfer.tasks.contrast import ContrastPair
-from interp_xfer.tasks.records import Problem, Task
+from interp_xfer.tasks.problems import Problem, Task
 
 _MAX_TRIES = 24
 

@@ -18,12 +18,12 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from interp_xfer.errors import DataError, FingerprintError
-from interp_xfer.reading import parse_json
-from interp_xfer.tasks.records import Problem, Task
-from interp_xfer.user_files import MiB, is_there, read_bytes
+from interp_xfer.files.reading import parse_json
+from interp_xfer.files.user_files import MiB, is_there, read_bytes
+from interp_xfer.files.workspaces import hidden
+from interp_xfer.files.writing import explained
+from interp_xfer.tasks.problems import Problem, Task
 from interp_xfer.words import why_no_text
-from interp_xfer.workspaces import hidden
-from interp_xfer.writing import explained
 
 RATIONALES_BYTES = 512 * MiB
 """Largest file of rationales; those of 10,000 problems take about 50 MiB."""

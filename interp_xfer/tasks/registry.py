@@ -2,9 +2,9 @@
 
 from interp_xfer.errors import ConfigError
 from interp_xfer.tasks.arc import ARC_CHALLENGE
+from interp_xfer.tasks.competition_math import MATH, MATH_FULL
 from interp_xfer.tasks.gsm8k import GSM8K
-from interp_xfer.tasks.math import MATH, MATH_FULL
-from interp_xfer.tasks.records import Task
+from interp_xfer.tasks.problems import Task
 from interp_xfer.tasks.sums import SUMS
 from interp_xfer.words import unknown
 

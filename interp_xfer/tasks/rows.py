@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 from interp_xfer.errors import DataError
-from interp_xfer.reading import parse_json
-from interp_xfer.tasks.records import HubSplit, Problem, Split, Task
-from interp_xfer.user_files import is_there, read_lines
+from interp_xfer.files.reading import parse_json
+from interp_xfer.files.user_files import is_there, read_lines
+from interp_xfer.tasks.problems import HubSplit, Problem, Split, Task
 from interp_xfer.words import shown, why_no_text
 
 OnBadRows = Literal["raise", "report"]

@@ -14,7 +14,7 @@ import os
 
 from interp_xfer.errors import ConfigError, DataError
 from interp_xfer.tasks.leaks import normalise_text
-from interp_xfer.tasks.records import SPLITS, Problem, Split, Task
+from interp_xfer.tasks.problems import SPLITS, Problem, Split, Task
 from interp_xfer.tasks.registry import get_task
 from interp_xfer.tasks.rows import OnBadRows, checked, read_rows
 

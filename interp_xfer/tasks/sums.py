@@ -17,10 +17,10 @@ from dataclasses import dataclass
 
 from interp_xfer.errors import ConfigError, DataError
 from interp_xfer.tasks.gsm8k import wrong_number
-from interp_xfer.tasks.numeric_answer import MANY, NUMERIC_RULES, judge_numbers, read_with_sentence
+from interp_xfer.tasks.problems import AnswerReader, Problem, Split, Task
 from interp_xfer.tasks.prompt_files import shipped_text
-from interp_xfer.tasks.records import AnswerReader, Problem, Split, Task
-from interp_xfer.tasks.statements import TAIL_CHARACTERS, statements
+from interp_xfer.tasks.scoring.numeric import MANY, NUMERIC_RULES, judge_numbers, read_with_sentence
+from interp_xfer.tasks.scoring.statements import TAIL_CHARACTERS, statements
 from interp_xfer.tasks.sums_templates import NAMES, ONE_STEP, THINGS, TWO_STEP, Operation, Template
 
 STOP_SEQUENCES = ("Question:", "<|im_end|>", "<|endoftext|>", "</s>")

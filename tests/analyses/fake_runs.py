@@ -10,21 +10,21 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from interp_xfer.answers import Answer, AnswerTable, summarise, voted
-from interp_xfer.evaluation import Arm, Evaluation
-from interp_xfer.lambda_search import SearchResult, choose_strength
-from interp_xfer.layer_maps import proportional
+from interp_xfer.evaluation.answers import Answer, AnswerTable, summarise, voted
+from interp_xfer.evaluation.evaluate import Arm, Evaluation
+from interp_xfer.evaluation.search import SearchResult, choose_strength
+from interp_xfer.evaluation.vote import vote
+from interp_xfer.maths.layer_maps import proportional
 from interp_xfer.models import Fingerprint
-from interp_xfer.origins import ConceptOrigin, ConceptSettings, Corpus, ProjectionOrigin
-from interp_xfer.prompt_hashes import PromptHashes
-from interp_xfer.statistics import paired_difference
+from interp_xfer.stats.paired import paired_difference
+from interp_xfer.steering.origins import ConceptOrigin, ConceptSettings, Corpus, ProjectionOrigin
+from interp_xfer.steering.vectors import SteeringVectors
 from interp_xfer.studies.cell_record import CellRecord, cell_record, item_records
 from interp_xfer.studies.config import Study
 from interp_xfer.studies.identity import Contents
 from interp_xfer.studies.run_store import RunStore
 from interp_xfer.tasks import Problem
-from interp_xfer.vectors import SteeringVectors
-from interp_xfer.voting import vote
+from interp_xfer.tasks.prompt_hashes import PromptHashes
 
 HOSTILE = "<script>alert('x')</script> </textarea> & \"quoted\" `tick` ${dollar} {{ braces }} end"
 PARENT, CHILD = "bundled:gemma-3-270m", "bundled:smollm2-135m-instruct"
@@ -157,7 +157,7 @@ def evaluation(table: AnswerTable, best: float, grid, with_its=True) -> Evaluati
 
 def alignment(study: Study, parent: Fingerprint, child: Fingerprint, rng: np.random.Generator, n=12, raw=True):
     """Scores that share a part per pair at equal depth, and small cosines."""
-    from interp_xfer.component_alignment import AlignmentSettings, ComponentAlignment, CosineMatrix
+    from interp_xfer.measures.component_alignment import AlignmentSettings, ComponentAlignment, CosineMatrix
 
     def normal(*shape: int) -> torch.Tensor:
         return torch.from_numpy(rng.standard_normal(shape)).float()

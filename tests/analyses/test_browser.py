@@ -69,7 +69,7 @@ document.addEventListener("securitypolicyviolation", function (event) {
 
 @pytest.fixture(scope="session")
 def chrome():
-    from analyses.export_images import find_chrome
+    from interp_xfer_analyses.export_images import find_chrome
 
     found = find_chrome()
     if found is None:
@@ -80,7 +80,7 @@ def chrome():
 @pytest.fixture
 def look(chrome, tmp_path):
     """Opens a report of a run and returns what the test script saw."""
-    from analyses.report import write_report
+    from interp_xfer_analyses.page.report import write_report
 
     def look(store, width=1280, dark=False):
         page = write_report(store).read_text(encoding="utf-8")

@@ -4,7 +4,7 @@ import pytest
 
 
 def test_table_and_page(demo):
-    from analyses.export_images import export_analysis
+    from interp_xfer_analyses.export_images import export_analysis
 
     export = export_analysis(demo, "flips")
     assert [path.name for path in export.files] == ["flips.json", "flips.html"]
@@ -16,7 +16,7 @@ def test_table_and_page(demo):
 
 
 def test_without_kaleido_one_line_says_so(demo, monkeypatch):
-    from analyses import export_images
+    from interp_xfer_analyses import export_images
 
     monkeypatch.setattr(export_images, "find_spec", lambda name: None)
     export = export_images.export_analysis(demo, "flips", ("png",))
@@ -25,7 +25,7 @@ def test_without_kaleido_one_line_says_so(demo, monkeypatch):
 
 
 def test_without_a_chrome_one_line_says_so(demo, monkeypatch):
-    from analyses import export_images
+    from interp_xfer_analyses import export_images
 
     monkeypatch.setattr(export_images, "find_spec", lambda name: object())
     monkeypatch.setattr(export_images.shutil, "which", lambda name: None)
@@ -35,8 +35,9 @@ def test_without_a_chrome_one_line_says_so(demo, monkeypatch):
 
 
 def test_unknown_format_is_refused(demo):
-    from analyses.export_images import export_figure
-    from analyses.registry import ANALYSES
+    from interp_xfer_analyses.export_images import export_figure
+    from interp_xfer_analyses.registry import ANALYSES
+
     from interp_xfer.errors import ConfigError
 
     figure = ANALYSES["flips"].figure(ANALYSES["flips"].compute(demo))
@@ -45,7 +46,7 @@ def test_unknown_format_is_refused(demo):
 
 
 def test_the_results_table_is_also_text(demo):
-    from analyses.export_images import export_analysis
+    from interp_xfer_analyses.export_images import export_analysis
 
     names = [path.name for path in export_analysis(demo, "results-table").files]
     assert names[1:4] == ["results-table.table.html", "results-table.table.md", "results-table.table.tex"]
@@ -54,7 +55,7 @@ def test_the_results_table_is_also_text(demo):
 
 def test_a_chrome_that_does_not_answer_ends_in_one_line(demo, monkeypatch, tmp_path):
     """Kaleido waits for ever for a browser that hangs; the export does not."""
-    from analyses import export_images
+    from interp_xfer_analyses import export_images
 
     if export_images.find_spec("kaleido") is None:
         pytest.skip("kaleido is not installed")
@@ -71,7 +72,7 @@ def test_a_chrome_that_does_not_answer_ends_in_one_line(demo, monkeypatch, tmp_p
 
 @pytest.mark.browser
 def test_images(demo):
-    from analyses.export_images import export_analysis, why_no_images
+    from interp_xfer_analyses.export_images import export_analysis, why_no_images
 
     if reason := why_no_images():
         pytest.skip(reason)

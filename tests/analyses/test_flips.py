@@ -2,7 +2,7 @@
 
 
 def test_counts_equal_the_paired_differences(demo):
-    from analyses.flips import compute, figure
+    from interp_xfer_analyses.questions.flips import compute, figure
 
     (cell,) = (found.model_dump(mode="json") for found in demo.read_cells())
     table = compute(demo)
@@ -16,7 +16,7 @@ def test_counts_equal_the_paired_differences(demo):
 
 
 def test_texts_are_those_of_the_answers(demo):
-    from analyses.flips import compute
+    from interp_xfer_analyses.questions.flips import compute
 
     (cell,) = (found.model_dump(mode="json") for found in demo.read_cells())
     items = {(item["arm"], item["strength"], item["problem_id"]): item for item in demo.read_items(cell["key"])}
@@ -30,7 +30,7 @@ def test_texts_are_those_of_the_answers(demo):
 
 
 def test_texts_are_capped_but_counts_are_not(demo):
-    from analyses.flips import compute
+    from interp_xfer_analyses.questions.flips import compute
 
     full, capped = compute(demo), compute(demo, texts_per_cell=2)
     assert full.rows == capped.rows

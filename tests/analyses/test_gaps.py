@@ -66,8 +66,8 @@ GAPS = {
 
 @pytest.mark.parametrize("make", GAPS, ids=lambda make: make.__name__)
 def test_every_analysis_and_the_report(make, tmp_path):
-    from analyses.registry import get_analysis
-    from analyses.report import write_report
+    from interp_xfer_analyses.page.report import write_report
+    from interp_xfer_analyses.registry import get_analysis
 
     store = make(tmp_path)
     for name in NAMES:
@@ -81,7 +81,8 @@ def test_every_analysis_and_the_report(make, tmp_path):
 
 @pytest.mark.parametrize("part", ["concept", "validation", "test", "residual_norms", "layer_map", "child", "keys"])
 def test_a_record_without_a_part_is_refused(part, demo):
-    from analyses.report import write_report
+    from interp_xfer_analyses.page.report import write_report
+
     from interp_xfer.errors import ArtifactError
 
     (path,) = (demo.root / "cells").iterdir()
@@ -95,8 +96,7 @@ def test_a_record_without_a_part_is_refused(part, demo):
 def test_one_cell_among_many_without_a_vote(tmp_path):
     """The gap names its cell, and the other cells are drawn."""
     from fake_runs import CHILDREN, PARENTS, grid_run, make_study, write_cell
-
-    from analyses.inference_scaling import compute, figure
+    from interp_xfer_analyses.questions.inference_scaling import compute, figure
 
     store = grid_run(tmp_path, PARENTS[:1], CHILDREN[:2], ("gsm8k",), n=8)
     write_cell(
@@ -111,7 +111,8 @@ def test_one_cell_among_many_without_a_vote(tmp_path):
 
 @pytest.mark.parametrize("name", ["lambda-robustness", "inference-scaling", "flips"])
 def test_damaged_answers_are_no_gap(demo, name):
-    from analyses.registry import get_analysis
+    from interp_xfer_analyses.registry import get_analysis
+
     from interp_xfer.errors import ArtifactError
 
     (items,) = (demo.root / "items").iterdir()
@@ -121,7 +122,8 @@ def test_damaged_answers_are_no_gap(demo, name):
 
 
 def test_a_run_without_cells_is_refused(tmp_path):
-    from analyses.report import write_report
+    from interp_xfer_analyses.page.report import write_report
+
     from interp_xfer.errors import ArtifactError
     from interp_xfer.studies.run_store import RunStore
 
@@ -130,7 +132,7 @@ def test_a_run_without_cells_is_refused(tmp_path):
 
 
 def test_many_gaps_are_said_once():
-    from analyses.cells import count_gaps
+    from interp_xfer_analyses.cells import count_gaps
 
     gaps = tuple(f"a → b{number}, sums: no R² (projection: identity)" for number in range(12))
     gaps += ("a → b3, sums: residual norms are missing",)

@@ -19,7 +19,7 @@ def items(answers, truth, strengths):
 
 
 def test_bars_and_differences_equal_the_cell(demo):
-    from analyses.inference_scaling import compute, figure
+    from interp_xfer_analyses.questions.inference_scaling import compute, figure
 
     (cell,) = (found.model_dump(mode="json") for found in demo.read_cells())
     table = compute(demo)
@@ -41,7 +41,7 @@ def test_bars_and_differences_equal_the_cell(demo):
 
 
 def test_vote_over_all_strengths_is_the_vote_arm(demo):
-    from analyses.inference_scaling import compute
+    from interp_xfer_analyses.questions.inference_scaling import compute
 
     table = compute(demo)
     points = table.curves[0].points
@@ -57,9 +57,10 @@ def test_vote_over_all_strengths_is_the_vote_arm(demo):
 
 @pytest.mark.parametrize("seed", range(5))
 def test_vote_equals_the_method_for_every_set(seed):
-    """4 strengths: all 15 sets, against `interp_xfer.voting.vote`, with ties and invalid answers."""
-    from analyses import vote_curves
-    from interp_xfer.voting import vote
+    """4 strengths: all 15 sets, against `interp_xfer.evaluation.vote.vote`, with ties and invalid answers."""
+    from interp_xfer_analyses.questions import vote_curves
+
+    from interp_xfer.evaluation.vote import vote
 
     rng = np.random.default_rng(seed)
     strengths = (0.1, 0.2, 0.5, 1.0)
@@ -84,7 +85,7 @@ def test_vote_equals_the_method_for_every_set(seed):
 
 def test_tie_goes_to_the_smallest_strength():
     """Handbook, section 10: votes .01:5 .02:7 .03:7 .04:5 -> 5."""
-    from analyses.vote_curves import vote_curve
+    from interp_xfer_analyses.questions.vote_curves import vote_curve
 
     strengths = (0.01, 0.02, 0.03, 0.04)
     for truth, accuracy in (("5", 1.0), ("7", 0.0)):
@@ -93,7 +94,7 @@ def test_tie_goes_to_the_smallest_strength():
 
 
 def test_no_curve_without_answers_or_choice():
-    from analyses.vote_curves import vote_curve
+    from interp_xfer_analyses.questions.vote_curves import vote_curve
 
     assert vote_curve([], (0.1, 0.2)) == ()
     assert vote_curve(items([["5"]], ["5"], (0.1,)), (0.1,)) == ()
@@ -101,7 +102,7 @@ def test_no_curve_without_answers_or_choice():
 
 
 def test_many_cells_draw_their_differences(small_grid):
-    from analyses.inference_scaling import compute, figure
+    from interp_xfer_analyses.questions.inference_scaling import compute, figure
 
     table = compute(small_grid)
     bars = [trace for trace in figure(table).data if trace.type == "bar"]

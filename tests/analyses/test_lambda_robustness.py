@@ -11,7 +11,7 @@ def panel(trace):
 
 
 def test_rows_equal_the_single_answers(demo):
-    from analyses.lambda_robustness import compute
+    from interp_xfer_analyses.questions.lambda_robustness import compute
 
     (cell,) = (found.model_dump(mode="json") for found in demo.read_cells())
     items = demo.read_items(cell["key"])
@@ -36,7 +36,7 @@ def test_rows_equal_the_single_answers(demo):
 
 
 def test_figure_shows_the_rows(demo):
-    from analyses.lambda_robustness import compute, figure
+    from interp_xfer_analyses.questions.lambda_robustness import compute, figure
 
     table = compute(demo)
     test = [row for row in table.rows if row.split == "test" and row.strength != 0]
@@ -66,8 +66,8 @@ def table_star(store):
 def test_shift_lengths(unit, tmp_path):
     """Handbook, section 8: raw, the shift is lambda; relative, lambda m_l / N."""
     from fake_runs import make_study, write_cell
+    from interp_xfer_analyses.cells import load_cells
 
-    from analyses.cells import load_cells
     from interp_xfer.studies.run_store import RunStore
 
     store = RunStore(tmp_path)
@@ -85,9 +85,9 @@ def test_shift_lengths(unit, tmp_path):
 
 def test_unsteered_layers_do_not_count(tmp_path):
     from fake_runs import make_study, write_cell
+    from interp_xfer_analyses.cells import load_cells
 
-    from analyses.cells import load_cells
-    from interp_xfer.layer_maps import greedy
+    from interp_xfer.maths.layer_maps import greedy
     from interp_xfer.studies.run_store import RunStore
 
     store = RunStore(tmp_path)
@@ -100,8 +100,8 @@ def test_unsteered_layers_do_not_count(tmp_path):
 
 def test_an_operator_without_a_shift_has_no_length(tmp_path):
     from fake_runs import make_study, write_cell
+    from interp_xfer_analyses.questions.lambda_robustness import compute, figure
 
-    from analyses.lambda_robustness import compute, figure
     from interp_xfer.studies.run_store import RunStore
 
     store = RunStore(tmp_path)
@@ -114,8 +114,8 @@ def test_an_operator_without_a_shift_has_no_length(tmp_path):
 
 def test_units_never_share_an_axis(tmp_path):
     from fake_runs import make_study, write_cell
+    from interp_xfer_analyses.questions.lambda_robustness import compute, figure
 
-    from analyses.lambda_robustness import compute, figure
     from interp_xfer.studies.run_store import RunStore
 
     store = RunStore(tmp_path)
@@ -134,7 +134,7 @@ def test_units_never_share_an_axis(tmp_path):
 
 
 def test_negative_strengths_get_one_step_each():
-    from analyses.style import strength_axis, strength_values
+    from interp_xfer_analyses.drawing.style import strength_axis, strength_values
 
     axis = strength_axis([0.1, -0.1, 0.2])
     assert axis == {"type": "category", "categoryarray": ["-0.1", "0.1", "0.2"]}
@@ -142,8 +142,9 @@ def test_negative_strengths_get_one_step_each():
 
 
 def test_paper_grid_ticks_are_readable():
-    from analyses.style import strength_axis
-    from interp_xfer.lambda_search import PAPER_GRID
+    from interp_xfer_analyses.drawing.style import strength_axis
+
+    from interp_xfer.evaluation.search import PAPER_GRID
 
     axis = strength_axis(PAPER_GRID)
     assert axis["type"] == "log"

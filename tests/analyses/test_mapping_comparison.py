@@ -43,7 +43,7 @@ def accuracies(store):
 
 
 def test_differences_are_those_of_the_cell_files(grid):
-    from analyses.mapping_comparison import compute, figure
+    from interp_xfer_analyses.questions.mapping_comparison import compute, figure
 
     table, found = compute(grid), accuracies(grid)
     assert table.missing == ()
@@ -68,7 +68,7 @@ def test_differences_are_those_of_the_cell_files(grid):
 
 
 def test_cells_against_their_baseline_are_those_of_the_records(grid):
-    from analyses.mapping_comparison import compute
+    from interp_xfer_analyses.questions.mapping_comparison import compute
 
     records = {cell.key: cell.test.lambda_star.difference for cell in grid.read_cells()}
     rows = [row for row in compute(grid).rows if row.axis == "cell"]
@@ -85,7 +85,7 @@ def test_cells_against_their_baseline_are_those_of_the_records(grid):
 
 
 def test_one_setting_says_what_to_run(demo):
-    from analyses.mapping_comparison import compute, describe, figure
+    from interp_xfer_analyses.questions.mapping_comparison import compute, describe, figure
 
     table = compute(demo)
     assert table.rows == () and "at least two settings: interp-xfer compare STUDY.yaml" in table.missing[0]
@@ -94,8 +94,9 @@ def test_one_setting_says_what_to_run(demo):
 
 
 def test_what_is_missing_is_said(tmp_path):
-    from analyses.mapping_comparison import compute
-    from analyses.report import write_report
+    from interp_xfer_analyses.page.report import write_report
+    from interp_xfer_analyses.questions.mapping_comparison import compute
+
     from interp_xfer.studies.cell_record import FailureRecord, PlanCell, PlanLeftOut, PlanRecord
     from interp_xfer.studies.identity import asked_key
 
@@ -133,8 +134,8 @@ def test_what_is_missing_is_said(tmp_path):
 
 
 def test_cells_that_differ_in_mapping_alone_are_told_apart(grid):
-    from analyses.cells import load_cells
-    from analyses.registry import ANALYSES
+    from interp_xfer_analyses.cells import load_cells
+    from interp_xfer_analyses.registry import ANALYSES
 
     labels = [cell.label for cell in load_cells(grid)]
     assert len(set(labels)) == len(labels) == 9
@@ -145,7 +146,7 @@ def test_cells_that_differ_in_mapping_alone_are_told_apart(grid):
 
 
 def test_rows_name_each_axis_and_zero_is_in_the_middle(grid):
-    from analyses.mapping_comparison import compute, describe, draw
+    from interp_xfer_analyses.questions.mapping_comparison import compute, describe, draw
 
     table = compute(grid)
     layout = draw(table).layout

@@ -5,8 +5,8 @@ import pytest
 
 @pytest.fixture
 def drawn():
-    from analyses.drafts import Draft
-    from analyses.panels import Panel, arrange, axes
+    from interp_xfer_analyses.drawing.drafts import Draft
+    from interp_xfer_analyses.drawing.panels import Panel, arrange, axes
 
     out = Draft()
     for index in range(3):
@@ -53,8 +53,8 @@ def test_layouts_are_valid_figures(drawn):
 
 
 def test_messages_do_not_disturb_the_titles():
-    from analyses.drafts import Draft
-    from analyses.panels import Panel, arrange, say
+    from interp_xfer_analyses.drawing.drafts import Draft
+    from interp_xfer_analyses.drawing.panels import Panel, arrange, say
 
     out = Draft()
     say(out, 0, "Nothing <here>")
@@ -66,13 +66,13 @@ def test_messages_do_not_disturb_the_titles():
     ("names", "width", "rows"), [([5, 5], 350, 1), ([30] * 5, 350, 5), ([10] * 6, 350, 2), ([], 350, 0)]
 )
 def test_legend_rows(names, width, rows):
-    from analyses.panels import _legend_rows
+    from interp_xfer_analyses.drawing.panels import _legend_rows
 
     assert _legend_rows(names, width) == rows
 
 
 def test_draft_merges_without_sharing():
-    from analyses.drafts import Draft
+    from interp_xfer_analyses.drawing.drafts import Draft
 
     axis = {"range": [0, 1], "title": {"text": "x"}}
     out = Draft()

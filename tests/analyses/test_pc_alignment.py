@@ -9,7 +9,7 @@ import torch
 
 def change_alignment(store, **changes):
     """Rewrite the only comparison of a run."""
-    from interp_xfer.component_alignment import ComponentAlignment
+    from interp_xfer.measures.component_alignment import ComponentAlignment
 
     (path,) = (store.root / "alignments").iterdir()
     changed = replace(ComponentAlignment.load(path), **changes)
@@ -20,8 +20,9 @@ def change_alignment(store, **changes):
 
 
 def test_values_are_those_of_the_artifact(demo):
-    from analyses.pc_alignment import MEASURES, compute, describe
-    from interp_xfer.component_alignment import ComponentAlignment
+    from interp_xfer_analyses.questions.pc_alignment import MEASURES, compute, describe
+
+    from interp_xfer.measures.component_alignment import ComponentAlignment
 
     (path,) = (demo.root / "alignments").iterdir()
     found, table = ComponentAlignment.load(path), compute(demo)
@@ -46,7 +47,7 @@ def test_values_are_those_of_the_artifact(demo):
 
 
 def test_what_is_absent_is_said_in_its_panel(demo):
-    from analyses.pc_alignment import compute, describe, figure
+    from interp_xfer_analyses.questions.pc_alignment import compute, describe, figure
 
     change_alignment(demo, raw=None, carried=None)
     table = compute(demo)
@@ -59,7 +60,7 @@ def test_what_is_absent_is_said_in_its_panel(demo):
 
 
 def test_layers_without_spread_and_few_pairs(demo):
-    from analyses.pc_alignment import compute, figure
+    from interp_xfer_analyses.questions.pc_alignment import compute, figure
 
     scores = change_alignment(demo).parent_scores
     flat = scores[..., :4].clone()
@@ -82,8 +83,8 @@ def test_a_run_without_comparison_says_why(demo):
     import shutil
 
     from fake_runs import make_study, write_cell
+    from interp_xfer_analyses.questions.pc_alignment import compute, describe, figure
 
-    from analyses.pc_alignment import compute, describe, figure
     from interp_xfer.studies.run_store import RunStore
 
     shutil.rmtree(demo.root / "alignments")
@@ -103,7 +104,8 @@ def test_a_run_without_comparison_says_why(demo):
 def test_one_cell_without_comparison_among_many(small_grid, tmp_path):
     import shutil
 
-    from analyses.pc_alignment import compute
+    from interp_xfer_analyses.questions.pc_alignment import compute
+
     from interp_xfer.studies.run_store import RunStore
 
     shutil.copytree(small_grid.root, tmp_path / "run")

@@ -2,7 +2,7 @@
 
 
 def test_concept_values_are_those_of_the_cell(demo):
-    from analyses.concept_profile import compute, figure
+    from interp_xfer_analyses.questions.concept_profile import compute, figure
 
     (cell,) = (found.model_dump(mode="json") for found in demo.read_cells())
     table = compute(demo)
@@ -12,7 +12,7 @@ def test_concept_values_are_those_of_the_cell(demo):
 
 
 def test_cells_share_a_concept(small_grid):
-    from analyses.concept_profile import compute
+    from interp_xfer_analyses.questions.concept_profile import compute
 
     names = {row.concept for row in compute(small_grid).rows}
     assert names == {
@@ -21,7 +21,7 @@ def test_cells_share_a_concept(small_grid):
 
 
 def test_transfer_values_are_those_of_the_cell(demo):
-    from analyses.transfer_profile import compute, figure
+    from interp_xfer_analyses.questions.transfer_profile import compute, figure
 
     (cell,) = (found.model_dump(mode="json") for found in demo.read_cells())
     table = compute(demo)
@@ -38,9 +38,9 @@ def test_transfer_values_are_those_of_the_cell(demo):
 
 def test_layers_without_a_parent_are_named(tmp_path):
     from fake_runs import make_study, write_cell
+    from interp_xfer_analyses.questions.transfer_profile import compute, describe
 
-    from analyses.transfer_profile import compute, describe
-    from interp_xfer.layer_maps import greedy
+    from interp_xfer.maths.layer_maps import greedy
     from interp_xfer.studies.run_store import RunStore
 
     store = RunStore(tmp_path)
@@ -51,7 +51,7 @@ def test_layers_without_a_parent_are_named(tmp_path):
 
 
 def test_many_transfers_become_a_heat_map(small_grid):
-    from analyses.transfer_profile import compute, figure
+    from interp_xfer_analyses.questions.transfer_profile import compute, figure
 
     table = compute(small_grid)
     (heat,) = figure(table).data

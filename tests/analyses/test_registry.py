@@ -15,17 +15,20 @@ NAMES = (
 )
 COMPARISONS = ("mapping-comparison",)  # need cells that differ in a setting: test_mapping_comparison.py
 MEASURED = ("layer-sensitivity",)  # needs a record of its own: test_sensitivity_figure.py
+OF_LAYER_STUDIES = ("layer-similarity", "concept-readout")  # need `layers/`: test_layer_study.py
 
 
 def test_names():
-    from analyses.registry import ANALYSES
+    from interp_xfer_analyses.registry import ANALYSES
 
-    assert tuple(ANALYSES) == (*NAMES, *COMPARISONS, *MEASURED)
+    assert set(ANALYSES) == {*NAMES, *COMPARISONS, *MEASURED, *OF_LAYER_STUDIES}
+    assert {name for name, analysis in ANALYSES.items() if analysis.reads == "layers"} == set(OF_LAYER_STUDIES)
     assert all(name == analysis.name for name, analysis in ANALYSES.items())
 
 
 def test_unknown_name_lists_the_known_ones():
-    from analyses.registry import get_analysis
+    from interp_xfer_analyses.registry import get_analysis
+
     from interp_xfer.errors import ConfigError
 
     with pytest.raises(ConfigError, match="unknown analysis 'heatmap'; .*choose from results-table, "):
@@ -34,7 +37,7 @@ def test_unknown_name_lists_the_known_ones():
 
 @pytest.mark.parametrize("name", NAMES)
 def test_on_one_cell_and_on_many(name, demo, small_grid):
-    from analyses.registry import get_analysis
+    from interp_xfer_analyses.registry import get_analysis
 
     for store in (demo, small_grid):
         analysis = get_analysis(name)
@@ -48,8 +51,8 @@ def test_on_one_cell_and_on_many(name, demo, small_grid):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_table_round_trips_as_json(name, demo, tmp_path):
-    from analyses.registry import get_analysis
-    from analyses.tables import write_table
+    from interp_xfer_analyses.registry import get_analysis
+    from interp_xfer_analyses.tables import write_table
 
     table = get_analysis(name).compute(demo)
     written = json.loads(write_table(tmp_path / "table.json", table).read_text())

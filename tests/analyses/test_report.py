@@ -40,14 +40,16 @@ class Page(html.parser.HTMLParser):
 
 @pytest.fixture(scope="module")
 def page(demo_files):
-    from analyses.report import write_report
+    from interp_xfer_analyses.page.report import write_report
+
     from interp_xfer.studies.run_store import RunStore
 
     return Page(write_report(RunStore(demo_files)).read_text(encoding="utf-8"))
 
 
 def test_same_run_same_bytes(demo, demo_files):
-    from analyses.report import write_report
+    from interp_xfer_analyses.page.report import write_report
+
     from interp_xfer.studies.run_store import RunStore
 
     first = write_report(demo).read_bytes()
@@ -89,7 +91,8 @@ def test_figures_have_text_alternatives(page):
 
 
 def test_numbers_of_the_figures_are_those_of_the_analyses(page, demo_files):
-    from analyses.registry import ANALYSES
+    from interp_xfer_analyses.registry import ANALYSES
+
     from interp_xfer.studies.run_store import RunStore
 
     store = RunStore(demo_files)
@@ -148,8 +151,7 @@ def test_slider_and_its_fallback(page):
 
 def test_hostile_text_is_shown_as_text(tmp_path):
     from fake_runs import HOSTILE, demo_run
-
-    from analyses.report import write_report
+    from interp_xfer_analyses.page.report import write_report
 
     raw = write_report(demo_run(tmp_path, hostile=True)).read_text(encoding="utf-8")
     page = Page(raw)
@@ -164,9 +166,9 @@ def test_hostile_text_is_shown_as_text(tmp_path):
 
 def test_hostile_names_are_shown_as_text(tmp_path):
     from fake_runs import make_study, write_cell
+    from interp_xfer_analyses.page.report import write_report
+    from interp_xfer_analyses.registry import ANALYSES
 
-    from analyses.registry import ANALYSES
-    from analyses.report import write_report
     from interp_xfer.studies.run_store import RunStore
 
     store = RunStore(tmp_path)
@@ -180,7 +182,7 @@ def test_hostile_names_are_shown_as_text(tmp_path):
 
 
 def test_long_texts_are_cut_and_it_is_said(demo):
-    from analyses.report import write_report
+    from interp_xfer_analyses.page.report import write_report
 
     (cell,) = demo.read_cells()
     demo.write_cell(cell, [{**item, "text": "x" * 5000} for item in demo.read_items(cell.key)])
@@ -191,7 +193,7 @@ def test_long_texts_are_cut_and_it_is_said(demo):
 
 
 def test_json_cannot_end_a_script():
-    from analyses.report import script_json
+    from interp_xfer_analyses.page.report import script_json
 
     value = ["</script><!--", "&lt;", "\u2028\u2029"]
     text = str(script_json(value))
@@ -202,8 +204,7 @@ def test_json_cannot_end_a_script():
 def test_many_cells_stay_usable(tmp_path):
     """63 pairs on 3 data sets: the report takes at most 30 s of processor time and stays under 12 MB."""
     from fake_runs import CHILDREN, PARENTS, grid_run
-
-    from analyses.report import write_report
+    from interp_xfer_analyses.page.report import write_report
 
     parents = [f"{parent}-{size}" for parent in PARENTS for size in ("a", "b", "c")]
     store = grid_run(tmp_path, parents, CHILDREN, n=4, strengths=(0.01, 0.03, 0.1, 0.2, 0.3, 0.5, 0.7, 1.0))
@@ -219,8 +220,9 @@ def test_many_cells_stay_usable(tmp_path):
 def test_choices_show_single_cells(small_grid, tmp_path):
     import shutil
 
-    from analyses.registry import ANALYSES
-    from analyses.report import write_report
+    from interp_xfer_analyses.page.report import write_report
+    from interp_xfer_analyses.registry import ANALYSES
+
     from interp_xfer.studies.run_store import RunStore
 
     shutil.copytree(small_grid.root, tmp_path / "run")

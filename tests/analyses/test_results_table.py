@@ -7,14 +7,14 @@ import pytest
 
 @pytest.fixture(scope="module")
 def grid_table(small_grid):
-    from analyses.results_table import compute
+    from interp_xfer_analyses.questions.results_table import compute
 
     return compute(small_grid)
 
 
 def test_published_facts_are_the_papers():
     """Handbook, section 1: 63 cells, above the baseline in 36, equal in 3, below in 24, mean +0.07 points."""
-    from analyses.published import _facts
+    from interp_xfer_analyses.questions.published import _facts
 
     facts = _facts()
     changes = [round(100 * (fact.lambda_star - fact.baseline), 2) for fact in facts.values()]
@@ -28,15 +28,15 @@ def test_published_facts_are_the_papers():
 
 @pytest.mark.parametrize("parent", ["microsoft/phi-4", "phi-4", "microsoft/phi-4@abc123", "some-folder/Phi-4"])
 def test_pairs_are_found_by_model_name(parent):
-    from analyses.published import Published, published
+    from interp_xfer_analyses.questions.published import Published, published
 
     assert published(parent, "Qwen/Qwen3-0.6B", "gsm8k") == Published(0.4897, 0.4927, 0.04)
     assert published(parent, "Qwen/Qwen3-0.6B", "math_full") == published(parent, "Qwen3-0.6B", "math")
 
 
 def test_a_pair_outside_the_paper_has_no_numbers(demo):
-    from analyses.published import published
-    from analyses.results_table import compute
+    from interp_xfer_analyses.questions.published import published
+    from interp_xfer_analyses.questions.results_table import compute
 
     assert published("gpt2", "Qwen3-0.6B", "gsm8k") is None
     assert compute(demo).rows[0].published is None
@@ -58,8 +58,9 @@ def test_rows_equal_the_cells(grid_table, small_grid):
     [(0.1, 0.049, True, False), (0.1, 0.051, False, False), (-0.1, 0.01, False, True), (0.0, 1.0, False, False)],
 )
 def test_bold_only_where_the_paired_test_says_so(delta, p_value, better, worse):
-    from analyses.results_table import _arm
-    from interp_xfer.evaluation_record import ArmRecord, Difference
+    from interp_xfer_analyses.questions.results_table import _arm
+
+    from interp_xfer.evaluation.record import ArmRecord, Difference
 
     difference = Difference.model_construct(
         delta=delta, low=delta - 0.05, high=delta + 0.05, p_value=p_value, n=50, broken=1, fixed=2
@@ -73,8 +74,8 @@ def test_bold_only_where_the_paired_test_says_so(delta, p_value, better, worse):
 
 
 def test_formats_carry_marks_and_numbers(grid_table):
-    from analyses.results_table import ResultsTable
-    from analyses.table_formats import to_html, to_latex, to_markdown
+    from interp_xfer_analyses.questions.results_table import ResultsTable
+    from interp_xfer_analyses.table_formats import to_html, to_latex, to_markdown
 
     row = grid_table.rows[0]
     marked = replace(
@@ -94,8 +95,8 @@ def test_formats_carry_marks_and_numbers(grid_table):
 
 
 def test_text_is_escaped_in_every_format(grid_table):
-    from analyses.results_table import ResultsTable
-    from analyses.table_formats import to_html, to_latex, to_markdown
+    from interp_xfer_analyses.questions.results_table import ResultsTable
+    from interp_xfer_analyses.table_formats import to_html, to_latex, to_markdown
 
     row = replace(grid_table.rows[0], parent="<b>a|b</b>", child="50%_$x$&y", label="")
     table = ResultsTable((row,), ())
@@ -106,7 +107,7 @@ def test_text_is_escaped_in_every_format(grid_table):
 
 
 def test_figure_shows_changes_and_published_ones(grid_table):
-    from analyses.results_table import figure
+    from interp_xfer_analyses.questions.results_table import figure
 
     traces = figure(grid_table).data  # one panel for each data set, in the order of the rows
     here = [x for trace in traces if trace.legendgroup == "here" for x in trace.x]

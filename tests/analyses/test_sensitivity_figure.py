@@ -59,7 +59,7 @@ KINDS = ("random-isotropic", "random-covariance")
 
 def test_numbers_are_those_of_the_record(demo):
     """Means, t intervals, z, Sidak, ranks, Spearman: by numpy and scipy from the file."""
-    from analyses.layer_sensitivity import compute, describe
+    from interp_xfer_analyses.questions.layer_sensitivity import compute, describe
 
     record = add_record(demo)
     table = compute(demo)
@@ -90,7 +90,7 @@ def test_numbers_are_those_of_the_record(demo):
 
 
 def test_figure_shows_the_table(demo):
-    from analyses.layer_sensitivity import compute, figure
+    from interp_xfer_analyses.questions.layer_sensitivity import compute, figure
 
     record = add_record(demo)
     table = compute(demo)
@@ -114,7 +114,7 @@ def test_figure_shows_the_table(demo):
 
 
 def test_a_run_without_measurement_names_the_command(demo):
-    from analyses.layer_sensitivity import compute, describe, figure
+    from interp_xfer_analyses.questions.layer_sensitivity import compute, describe, figure
 
     table = compute(demo)
     assert table.rows == ()
@@ -124,7 +124,7 @@ def test_a_run_without_measurement_names_the_command(demo):
 
 
 def test_gradient_alone_of_a_child_steered_by_itself(demo):
-    from analyses.layer_sensitivity import compute, describe, figure
+    from interp_xfer_analyses.questions.layer_sensitivity import compute, describe, figure
 
     full = add_record(demo)
     alone = {"transferred": full.slopes["transferred"]}
@@ -139,7 +139,7 @@ def test_gradient_alone_of_a_child_steered_by_itself(demo):
 
 
 def test_two_layers_have_no_rank_correlation(demo):
-    from analyses.layer_sensitivity import compute, figure
+    from interp_xfer_analyses.questions.layer_sensitivity import compute, figure
 
     full = add_record(demo)
     two = {"layers": (3, 7), "scales": (1.0, 1.0), "sweep": None}
@@ -156,7 +156,7 @@ def test_two_layers_have_no_rank_correlation(demo):
 
 
 def test_equal_slopes_have_no_order(demo):
-    from analyses.layer_sensitivity import compute, describe
+    from interp_xfer_analyses.questions.layer_sensitivity import compute, describe
 
     add_record(demo, slopes={"transferred": tuple((1.0,) * LAYERS for _ in range(QUESTIONS))})
     table = compute(demo)
@@ -166,7 +166,7 @@ def test_equal_slopes_have_no_order(demo):
 
 def test_negative_strengths_keep_the_sign_of_the_agreement(demo):
     """A sweep downwards that follows the slope changes log p the other way; it still agrees."""
-    from analyses.layer_sensitivity import compute
+    from interp_xfer_analyses.questions.layer_sensitivity import compute
 
     full = add_record(demo)
     change = torch.tensor(full.sweep.change) * torch.tensor([-1.0, 1.0])[:, None]
@@ -185,8 +185,9 @@ def test_one_measured_cell_among_many_and_the_page(small_grid, tmp_path):
     import shutil
     from dataclasses import replace
 
-    from analyses.layer_sensitivity import compute, figure
-    from analyses.report import write_report
+    from interp_xfer_analyses.page.report import write_report
+    from interp_xfer_analyses.questions.layer_sensitivity import compute, figure
+
     from interp_xfer.studies.run_store import RunStore
 
     shutil.copytree(small_grid.root, tmp_path / "run")

@@ -4,7 +4,7 @@ import pytest
 
 
 def difference(delta, low, high, p_value, broken=5, fixed=5, n=100):
-    from interp_xfer.evaluation_record import Difference
+    from interp_xfer.evaluation.record import Difference
 
     return Difference.model_construct(delta=delta, low=low, high=high, broken=broken, fixed=fixed, p_value=p_value, n=n)
 
@@ -22,14 +22,14 @@ def difference(delta, low, high, p_value, broken=5, fixed=5, n=100):
     ],
 )
 def test_verdict(delta, low, high, p_value, words):
-    from analyses.summary import verdict
+    from interp_xfer_analyses.page.summary import verdict
 
     assert verdict(difference(delta, low, high, p_value)) == words
 
 
 def test_smallest_detectable_effect_is_that_of_the_design():
     """Handbook, section 12: GSM8K, n = 1319, discordance .1: 2.4 points."""
-    from analyses.summary import detectable
+    from interp_xfer_analyses.page.summary import detectable
 
     text = detectable(difference(0.0, -0.02, 0.02, 1.0, broken=66, fixed=66, n=1319))
     assert "with 1319 questions and 10.0\u00a0% of the answers changing" in text
@@ -37,15 +37,15 @@ def test_smallest_detectable_effect_is_that_of_the_design():
 
 
 def test_small_runs_say_that_nothing_could_be_found():
-    from analyses.summary import detectable
+    from interp_xfer_analyses.page.summary import detectable
 
     assert "no effect can be found reliably" in detectable(difference(0.0, -0.1, 0.1, 1.0, broken=1, fixed=1, n=16))
     assert "(assumed, as none did)" in detectable(difference(0.0, -0.1, 0.1, 1.0, broken=0, fixed=0, n=500))
 
 
 def test_many_cells_are_counted(small_grid):
-    from analyses.cells import load_cells
-    from analyses.summary import summary
+    from interp_xfer_analyses.cells import load_cells
+    from interp_xfer_analyses.page.summary import summary
 
     cells = load_cells(small_grid)
     deltas = [cell.test.lambda_star.difference.delta for cell in small_grid.read_cells()]
@@ -56,7 +56,7 @@ def test_many_cells_are_counted(small_grid):
 
 
 def test_numbers_read_well():
-    from analyses import style
+    from interp_xfer_analyses.drawing import style
 
     assert style.points(0.0125) == "+1.2" and style.points(-0.031) == "−3.1"
     assert style.points(-0.0001) == "0.0" and style.points(0.0) == "0.0"
@@ -85,8 +85,9 @@ def test_numbers_read_well():
 def test_best_of_grid_says_what_was_tested(demo, best, words):
     from dataclasses import replace
 
-    from analyses.cells import load_cells
-    from analyses.summary import _best_of_grid
+    from interp_xfer_analyses.cells import load_cells
+    from interp_xfer_analyses.page.summary import _best_of_grid
+
     from interp_xfer.studies.cell_record import BestOfGrid
 
     cell = load_cells(demo)[0]

@@ -33,7 +33,7 @@ def folders(tmp_path_factory):
 @pytest.fixture
 def run(monkeypatch, capsys):
     """Calls the command line; returns (exit code, standard output, standard error)."""
-    from cli.main import main
+    from interp_xfer_cli.main import main
 
     def call(*arguments: object) -> tuple[int, str, str]:
         monkeypatch.setattr(sys, "argv", ["interp-xfer", *map(str, arguments)])

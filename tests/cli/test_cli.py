@@ -206,7 +206,7 @@ def test_vectors_of_another_model_name_both(folders, run, tmp_path):
 
 
 def test_interrupt_is_no_traceback(folders, run, tmp_path, monkeypatch):
-    import interp_xfer.concepts as concepts
+    import interp_xfer.concepts.extract as concepts
 
     def interrupt(*_: object, **__: object) -> None:
         raise KeyboardInterrupt

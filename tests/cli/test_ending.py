@@ -8,8 +8,8 @@ import sys
 from pathlib import Path
 
 import pytest
+from interp_xfer_cli import ending, stopping
 
-from cli import ending, stopping
 from interp_xfer.errors import ConfigError
 
 ROOT = Path(__file__).parents[2]
@@ -63,14 +63,14 @@ def raises(error):
     ],
 )
 def test_one_line(run, monkeypatch, fails, code, line):
-    monkeypatch.setattr("cli.app.app", fails)
+    monkeypatch.setattr("interp_xfer_cli.app.app", fails)
     found, out, err = run("models")
     assert found == code and out == ""
     assert err.startswith(line) and len(err.splitlines()) == bool(line)
 
 
 def test_faults_of_the_program_keep_their_traceback(run, monkeypatch):
-    monkeypatch.setattr("cli.app.app", lambda: 1 // 0)
+    monkeypatch.setattr("interp_xfer_cli.app.app", lambda: 1 // 0)
     with pytest.raises(ZeroDivisionError):
         run("models")
 
@@ -94,7 +94,7 @@ def test_signals(run, monkeypatch, error, number, code, word):
             signal.raise_signal(signal.SIGINT)
             raise error from None
 
-    monkeypatch.setattr("cli.app.app", stopped)
+    monkeypatch.setattr("interp_xfer_cli.app.app", stopped)
     monkeypatch.setattr(ending.os, "_exit", sys.exit)
     found, _, err = run("models")
     assert found == code and err == f"{word}; {KEPT}\n"
@@ -145,7 +145,7 @@ def test_a_signal_after_the_work_ends_at_once(monkeypatch, capsys):
     ],
 )
 def test_standard_streams_that_are_full_or_closed(shell, code, line):
-    program = f'"{sys.executable}" -c "from cli.main import main; main()" --help'
+    program = f'"{sys.executable}" -c "from interp_xfer_cli.main import main; main()" --help'
     command = f"{program} {shell}; exit ${{PIPESTATUS[0]}}"
     done = subprocess.run(["bash", "-c", command], cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == code

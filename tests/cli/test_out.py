@@ -5,7 +5,7 @@ import json
 import pytest
 import torch
 
-from interp_xfer.artifacts import save_artifact
+from interp_xfer.files.artifacts import save_artifact
 
 PARENT, CHILD, SUMS = ("--parent", "./nowhere"), ("--child", "./nowhere"), ("--dataset", "sums")
 STEERED = (*CHILD, "--steering", "nowhere", *SUMS)

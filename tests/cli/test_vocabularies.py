@@ -10,18 +10,18 @@ import json
 import typing
 
 import pytest
+from interp_xfer_cli.app import app
 
 import interp_xfer
-from cli.app import app
 from interp_xfer import choices, load_model
-from interp_xfer.layer_maps import STRATEGIES
-from interp_xfer.model_maps import FITTED, MEASURED, UNFITTED
-from interp_xfer.operators import OPERATORS
-from interp_xfer.steering import TOKEN_SCOPES
+from interp_xfer.maths.layer_maps import STRATEGIES
+from interp_xfer.steering.hooks import TOKEN_SCOPES
+from interp_xfer.steering.operators import OPERATORS
+from interp_xfer.steering.vectors import STRENGTH_UNITS
 from interp_xfer.studies import layer_study, pipeline
 from interp_xfer.studies.comparison import LISTS
 from interp_xfer.studies.config import Study
-from interp_xfer.vectors import STRENGTH_UNITS
+from interp_xfer.transfer.fit import FITTED, MEASURED, UNFITTED
 
 VOCABULARIES = {
     name: typing.get_args(found) for name, found in vars(choices).items() if typing.get_origin(found) is typing.Literal

@@ -225,7 +225,7 @@ def _dumped(record: Any) -> bytes:
 
 
 def _checksum(record: dict[str, Any]) -> str:
-    from interp_xfer.records import checksum
+    from interp_xfer.files.records import checksum
 
     return checksum({name: value for name, value in record.items() if name not in ("checksum", "tensors")})
 

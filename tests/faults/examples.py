@@ -32,18 +32,18 @@ class Kind:
 
 def make_examples(root: Path) -> tuple[Kind, ...]:
     """Write the examples below `root`: stages as files of their own, and a run with everything that can be in one."""
-    from interp_xfer.component_alignment import ComponentAlignment
-    from interp_xfer.concepts import ConceptVectors
-    from interp_xfer.crosscheck import CrosscheckRecord
-    from interp_xfer.evaluation_record import EvaluationRecord, SearchRecord
+    from interp_xfer.concepts.extract import ConceptVectors
+    from interp_xfer.evaluation.record import EvaluationRecord, SearchRecord
     from interp_xfer.generation import FinishedAnswers
-    from interp_xfer.layer_map_record import LayerMapRecord
-    from interp_xfer.model_maps import ProjectionSet
+    from interp_xfer.interop.crosscheck import CrosscheckRecord
+    from interp_xfer.measures.component_alignment import ComponentAlignment
+    from interp_xfer.steering.vectors import SteeringVectors
     from interp_xfer.studies.baselines import read_baseline
     from interp_xfer.studies.run_store import RunStore
     from interp_xfer.studies.sensitivity_record import read_sensitivity
     from interp_xfer.studies.study_data import load_data
-    from interp_xfer.vectors import SteeringVectors
+    from interp_xfer.transfer.fit import ProjectionSet
+    from interp_xfer.transfer.layer_map_record import LayerMapRecord
 
     study, keys, layers = _make_run(root)
     _make_stages(root, root / "run" / "concepts" / keys.concept, root / "run" / "transfers" / keys.transfer)
@@ -83,13 +83,12 @@ def make_examples(root: Path) -> tuple[Kind, ...]:
 
 def analyses_of(root: Path) -> dict[str, Any]:
     """Every table that the report of the run is made from."""
-    from analyses.layer_analyses import LAYER_ANALYSES
-    from analyses.registry import ANALYSES
-    from analyses.remembering import RememberingStore
-    from analyses.report import write_report
+    from interp_xfer_analyses.page.remembering import RememberingStore
+    from interp_xfer_analyses.page.report import write_report
+    from interp_xfer_analyses.registry import ANALYSES
 
     store = RememberingStore(root / "run")
-    tables = {name: analysis.compute(store) for name, analysis in {**ANALYSES, **LAYER_ANALYSES}.items()}
+    tables = {name: analysis.compute(store) for name, analysis in ANALYSES.items()}
     return {**tables, "page": write_report(store).read_text(encoding="utf-8")}
 
 
@@ -100,6 +99,7 @@ def _make_run(root: Path) -> tuple[Any, Any, str]:
     from interp_xfer.errors import ShapeError
     from interp_xfer.generation import FinishedAnswers, SweepEngine
     from interp_xfer.models import load_model
+    from interp_xfer.steering.vectors import SteeringVectors
     from interp_xfer.studies.baselines import make_baseline
     from interp_xfer.studies.cell_record import PlanCell, PlanLeftOut, PlanRecord
     from interp_xfer.studies.config import make_study
@@ -110,7 +110,6 @@ def _make_run(root: Path) -> tuple[Any, Any, str]:
     from interp_xfer.studies.run_store import RunStore
     from interp_xfer.studies.sensitivity import make_settings, measure_run
     from interp_xfer.studies.study_data import load_data
-    from interp_xfer.vectors import SteeringVectors
 
     hf_model("llama").save_pretrained(root / "parent")
     make_tokenizer().save_pretrained(root / "parent")
@@ -149,17 +148,17 @@ def _make_stages(root: Path, concept: Path, transfer: Path) -> None:
     """What the single verbs write."""
     from tiny_models import random_steering
 
-    from interp_xfer.answers import GenerationSettings
-    from interp_xfer.concepts import ConceptVectors
-    from interp_xfer.crosscheck import Crosscheck, crosscheck_record
-    from interp_xfer.evaluation import evaluate
-    from interp_xfer.evaluation_record import conditions, evaluation_record, search_record
-    from interp_xfer.lambda_search import search_lambda
-    from interp_xfer.layer_map_record import LayerMapRecord
-    from interp_xfer.layer_maps import LayerMap
-    from interp_xfer.model_maps import fit_projection
+    from interp_xfer.concepts.extract import ConceptVectors
+    from interp_xfer.evaluation.answers import GenerationSettings
+    from interp_xfer.evaluation.evaluate import evaluate
+    from interp_xfer.evaluation.record import conditions, evaluation_record, search_record
+    from interp_xfer.evaluation.search import search_lambda
+    from interp_xfer.interop.crosscheck import Crosscheck, crosscheck_record
+    from interp_xfer.maths.layer_maps import LayerMap
     from interp_xfer.models import load_model
     from interp_xfer.tasks import get_task, load_problems, projection_texts
+    from interp_xfer.transfer.fit import fit_projection
+    from interp_xfer.transfer.layer_map_record import LayerMapRecord
 
     stages, sums = root / "stages", get_task("sums")
     parent, child = (load_model(str(root / name), dtype="float32") for name in ("parent", "child"))
@@ -186,14 +185,16 @@ def _make_stages(root: Path, concept: Path, transfer: Path) -> None:
 
 
 def _layer_studies(root: Path) -> Any:
-    from analyses.layer_records import load_layer_records
+    from interp_xfer_analyses.questions.layer_records import load_layer_records
+
     from interp_xfer.studies.run_store import RunStore
 
     return load_layer_records(RunStore(root / "run"))
 
 
 def _cells(root: Path) -> Any:
-    from analyses.cells import load_cells
+    from interp_xfer_analyses.cells import load_cells
+
     from interp_xfer.studies.run_store import RunStore
 
     return load_cells(RunStore(root / "run"))

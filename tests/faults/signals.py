@@ -30,7 +30,7 @@ GOOD, TRACEBACK, LEFT, OTHER, LATE = (
 )
 
 # The console script does the same; the byte says that Python itself has started.
-_PROGRAM = "import os; os.write(int(os.environ['STARTED']), b'x'); from cli.main import main; main()"
+_PROGRAM = "import os; os.write(int(os.environ['STARTED']), b'x'); from interp_xfer_cli.main import main; main()"
 _PROGRESS = re.compile(r".+ \.\.\.|.+: \d+/\d+ .+ s")
 _MESSAGE = "; finished artifacts are kept, the same command goes on from there"
 _STUDY = """\

@@ -441,7 +441,7 @@ def _load(folder: Path, task: str, row: dict[str, Any] | None) -> str:
 
 def _command(arguments: list[str], good: bool) -> str:
     """The outcome of a command line in this process."""
-    from cli.main import main
+    from interp_xfer_cli.main import main
 
     code, said, err = 0, io.StringIO(), io.StringIO()
     with (
@@ -482,7 +482,8 @@ def _library(call: Callable[[], Any], right: Callable[[Any], bool] | None) -> st
 @contextlib.contextmanager
 def _guarded(folder: Path) -> Iterator[None]:
     """In a folder of its own, without models and data of this machine, with an end of time and of memory."""
-    import cli.main  # noqa: F401  (imports take long, and are no part of a case)
+    import interp_xfer_cli.main  # noqa: F401  (imports take long, and are no part of a case)
+
     from interp_xfer.models.bundled import bundled_folder
     from interp_xfer.models.references import parse_reference
     from interp_xfer.studies import layer_study, pipeline

@@ -9,8 +9,8 @@ from tiny_models import cached_logits
 from interp_xfer.generation import Generation, TokenPrompt, reference_generate
 from interp_xfer.generation.memory import kv_bytes_per_token, pass_bytes
 from interp_xfer.models import LoadedModel
-from interp_xfer.steering import TokenScope, steer
-from interp_xfer.vectors import SteeringVectors
+from interp_xfer.steering.hooks import TokenScope, steer
+from interp_xfer.steering.vectors import SteeringVectors
 
 UNDECIDED = 1e-3
 

@@ -16,7 +16,7 @@ from interp_xfer.generation.attention import (
 )
 from interp_xfer.generation.memory import free_bytes, free_unused, pass_limits
 from interp_xfer.generation.tiled_attention import tiled_attention
-from interp_xfer.steering import TOKEN_SCOPES
+from interp_xfer.steering.hooks import TOKEN_SCOPES
 
 pytestmark = [pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")]
 

@@ -28,7 +28,7 @@ from interp_xfer.generation import FinishedAnswers, Sampling, SweepEngine, Token
 from interp_xfer.generation import batch as batch_module
 from interp_xfer.generation.memory import pass_limits
 from interp_xfer.models import wrap_model
-from interp_xfer.steering import TOKEN_SCOPES, steer
+from interp_xfer.steering.hooks import TOKEN_SCOPES, steer
 
 STRENGTHS = (0.0, 0.8, 2.0)
 PREFIX = 9  # longer than the sliding windows

@@ -11,7 +11,7 @@ from interp_xfer.errors import ArtifactError
 from interp_xfer.generation import FinishedAnswers, Generation, SweepEngine
 from interp_xfer.generation.records import RowKey, row_samples
 from interp_xfer.generation.sampling import Sampling
-from interp_xfer.prompt_hashes import PromptHashes
+from interp_xfer.tasks.prompt_hashes import PromptHashes
 
 PROMPTS = token_prompts([2, 3], 4)
 KEYS = [RowKey(prompt, strength, sample) for prompt in PROMPTS for strength in (0.0, 0.5) for sample in (0, 1)]

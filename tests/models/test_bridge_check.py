@@ -6,12 +6,12 @@ import pytest
 import torch
 from tiny_models import ARCHITECTURES, config, hf_model, make_tokenizer, random_steering, tiny, token_prompts
 
-from interp_xfer.activations import last_token_activations
-from interp_xfer.answers import GenerationSettings, answer_problems, make_engine
 from interp_xfer.errors import ModelError, SteeringError
+from interp_xfer.evaluation.answers import GenerationSettings, answer_problems, make_engine
 from interp_xfer.generation import SweepEngine, TokenPrompt
 from interp_xfer.models import bridge_check, loading, wrap_model
-from interp_xfer.steering import steer
+from interp_xfer.passes.activations import last_token_activations
+from interp_xfer.steering.hooks import steer
 from interp_xfer.tasks import Choice, Problem
 
 RARE = "%"  # a token that the probe does not hold

@@ -4,12 +4,12 @@ import pytest
 import torch
 from tiny_models import config, hf_model, random_ids, random_steering, tiny, token_prompts
 
-from interp_xfer.activations import last_token_activations
 from interp_xfer.errors import ConfigError, DataError
 from interp_xfer.generation import SweepEngine
 from interp_xfer.models.context import Context, context_of
-from interp_xfer.paired_corpus import PairedCorpus
+from interp_xfer.passes.activations import last_token_activations
 from interp_xfer.tasks import FitText
+from interp_xfer.transfer.corpus import PairedCorpus
 
 ORIGINAL = 16
 LONGROPE = {

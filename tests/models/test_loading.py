@@ -15,7 +15,7 @@ from interp_xfer.errors import ConfigError, LayerError, ModelError
 from interp_xfer.models import BUNDLED, load_model, wrap_model
 from interp_xfer.models import bundled as bundled_module
 from interp_xfer.models.bundled import BundledModel
-from interp_xfer.models.stock_attention import stock_attention_problem
+from interp_xfer.passes.stock_attention import stock_attention_problem
 
 NAME = "tiny-test"
 

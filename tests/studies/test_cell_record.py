@@ -1,6 +1,6 @@
 """The best strength of a grid, adjusted, where the test has nothing to work with."""
 
-from interp_xfer.answers import Answer, AnswerTable
+from interp_xfer.evaluation.answers import Answer, AnswerTable
 from interp_xfer.studies.cell_record import best_of_grid
 from interp_xfer.tasks import Problem
 

@@ -7,12 +7,12 @@ import torch
 
 from interp_xfer.errors import ShapeError
 from interp_xfer.generation import SweepEngine
+from interp_xfer.steering.vectors import SteeringVectors
 from interp_xfer.studies import comparison_run, pipeline, transfers
 from interp_xfer.studies.comparison import make_comparison, plan_comparison
 from interp_xfer.studies.comparison_run import known_widths, run_plan
 from interp_xfer.studies.pipeline import run_study
 from interp_xfer.studies.run_store import RunStore
-from interp_xfer.vectors import SteeringVectors
 
 STRENGTHS = [0.5, 2.0]
 LISTS = {

@@ -4,7 +4,7 @@ import pytest
 import yaml
 
 from interp_xfer.errors import ConfigError
-from interp_xfer.lambda_search import PAPER_GRID
+from interp_xfer.evaluation.search import PAPER_GRID
 from interp_xfer.studies.config import Study, load_study, make_study
 
 BASE = {"parent": "org/parent", "child": "org/child", "dataset": "sums"}

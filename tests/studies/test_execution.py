@@ -2,8 +2,8 @@
 
 import pytest
 
-from interp_xfer.answers import GenerationSettings
 from interp_xfer.errors import ConfigError
+from interp_xfer.evaluation.answers import GenerationSettings
 from interp_xfer.studies.comparison import make_comparison, plan_comparison
 from interp_xfer.studies.comparison_run import run_plan
 from interp_xfer.studies.config import Study, make_study

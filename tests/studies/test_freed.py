@@ -6,9 +6,7 @@ import weakref
 import pytest
 
 from interp_xfer.errors import ShapeError, as_value
-from interp_xfer.layer_maps import proportional
-from interp_xfer.model_maps import fit_each
-from interp_xfer.paired_corpus import PairedCorpus
+from interp_xfer.maths.layer_maps import proportional
 from interp_xfer.studies import pipeline, transfers
 from interp_xfer.studies.comparison import make_comparison, plan_comparison
 from interp_xfer.studies.comparison_run import run_plan
@@ -16,6 +14,8 @@ from interp_xfer.studies.config import make_study
 from interp_xfer.studies.identity import read_contents, study_keys
 from interp_xfer.studies.pipeline import StudyModels, load_data, run_study, silent_step
 from interp_xfer.studies.run_store import RunStore
+from interp_xfer.transfer.corpus import PairedCorpus
+from interp_xfer.transfer.fit import fit_each
 
 
 @pytest.fixture(scope="module")
@@ -96,7 +96,7 @@ def test_errors_kept_as_results_hold_no_model(settings, loaded, tmp_path, monkey
 
 def test_a_fit_that_fails_frees_its_sums(settings, loaded, monkeypatch):
     """Both where rows cannot be read and where a map cannot be fitted; the error says where it was raised."""
-    import interp_xfer.model_maps as model_maps
+    import interp_xfer.transfer.fit as model_maps
 
     study = make_study(settings)
     models, data = StudyModels(study, silent_step), load_data(study)

@@ -107,8 +107,9 @@ def test_a_rotated_copy_receives_the_concept(study, loaded, tmp_path):
 def test_figures_of_a_study(study, loaded, tmp_path):
     import json
 
-    from analyses.layer_figures import FIGURES, write_layer_figures
-    from analyses.layer_records import load_layer_record
+    from interp_xfer_analyses.layer_figures import FIGURES, write_layer_figures
+    from interp_xfer_analyses.questions.layer_records import load_layer_record
+
     from interp_xfer.studies.layer_study import run_layer_study
     from interp_xfer.studies.run_store import RunStore
 

@@ -8,15 +8,15 @@ from contextlib import contextmanager
 import pytest
 from tiny_models import hf_model
 
-from interp_xfer.concepts import ConceptVectors
+from interp_xfer.concepts.extract import ConceptVectors
 from interp_xfer.errors import ArtifactError, ConfigError, DataError
+from interp_xfer.steering.vectors import SteeringVectors
 from interp_xfer.studies import pipeline
 from interp_xfer.studies.config import Study
 from interp_xfer.studies.identity import read_contents, study_keys
 from interp_xfer.studies.pipeline import run_study
 from interp_xfer.studies.run_store import RunStore
 from interp_xfer.studies.study_data import load_data
-from interp_xfer.vectors import SteeringVectors
 
 STRENGTHS = (0.5, 2.0)
 N_VALIDATION, N_TEST = 3, 4

@@ -3,10 +3,10 @@
 import pytest
 import torch
 
-from interp_xfer.component_alignment import ComponentAlignment
-from interp_xfer.concepts import contrast_members
-from interp_xfer.control_vectors import ControlSources, make_control
-from interp_xfer.model_maps import fit_projection
+from interp_xfer.arms.controls import ControlSources, make_control
+from interp_xfer.concepts.extract import contrast_members
+from interp_xfer.measures.component_alignment import ComponentAlignment
+from interp_xfer.steering.vectors import SteeringVectors
 from interp_xfer.studies import layer_measurements
 from interp_xfer.studies.config import Study
 from interp_xfer.studies.identity import read_contents, study_keys
@@ -15,8 +15,8 @@ from interp_xfer.studies.pipeline import StudyModels, load_data, make_steering, 
 from interp_xfer.studies.run_store import RunStore
 from interp_xfer.studies.sensitivity import make_candidates
 from interp_xfer.studies.transfers import make_transfers
-from interp_xfer.transfer import calibrate
-from interp_xfer.vectors import SteeringVectors
+from interp_xfer.transfer.carry import calibrate
+from interp_xfer.transfer.fit import fit_projection
 
 
 @pytest.fixture(scope="module")
@@ -67,7 +67,7 @@ def test_run_and_compare_draw_the_same_with_a_seed_and_another_with_another(base
 
 def test_each_layer_has_a_random_map_of_its_own(base, data, loaded):
     parent, child = loaded.get(base.parent), loaded.get(base.child)
-    from interp_xfer.layer_maps import manual
+    from interp_xfer.maths.layer_maps import manual
 
     made = [
         fit_projection(parent, child, [], manual(layers, 3), "random-orthogonal", seed=2)
@@ -126,7 +126,7 @@ def test_layers_and_sensitivity(base, data, loaded, tmp_path, monkeypatch):
 
 def test_shuffled_labels_reach_the_swaps_of_repe(base, data, loaded, tmp_path):
     """Two seeds with the same shuffle of labels: only the swaps within pairs are left to differ."""
-    import interp_xfer.control_vectors as control_vectors
+    import interp_xfer.arms.controls as control_vectors
 
     parent, child = loaded.get(base.parent), loaded.get(base.child)
     study = base.model_copy(update={"centering": "repe"})

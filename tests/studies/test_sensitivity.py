@@ -223,7 +223,7 @@ def test_a_measurement_belongs_to_a_cell_and_to_vectors(measured, tmp_path):
 
 
 def test_the_command_as_it_is_typed(finished, tmp_path, monkeypatch, capsys):
-    from cli.main import main
+    from interp_xfer_cli.main import main
 
     _, key, root = finished
     store = RunStore(shutil.copytree(root, tmp_path / "run"))

@@ -5,11 +5,11 @@ import json
 import pytest
 from tiny_models import random_steering, scripted_engine
 
-from interp_xfer.answers import GenerationSettings
-from interp_xfer.evaluation import evaluate
+from interp_xfer.evaluation.answers import GenerationSettings
+from interp_xfer.evaluation.evaluate import evaluate
+from interp_xfer.evaluation.search import PAPER_GRID, search_lambda
 from interp_xfer.generation import SweepEngine
-from interp_xfer.lambda_search import PAPER_GRID, search_lambda
-from interp_xfer.operators import OPERATORS, WITHOUT_STRENGTH, strength_grid
+from interp_xfer.steering.operators import OPERATORS, WITHOUT_STRENGTH, strength_grid
 from interp_xfer.studies.comparison import make_comparison, plan_comparison
 from interp_xfer.studies.config import Study, make_study
 from interp_xfer.studies.pipeline import run_study
@@ -24,7 +24,7 @@ def test_the_table_says_which_operators_do_the_same_at_every_strength(models, op
     """Two passes of one model under steering, at strengths that are far apart."""
     import torch
 
-    from interp_xfer.steering import steer
+    from interp_xfer.steering.hooks import steer
 
     model = models["llama"]
     logits = []
@@ -68,8 +68,8 @@ def test_a_study_resolves_to_one_application():
 
 
 def test_record_and_report_say_so(folders, tmp_path, monkeypatch):
-    from analyses.cells import cell_gaps, load_cells
-    from analyses.report import write_report
+    from interp_xfer_analyses.cells import cell_gaps, load_cells
+    from interp_xfer_analyses.page.report import write_report
 
     study = make_study(
         {

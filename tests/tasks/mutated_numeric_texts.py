@@ -11,7 +11,7 @@ from fractions import Fraction
 
 import numeric_oracle
 
-from interp_xfer.tasks.numeric_answer import NUMERIC_RULES, extract_number
+from interp_xfer.tasks.scoring.numeric import NUMERIC_RULES, extract_number
 
 NUMBERS = (
     *("18", "20", "7", "1,000", "3.5", "0.5", "1/2", "$18", "$1,000", "10%", "2^3", "5 million", "-7", "1,2", "17.6"),

@@ -6,8 +6,8 @@ from dataclasses import replace
 import pytest
 
 from interp_xfer.tasks import Choice, Problem, accept_rationale, get_task
-from interp_xfer.tasks.private_reasoning import ReasoningTag
-from interp_xfer.tasks.records import AnswerText
+from interp_xfer.tasks.problems import AnswerText
+from interp_xfer.tasks.scoring.private_reasoning import ReasoningTag
 
 CHOICES = tuple(Choice(label, text) for label, text in zip("ABCD", ("a leaf", "grapes", "a truck", "gas"), strict=True))
 PROBLEMS = {

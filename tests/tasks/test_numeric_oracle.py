@@ -6,7 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from interp_xfer.tasks.numeric_answer import NUMERIC_RULES
+from interp_xfer.tasks.scoring.numeric import NUMERIC_RULES
 
 TEXTS = 20_000
 

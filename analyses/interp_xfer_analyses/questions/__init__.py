@@ -1,0 +1,1 @@
+"""One question asked of a run: `compute(store) -> table`, `figure(table)`."""

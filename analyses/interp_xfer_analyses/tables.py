@@ -1,0 +1,75 @@
+"""Tables as JSON: every analysis returns a frozen dataclass of frozen dataclass rows."""
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, fields, is_dataclass, replace
+from pathlib import Path
+from typing import Any, Protocol, runtime_checkable
+
+from interp_xfer.files.artifacts import write_json
+
+
+@runtime_checkable
+class Table(Protocol):
+    """What every analysis returns."""
+
+    @property
+    def rows(self) -> Sequence[Any]:
+        """Frozen dataclasses of one type."""
+        ...
+
+    @property
+    def missing(self) -> tuple[str, ...]:
+        """What the run does not have, in words."""
+        ...
+
+
+def table_json(table: Table) -> dict[str, Any]:
+    """The table as plain JSON; what is not a number is None."""
+    return {name: _finite(value) for name, value in _as_dict(table).items()}
+
+
+def write_table(path: Path, table: Table) -> Path:
+    """Write the table as JSON.
+
+    Raises: ArtifactError if the place cannot be written.
+    """
+    return write_json(path, table_json(table))
+
+
+def distinct(values: Iterable[Any]) -> list[Any]:
+    """Each value once, in the order of its first appearance."""
+    return list(dict.fromkeys(values))
+
+
+def of_cell(table: Any, key: str) -> Any:
+    """The same table with what belongs to one cell."""
+    parts = {field.name: getattr(table, field.name) for field in fields(table)}
+    kept = {
+        name: tuple(item for item in value if item.key == key)
+        for name, value in parts.items()
+        if isinstance(value, tuple) and value and hasattr(value[0], "key")
+    }
+    return replace(table, **kept)
+
+
+def columns(table: Table) -> tuple[list[str], list[list[Any]]]:
+    """Header and body of the rows, for showing them as a table."""
+    if not table.rows:
+        return [], []
+    names = [field.name for field in fields(table.rows[0])]
+    return names, [[getattr(row, name) for name in names] for row in table.rows]
+
+
+def _as_dict(table: Any) -> dict[str, Any]:
+    if not is_dataclass(table) or isinstance(table, type):
+        raise TypeError(f"{table!r} is no table.")
+    return asdict(table)
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _finite(item) for name, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

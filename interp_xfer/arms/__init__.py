@@ -1,0 +1,1 @@
+"""What a carried vector is compared with, as steering vectors."""

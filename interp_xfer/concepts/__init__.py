@@ -1,0 +1,1 @@
+"""Concepts of a model, found from contrast pairs (Algorithm 1)."""

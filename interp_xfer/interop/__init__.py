@@ -1,0 +1,1 @@
+"""Other people's tools: the same model and steering through EleutherAI's harness."""

@@ -1,0 +1,1 @@
+"""What is measured of a concept in two models without generating text."""

@@ -1,0 +1,1 @@
+"""One forward pass: stock attention, replay from a layer, activations, log p of given continuations."""

@@ -1,0 +1,1 @@
+"""Statistics of counts, shares and means: no model, no file."""

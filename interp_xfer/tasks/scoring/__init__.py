@@ -1,0 +1,1 @@
+"""Reading answers from text and comparing them with the gold answer."""

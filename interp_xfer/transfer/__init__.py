@@ -1,0 +1,1 @@
+"""Carrying concepts from one model into another: paired tokens, fitted maps, carried directions."""

@@ -1,0 +1,400 @@
+"""From two loaded models to a layer map and one linear projection per mapped pair of layers.
+
+`fit_projection` streams an ordinary text corpus through both models, pairs tokens by the characters they end at, adds
+the paired rows to float64 sums, and fits one map for every child layer that the layer map feeds. Texts must be disjoint
+from the contrast pairs and from every evaluation question: `transfer_concept` and the evaluation refuse otherwise.
+"""
+
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+from torch import Tensor
+
+from interp_xfer.choices import ProjectionKind
+from interp_xfer.concepts.extract import ConceptVectors, contrast_differences
+from interp_xfer.errors import ConfigError, DataError, InterpXferError, ShapeError, as_value
+from interp_xfer.fields import Count, Digest, damaged
+from interp_xfer.files.records import Record, require_tensors
+from interp_xfer.maths.layer_maps import STRATEGIES, LayerMap, random_monotone
+from interp_xfer.maths.layer_matching import Method, match_layers
+from interp_xfer.maths.linear_maps import (
+    Projection,
+    fit_low_rank,
+    fit_procrustes,
+    fit_ridge,
+    identity,
+    random_orthogonal,
+    ridge_r2_along,
+)
+from interp_xfer.maths.paired_sums import PairedSums
+from interp_xfer.models import Fingerprint, LoadedModel
+from interp_xfer.progress import Progress, no_progress
+from interp_xfer.steering.origins import Corpus
+from interp_xfer.tasks import ContrastPair, FitText
+from interp_xfer.tasks.prompt_hashes import PromptHashes
+from interp_xfer.transfer.corpus import LayerPair, PairedCorpus, passes, stream_sums
+
+SHUFFLED_PAIRS = "shuffled-pairs"
+
+FITTED: dict[str, Callable[[PairedSums], Projection]] = {
+    "ridge": fit_ridge,
+    "procrustes": fit_procrustes,
+    "low-rank": fit_low_rank,
+    SHUFFLED_PAIRS: fit_ridge,
+}
+"""Projections that need a corpus."""
+
+UNFITTED: dict[str, Callable[[int, int, int, LayerPair], Projection]] = {
+    "identity": lambda d_parent, d_child, seed, layers: identity(d_parent, d_child),
+    "random-orthogonal": random_orthogonal,
+}
+"""Projections that need no corpus: from both widths, a seed, and the pair of layers."""
+
+MEASURED: dict[str, Method] = {"cka": "monotone", "cka-argmax": "argmax", "optimal-transport": "transport"}
+"""Layer maps that are measured on contrast pairs."""
+
+_TEXTS_PER_BATCH = 16
+_SUMS_BYTES = 4 * 2**30  # paired sums of one pass over the corpus; more layer pairs take more passes
+
+
+@dataclass(frozen=True, eq=False)
+class ProjectionSet:
+    """One linear map per child layer that has a parent layer."""
+
+    maps: dict[int, Projection]
+    """Child layer -> map from its parent layer."""
+    layer_map: LayerMap
+    parent: Fingerprint
+    child: Fingerprint
+    kind: str
+    corpus: Corpus | None
+    """None if not fitted."""
+    prompts: PromptHashes
+    """The texts of the corpus."""
+
+    def __post_init__(self) -> None:
+        if sorted(self.maps) != [child for _, child in self.layer_map.pairs]:
+            raise ShapeError(
+                f"there are maps for child layers {sorted(self.maps)}, but the layer map feeds "
+                f"{[child for _, child in self.layer_map.pairs]}; fit one for each of them."
+            )
+        require_depths(self.layer_map, self.parent, self.child, "the layer map of the projection")
+        shape = (self.parent.d_model, self.child.d_model)
+        for layer, made in self.maps.items():
+            if tuple(made.weight.shape) != shape or len(made.bias) != shape[1]:
+                raise ShapeError(
+                    f"the map to child layer {layer} is {tuple(made.weight.shape)}, but the models are {shape[0]} and "
+                    f"{shape[1]} wide; fit it for them."
+                )
+
+    def save(self, directory: Path | str) -> Path:
+        """Write `projection.json` and `projection.safetensors`."""
+        tensors: dict[str, Tensor] = {}
+        for layer, projection in self.maps.items():
+            tensors[f"{layer}.weight"] = projection.weight.float()
+            tensors[f"{layer}.bias"] = projection.bias.float()
+        description = _Description(
+            kind_of_map=self.kind,
+            parent=self.parent,
+            child=self.child,
+            layer_map=self.layer_map,
+            corpus=self.corpus,
+            fits={
+                layer: _Fit(kind=p.kind, n_rows=p.n_rows, diagnostics=p.diagnostics) for layer, p in self.maps.items()
+            },
+            prompts=tuple(self.prompts.to_list()),
+        )
+        return description.save(directory, tensors)
+
+    @classmethod
+    def load(cls, directory: Path | str) -> "ProjectionSet":
+        """What `save` wrote (weights are stored as float32).
+
+        Raises: ArtifactError if files are missing or damaged.
+        """
+        found, tensors = _Description.load(directory)
+        d_parent, d_child = found.parent.d_model, found.child.d_model
+        shapes: dict[str, tuple[int, ...]] = {f"{layer}.weight": (d_parent, d_child) for layer in found.fits}
+        shapes |= {f"{layer}.bias": (d_child,) for layer in found.fits}
+        require_tensors(tensors, shapes, directory)
+        with damaged(directory):
+            maps = {
+                layer: Projection(
+                    tensors[f"{layer}.weight"].double(),
+                    tensors[f"{layer}.bias"].double(),
+                    fit.kind,
+                    fit.n_rows,
+                    fit.diagnostics,
+                )
+                for layer, fit in found.fits.items()
+            }
+            return cls(
+                maps=maps,
+                layer_map=found.layer_map,
+                parent=found.parent,
+                child=found.child,
+                kind=found.kind_of_map,
+                corpus=found.corpus,
+                prompts=PromptHashes.from_list(found.prompts),
+            )
+
+
+class _Fit(Record):
+    """One map, without its tensors."""
+
+    kind: str
+    n_rows: Count
+    diagnostics: dict[str, float]
+
+
+class _Description(Record):
+    """`projection.json`."""
+
+    kind: Literal["projection"] = "projection"
+    kind_of_map: str
+    parent: Fingerprint
+    child: Fingerprint
+    layer_map: LayerMap
+    corpus: Corpus | None
+    fits: dict[int, _Fit]
+    """By child layer."""
+    prompts: tuple[Digest, ...]
+
+
+def require_depths(mapping: LayerMap, parent: Fingerprint, child: Fingerprint, what: str) -> None:
+    """Nothing, if a layer map has the depths of two models.
+
+    Raises: ShapeError naming all of them.
+    """
+    depths = (mapping.n_parent_layers, mapping.n_child_layers)
+    if depths != (parent.n_layers, child.n_layers):
+        raise ShapeError(
+            f"{what} is from {depths[0]} to {depths[1]} layers, but {parent.reference} has {parent.n_layers} and "
+            f"{child.reference} {child.n_layers}; use a map of these two models."
+        )
+
+
+def map_layers(
+    parent: LoadedModel,
+    child: LoadedModel,
+    pairs: Sequence[ContrastPair] = (),
+    strategy: str = "cka",
+    *,
+    seed: int = 0,
+    progress: Progress = no_progress,
+) -> LayerMap:
+    """Which parent layer feeds each child layer.
+
+    Arguments:
+        parent: the model the concept was found in.
+        child: the model to steer.
+        pairs: contrast pairs that both models read; used by the measured strategies alone.
+        strategy: "greedy" (the paper: n -> n), "proportional" (equal relative depth), "cka" (best monotone path through
+            the CKA of contrast differences), "cka-argmax" (one argmax per child layer), "optimal-transport" (the parent
+            layer that sends most under the cheapest plan) or "random-monotone" (control).
+        seed: of random maps and resampling.
+        progress: called with the number of texts done (both members of each pair, in both models).
+    Raises: ConfigError for an unknown strategy; DataError or ShapeError if a measured one has too few pairs.
+    """
+    if strategy in STRATEGIES:
+        if strategy == "random-monotone":
+            return random_monotone(parent.n_layers, child.n_layers, seed)
+        return STRATEGIES[strategy](parent.n_layers, child.n_layers)
+    if strategy not in MEASURED:
+        raise ConfigError(f"layer map {strategy!r} is not one of {', '.join([*STRATEGIES, *MEASURED])}.")
+    x = contrast_differences(parent, pairs, progress)
+    y = contrast_differences(child, pairs, progress)
+    return match_layers(x, y, method=MEASURED[strategy], seed=seed).layer_map
+
+
+def fit_projection(
+    parent: LoadedModel,
+    child: LoadedModel,
+    texts: Sequence[FitText],
+    mapping: LayerMap,
+    kind: ProjectionKind = "ridge",
+    *,
+    along: ConceptVectors | None = None,
+    measure_shuffled: bool = True,
+    seed: int = 0,
+    progress: Progress = no_progress,
+) -> ProjectionSet:
+    """One linear map for every child layer that the layer map feeds.
+
+    Arguments:
+        parent: the model the concept was found in.
+        child: the model to steer.
+        texts: ordinary texts, disjoint from contrast pairs and evaluation questions; unused by "identity" and
+            "random-orthogonal". At least ten rows (paired tokens) per parent dimension are advisable.
+        mapping: which layers to pair.
+        kind: see `maths.linear_maps`; "shuffled-pairs" is a ridge map on rows paired with those of other texts.
+        along: a concept of the parent: ridge maps also store "r2_along", the R² of the child's score on the mapped
+            direction. Costs three more factorisations per map.
+        measure_shuffled: ridge maps also store "shuffled_r2", the R² of rows paired with those of other texts, on 64
+            random combinations of child dimensions. Costs about a tenth of the time and next to no memory.
+        seed: of random maps, shuffled pairs and sketches.
+        progress: called with the number of texts done; `n_passes` times over the corpus in all.
+    Raises: ConfigError for an unknown kind; DataError for an empty corpus; ShapeError for too few rows or widths that
+        do not fit "identity".
+    """
+    if kind in UNFITTED:
+        maps = {pair[1]: UNFITTED[kind](parent.d_model, child.d_model, seed, pair) for pair in mapping.pairs}
+        return ProjectionSet(maps, mapping, parent.fingerprint, child.fingerprint, kind, None, PromptHashes())
+    if kind not in FITTED:
+        raise ConfigError(f"projection {kind!r} is not one of {', '.join([*FITTED, *UNFITTED])}.")
+    if not texts:
+        raise DataError(f"a {kind} projection needs texts to be fitted on; give some that are no contrast pairs.")
+    corpus = PairedCorpus(parent, child, texts, texts_per_batch=_TEXTS_PER_BATCH)
+    sets = fit_projections(
+        corpus, {"": mapping}, kind, along=along, measure_shuffled=measure_shuffled, seed=seed, progress=progress
+    )
+    return sets[""]
+
+
+def fit_projections(
+    corpus: PairedCorpus,
+    mappings: Mapping[str, LayerMap],
+    kind: str = "ridge",
+    *,
+    along: ConceptVectors | None = None,
+    measure_shuffled: bool = True,
+    seed: int = 0,
+    progress: Progress = no_progress,
+) -> dict[str, ProjectionSet]:
+    """Linear maps for several layer maps at once: a pair of layers that two of them share is fitted once.
+
+    Arguments:
+        corpus: what to fit on.
+        mappings: name -> layer map.
+        kind: a key of `FITTED`.
+        along: as in `fit_projection`; so are the others.
+        measure_shuffled: whether to store "shuffled_r2".
+        seed: of shuffled pairs and sketches.
+        progress: called with the number of texts done.
+    Returns: name -> projections.
+    Raises: ConfigError for an unknown kind; ShapeError for too few rows.
+    """
+    if kind not in FITTED:
+        raise ConfigError(f"projection {kind!r} cannot be fitted; choose from {', '.join(FITTED)}.")
+    wanted = {kind: {pair for mapping in mappings.values() for pair in mapping.pairs}}
+    fitted: dict[LayerPair, Projection] = {}
+    for made in fit_each(corpus, wanted, along=along, measure_shuffled=measure_shuffled, seed=seed, progress=progress):
+        if isinstance(made.projection, InterpXferError):
+            raise made.projection
+        fitted[made.pair] = made.projection
+    return {
+        name: ProjectionSet(
+            maps={c: fitted[p, c] for p, c in mapping.pairs},
+            layer_map=mapping,
+            parent=corpus.parent.fingerprint,
+            child=corpus.child.fingerprint,
+            kind=kind,
+            corpus=corpus.describe(seed),
+            prompts=corpus.prompts,
+        )
+        for name, mapping in mappings.items()
+    }
+
+
+class FittedMap(NamedTuple):
+    """One map of `fit_each`."""
+
+    pair: LayerPair
+    kind: str
+    projection: Projection | InterpXferError
+    """The error where this map cannot be fitted, so that the others are."""
+
+
+def fit_each(
+    corpus: PairedCorpus,
+    wanted: Mapping[str, Collection[LayerPair]],
+    *,
+    along: ConceptVectors | None = None,
+    measure_shuffled: bool = True,
+    seed: int = 0,
+    progress: Progress = no_progress,
+) -> Iterator[FittedMap]:
+    """Every wanted map once, one at a time: maps of several kinds are fitted on the same sums.
+
+    The sums of a pair of layers are freed before those of the next are used, and no map is kept here, so that memory
+    does not grow with the number of kinds. Shuffled pairs have sums of their own, and so a reading of their own.
+
+    Arguments:
+        corpus: what to fit on.
+        wanted: kind, a key of `FITTED` -> pairs of layers.
+        along: as in `fit_projection`; so are the others.
+        measure_shuffled: whether ridge maps store "shuffled_r2".
+        seed: of shuffled pairs and sketches.
+        progress: called with the number of texts done; `n_readings` times over the corpus in all.
+    Returns: yields the maps, in the order in which they are fitted.
+    """
+    for kinds in _same_sums(wanted):
+        is_control = SHUFFLED_PAIRS in kinds
+        union = sorted({pair for kind in kinds for pair in wanted[kind]})
+        for pairs in passes(union, corpus.parent.d_model, corpus.child.d_model, _SUMS_BYTES):
+            left = corpus.n_texts
+
+            def report(n: int) -> None:
+                nonlocal left
+                left -= n
+                progress(n)
+
+            try:
+                found = stream_sums(
+                    corpus,
+                    pairs,
+                    with_shuffled=measure_shuffled and "ridge" in kinds,
+                    shuffle_seed=seed if is_control else None,
+                    seed=seed,
+                    progress=report,
+                )
+            except InterpXferError as error:
+                found = as_value(error)
+            if isinstance(found, InterpXferError):
+                progress(left)  # of a reading that was given up
+                yield from (FittedMap(p, kind, found) for kind in kinds for p in pairs if p in wanted[kind])
+                continue
+            real, shuffled = found
+            del found
+            while real:  # each pair's sums are freed as soon as its maps are fitted
+                pair, sums = real.popitem()
+                wrong = shuffled.pop(pair, None)
+                for kind in kinds:
+                    if pair in wanted[kind]:
+                        direction = along and along.vectors[pair[0]]
+                        yield FittedMap(pair, kind, _fit(kind, sums, wrong, direction, seed))
+
+
+def _fit(
+    kind: str, sums: PairedSums, wrong: PairedSums | None, direction: Tensor | None, seed: int
+) -> Projection | InterpXferError:
+    try:
+        if FITTED[kind] is fit_ridge:
+            made = fit_ridge(sums, shuffled=wrong if kind == "ridge" else None, seed=seed)
+        else:
+            made = FITTED[kind](sums)
+        if direction is not None and kind in ("ridge", SHUFFLED_PAIRS):
+            mapped = made.map_direction(direction.double())
+            made.diagnostics["r2_along"] = ridge_r2_along(sums, made.diagnostics["alpha"], mapped)
+    except InterpXferError as error:
+        return as_value(error)
+    return replace(made, kind=kind)
+
+
+def _same_sums(wanted: Mapping[str, Collection[LayerPair]]) -> list[list[str]]:
+    """Kinds that are fitted on the same sums."""
+    real = [kind for kind in wanted if kind != SHUFFLED_PAIRS]
+    return [kinds for kinds in (real, [kind for kind in wanted if kind == SHUFFLED_PAIRS]) if kinds]
+
+
+def n_readings(wanted: Mapping[str, Collection[LayerPair]], d_parent: int, d_child: int) -> int:
+    """How often `fit_each` reads the corpus."""
+    unions = ({pair for kind in kinds for pair in wanted[kind]} for kinds in _same_sums(wanted))
+    return sum(len(passes(sorted(union), d_parent, d_child, _SUMS_BYTES)) for union in unions)
+
+
+def n_passes(mapping: LayerMap, d_parent: int, d_child: int) -> int:
+    """How often the corpus is read: layer pairs share a reading as long as their sums fit in memory."""
+    return len(passes(mapping.pairs, d_parent, d_child, _SUMS_BYTES))
