@@ -40,10 +40,10 @@ def compare(
     """Layer map x projection x unit on the same questions; the same command resumes."""
     from interp_xfer.files.places import require_run_place
     from interp_xfer.studies.comparison import make_comparison, plan_comparison
-    from interp_xfer.studies.comparison_run import known_widths, run_plan
     from interp_xfer.studies.config import read_settings
     from interp_xfer.studies.execution import Execution
     from interp_xfer.studies.run_store import RunStore
+    from interp_xfer.studies.runner import known_widths, run_plan
 
     lists = {
         "layer_maps": layer_maps, "projections": projections, "units": units, "parents": parents,

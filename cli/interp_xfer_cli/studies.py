@@ -97,8 +97,8 @@ def _run(study: object, out: Path, device: str | None, max_memory: int | None) -
     from interp_xfer.files.places import require_run_place
     from interp_xfer.studies.config import Study
     from interp_xfer.studies.execution import Execution
-    from interp_xfer.studies.pipeline import run_study
     from interp_xfer.studies.run_store import RunStore
+    from interp_xfer.studies.runner import run_study
 
     assert isinstance(study, Study)
     require_run_place(out)

@@ -1,1 +1,1 @@
-"""Study configuration, run store and the pipeline that carries a study out."""
+"""Study configuration, run store and what carries a study out."""

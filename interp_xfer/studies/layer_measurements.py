@@ -55,7 +55,7 @@ from interp_xfer.studies.layer_record import (
     Sizes,
     SourceSummaryRow,
 )
-from interp_xfer.studies.pipeline import Step, silent_step
+from interp_xfer.studies.steps import Step, silent_step
 from interp_xfer.tasks import ContrastPair, FitText
 from interp_xfer.transfer.all_pairs import Carried, carried_with_shuffles, n_readings
 from interp_xfer.transfer.carry import Calibration, calibrate, native_steering, signed_unit, transfer_concept

@@ -24,7 +24,7 @@ from interp_xfer.studies.cell_record import versions
 from interp_xfer.studies.identity import items_digest, key_of, shown_files, shown_models
 from interp_xfer.studies.layer_measurements import LayerSlices, MeasureSettings, measure_layers
 from interp_xfer.studies.layer_record import LayerMeasured
-from interp_xfer.studies.pipeline import Step, silent_step
+from interp_xfer.studies.steps import Step, silent_step
 from interp_xfer.studies.validation import settings_problems
 from interp_xfer.tasks import check_disjoint, contrast_pairs, get_task, load_problems, projection_texts
 from interp_xfer.transfer.fit import require_depths

@@ -143,12 +143,16 @@ class RunStore:
         record = record.model_copy(update={"items_sha256": hashlib.sha256(lines.encode()).hexdigest()})
         write_text(self.items(record.key), lines)
         record.write(self.cell(record.key))
-        self.failure(record.asked).unlink(missing_ok=True)
+        self.forget_failure(record.asked)
         return record
 
     def write_failure(self, failure: FailureRecord) -> Path:
         """Keep why a cell could not be made (`failures`); `write_cell` removes it."""
         return failure.write(self.failure(failure.key))
+
+    def forget_failure(self, key: str) -> None:
+        """Remove why something could not be made: it is made."""
+        self.failure(key).unlink(missing_ok=True)
 
     def read_failures(self) -> list[FailureRecord]:
         """All cells that could not be made and have not been since, in the order of their names.

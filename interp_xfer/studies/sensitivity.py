@@ -35,7 +35,6 @@ from interp_xfer.studies.cell_record import CellRecord, versions
 from interp_xfer.studies.config import Study
 from interp_xfer.studies.execution import Execution
 from interp_xfer.studies.identity import FILE_SETTINGS, Keys, read_contents
-from interp_xfer.studies.pipeline import Step, StudyModels, silent_step
 from interp_xfer.studies.run_store import RunStore
 from interp_xfer.studies.sensitivity_record import (
     COVARIANCE,
@@ -49,7 +48,9 @@ from interp_xfer.studies.sensitivity_record import (
     read_sensitivity,
     write_sensitivity,
 )
+from interp_xfer.studies.steps import Step, silent_step
 from interp_xfer.studies.study_data import StudyData, load_data
+from interp_xfer.studies.study_models import StudyModels
 from interp_xfer.studies.validation import settings_problems
 from interp_xfer.transfer.carry import Calibration, calibrate, native_steering
 from interp_xfer.words import unknown

@@ -5,8 +5,9 @@
    projection is fitted on them; shuffled pairs have sums of their own.
 3. One calibration of the child signs them all.
 
-Each result equals that of `pipeline.make_steering`, which makes one. A layer map or a fit that fails takes down the
-cells that need it and no other.
+This is the one place where studies make vectors, for one cell or many. Every stage reads the artifact of the one
+before, also where that was made a moment ago: what is interrupted and goes on gives what would have come out at once.
+A layer map or a fit that fails takes down the cells that need it and no other.
 """
 
 from collections.abc import Sequence
@@ -14,9 +15,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
+from jaxtyping import Float
 from torch import Tensor
 
-from interp_xfer.concepts.extract import ConceptVectors, concept_from_differences, contrast_differences
+from interp_xfer.concepts.extract import ConceptVectors, Members, concept_from_differences, contrast_differences
 from interp_xfer.errors import InterpXferError, as_value
 from interp_xfer.maths.layer_maps import LayerMap
 from interp_xfer.maths.layer_matching import match_layers
@@ -24,9 +26,10 @@ from interp_xfer.models import LoadedModel, require_same_model
 from interp_xfer.steering.origins import Corpus
 from interp_xfer.studies.config import Study
 from interp_xfer.studies.identity import Keys
-from interp_xfer.studies.pipeline import Step, StudyModels, silent_step
 from interp_xfer.studies.run_store import RunStore
+from interp_xfer.studies.steps import Step, silent_step
 from interp_xfer.studies.study_data import StudyData
+from interp_xfer.studies.study_models import StudyModels
 from interp_xfer.tasks.prompt_hashes import PromptHashes
 from interp_xfer.transfer.carry import FittedOn, calibrate, steering_from_directions
 from interp_xfer.transfer.corpus import LayerPair, PairedCorpus
@@ -41,6 +44,25 @@ from interp_xfer.transfer.fit import (
 )
 
 _KEEP_BYTES = 2 * 2**30  # rows of small models are kept, so that a second reading runs no model
+_PART_ROWS = 5  # per parent dimension: what the maps of all pairs of layers are fitted on
+
+
+@dataclass(frozen=True, eq=False)
+class SeenTexts:
+    """What was read in making vectors, for a measure that reads the same; None where it was not read."""
+
+    parent_differences: Float[Tensor, "n_parent pairs d_parent"] | None = None
+    """Of the contrast pairs."""
+    child_calibration: Members | None = None
+    corpus: PairedCorpus | None = None
+
+
+class Transfers(NamedTuple):
+    """What became of the steering vectors of several studies."""
+
+    failed: dict[str, InterpXferError]
+    """Key of a transfer -> why these vectors could not be made."""
+    seen: SeenTexts
 
 
 class ConceptAndMaps(NamedTuple):
@@ -49,6 +71,8 @@ class ConceptAndMaps(NamedTuple):
     concept: ConceptVectors
     maps: dict[str, LayerMap | InterpXferError]
     """Name of the rule -> map, or why there is none."""
+    parent_differences: Tensor | None
+    """Where the parent read the pairs."""
 
 
 @dataclass
@@ -68,7 +92,7 @@ def make_transfers(
     models: StudyModels,
     store: RunStore,
     step: Step = silent_step,
-) -> dict[str, InterpXferError]:
+) -> Transfers:
     """Make the steering vectors of every study that has none yet.
 
     Arguments:
@@ -78,23 +102,24 @@ def make_transfers(
         models: loads parent and child where something has to be made.
         store: where the concept is read or kept, and the vectors are kept.
         step: shows the progress of long steps.
-    Returns: key of a transfer -> why these vectors could not be made.
+    Returns: what failed, and what was read.
     Raises: any InterpXferError of what all of them share: concept and calibration.
     """
     todo = {keys.transfer: study for study, keys in studies if not store.transfer(keys.transfer).exists()}
     if not todo:
-        return {}
+        return Transfers({}, SeenTexts())
     first = next(iter(todo.values()))
     [concept_key] = {keys.concept for _, keys in studies}
     parent, child = models.get(first.parent), models.get(first.child)
     names = list(dict.fromkeys(study.layer_map for study in todo.values()))
-    concept, maps = read_pairs(first, store.concept(concept_key), names, data, parent, child, step)
+    concept, maps, differences = read_pairs(first, store.concept(concept_key), names, data, parent, child, step)
     wanted: dict[str, set[LayerPair]] = {}
     for study in todo.values():
         mapping = maps[study.layer_map]
         if isinstance(mapping, LayerMap):
             wanted.setdefault(study.projection, set()).update(mapping.pairs)
-    mapped = _map_directions(wanted, concept, data, parent, child, first.seed, step)
+    corpus = corpus_of(data, parent, child) if set(wanted) & set(FITTED) else None
+    mapped = _map_directions(wanted, concept, corpus, parent, child, first.seed, step)
     with step("calibrating the child", 4 * len(data.calibration), "texts") as progress:
         calibration = calibrate(child, data.calibration, progress=progress)
     failed = {}
@@ -120,7 +145,12 @@ def make_transfers(
             failed[key] = as_value(error)
             continue
         steering.save(store.transfer(key))
-    return failed
+    return Transfers(failed, SeenTexts(differences, calibration.members, corpus))
+
+
+def corpus_of(data: StudyData, parent: LoadedModel, child: LoadedModel) -> PairedCorpus:
+    """The texts that the maps of a study are fitted on."""
+    return PairedCorpus(parent, child, data.fit_texts, keep_bytes=_KEEP_BYTES, part_rows=_PART_ROWS * parent.d_model)
 
 
 def read_pairs(
@@ -177,13 +207,13 @@ def read_pairs(
                 maps[name] = map_layers(parent, child, strategy=name, seed=study.seed)
         except InterpXferError as error:
             maps[name] = as_value(error)
-    return ConceptAndMaps(concept, maps)
+    return ConceptAndMaps(concept, maps, x)
 
 
 def _map_directions(
     wanted: dict[str, set[LayerPair]],
     concept: ConceptVectors,
-    data: StudyData,
+    corpus: PairedCorpus | None,
     parent: LoadedModel,
     child: LoadedModel,
     seed: int,
@@ -196,9 +226,8 @@ def _map_directions(
             for pair in sorted(wanted[kind]):
                 _take(out[kind], _unfitted(kind, pair, parent, child, seed), concept)
     fitted = {kind: pairs for kind, pairs in wanted.items() if kind in FITTED}
-    if fitted:
-        corpus = PairedCorpus(parent, child, data.fit_texts, keep_bytes=_KEEP_BYTES)
-        total = len(data.fit_texts) * n_readings(fitted, parent.d_model, child.d_model)
+    if corpus is not None:
+        total = corpus.n_texts * n_readings(fitted, parent.d_model, child.d_model)
         with step(f"fitting {', '.join(fitted)}", total, "texts") as progress:
             for one in fit_each(corpus, fitted, along=concept, seed=seed, progress=progress):
                 _take(out[one.kind], one, concept)

@@ -89,7 +89,7 @@ def test_a_run_without_comparison_says_why(demo):
 
     shutil.rmtree(demo.root / "alignments")
     (gap,) = compute(demo).missing
-    assert gap.endswith("run the study into a new directory)")
+    assert gap.endswith("the comparison failed, or was removed from the run)")
     assert figure(compute(demo)).layout.annotations[0].text.startswith("No components to compare")
     for changes, reason in (
         ({"n_aligned": 0}, "the child reads 0 of the contrast pairs, and at least 2 are needed (n_aligned)"),

@@ -3,7 +3,6 @@
 import html.parser
 import json
 import re
-import time
 
 import pytest
 
@@ -202,15 +201,13 @@ def test_json_cannot_end_a_script():
 
 
 def test_many_cells_stay_usable(tmp_path):
-    """63 pairs on 3 data sets: the report takes at most 30 s of processor time and stays under 12 MB."""
+    """63 pairs on 3 data sets: the report stays under 12 MB; `benchmarks/report.py` measures its time."""
     from fake_runs import CHILDREN, PARENTS, grid_run
     from interp_xfer_analyses.page.report import write_report
 
     parents = [f"{parent}-{size}" for parent in PARENTS for size in ("a", "b", "c")]
     store = grid_run(tmp_path, parents, CHILDREN, n=4, strengths=(0.01, 0.03, 0.1, 0.2, 0.3, 0.5, 0.7, 1.0))
-    start = time.process_time()
     page = write_report(store)
-    assert time.process_time() - start < 30
     assert page.stat().st_size < 12e6
     text = Page(page.read_text(encoding="utf-8")).text
     assert "189 cells: 9 parents, 7 children, 3 data sets." in text

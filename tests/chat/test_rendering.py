@@ -60,7 +60,7 @@ HOSTILE = {
     "power": ("{{ 9 ** (9 ** 9) }}", "still ran after"),
     "recursion": ("{% macro f() %}{{ f() }}{% endmacro %}{{ f() }}", "RecursionError"),
     "memory": ("{{ 'a' * 10 ** 10 }}", "needs more than 512 MiB"),
-    "doubling": (DOUBLED, "needs more than 512 MiB"),
+    "doubling": (DOUBLED, "needs more than 512 MiB|still ran after"),  # whichever limit a machine meets first
     "output": ("{% for i in range(99999) %}{{ 'a' * 999 }}{% endfor %}", "writes more than"),
     "files": ("{% include '/etc/passwd' %}", "cannot render"),
     "classes": ("{{ ''.__class__.__mro__[1].__subclasses__() }}", "unsafe"),

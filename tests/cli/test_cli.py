@@ -106,12 +106,12 @@ def test_run_writes_report_and_resumes(folders, run, tmp_path, monkeypatch):
     assert cell["validation"]["n"] == 2 and cell["test"]["n"] == 4
     page = (tmp_path / "run" / "report.html").read_bytes()
     assert "report" in out
-    import interp_xfer.studies.pipeline as pipeline
+    from interp_xfer.studies import study_models
 
     def no_model(*_: object, **__: object) -> None:
         raise AssertionError("a finished run must not load a model")
 
-    monkeypatch.setattr(pipeline, "load_model", no_model)
+    monkeypatch.setattr(study_models, "load_model", no_model)
     assert run("run", study, "--out", tmp_path / "run", "--set", "n_validation=2")[0] == 0
     assert (tmp_path / "run" / "report.html").read_bytes() == page
     assert run("report", tmp_path / "run")[0] == 0

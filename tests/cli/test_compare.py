@@ -27,9 +27,9 @@ def test_plan_run_resume_and_failure(folders, run, tmp_path, monkeypatch):
     assert not out.exists()
 
     from interp_xfer.errors import SteeringError
-    from interp_xfer.studies import comparison_run
+    from interp_xfer.studies import runner
 
-    real = comparison_run.run_cell
+    real = runner.run_cell
 
     def broken(study, *args, **options):
         if study.layer_map == "greedy":
@@ -37,7 +37,7 @@ def test_plan_run_resume_and_failure(folders, run, tmp_path, monkeypatch):
         return real(study, *args, **options)
 
     with monkeypatch.context() as patch:
-        patch.setattr(comparison_run, "run_cell", broken)
+        patch.setattr(runner, "run_cell", broken)
         code, text, err = run("compare", study, "--out", out)
     assert code == 1 and "1 of 3 cells failed; the same command tries them again" in err
     assert "greedy, identity, relative: FAILED, SteeringError: a hook did not fire" in text

@@ -18,7 +18,7 @@ from interp_xfer.maths.layer_maps import STRATEGIES
 from interp_xfer.steering.hooks import TOKEN_SCOPES
 from interp_xfer.steering.operators import OPERATORS
 from interp_xfer.steering.vectors import STRENGTH_UNITS
-from interp_xfer.studies import layer_study, pipeline
+from interp_xfer.studies import layer_study, study_models
 from interp_xfer.studies.comparison import LISTS
 from interp_xfer.studies.config import Study
 from interp_xfer.transfer.fit import FITTED, MEASURED, UNFITTED
@@ -104,7 +104,7 @@ def loads(monkeypatch):
         found.append(options)
         return load_model(*arguments, **options)
 
-    for module in (interp_xfer, pipeline, layer_study):
+    for module in (interp_xfer, study_models, layer_study):
         monkeypatch.setattr(module, "load_model", spied)
     return found
 

@@ -10,7 +10,7 @@ from interp_xfer.errors import ConfigError, DataError, FingerprintError
 from interp_xfer.evaluation.write_rationales import load_training, open_store, write_rationales
 from interp_xfer.generation import Generation, SweepEngine
 from interp_xfer.studies.config import make_study
-from interp_xfer.studies.pipeline import load_data
+from interp_xfer.studies.study_data import load_data
 from interp_xfer.tasks import contrast_pairs, get_task, load_problems
 
 ARC = get_task("arc_challenge")

@@ -106,8 +106,8 @@ def _make_run(root: Path) -> tuple[Any, Any, str]:
     from interp_xfer.studies.failures import failure_record
     from interp_xfer.studies.identity import read_contents, study_keys
     from interp_xfer.studies.layer_study import make_layer_study, run_layer_study
-    from interp_xfer.studies.pipeline import run_study
     from interp_xfer.studies.run_store import RunStore
+    from interp_xfer.studies.runner import run_study
     from interp_xfer.studies.sensitivity import make_settings, measure_run
     from interp_xfer.studies.study_data import load_data
 

@@ -97,8 +97,8 @@ def _run(settings: dict[str, Any], root: str, kill_at: int | None, changes: Any)
     import torch
 
     from interp_xfer.studies.config import make_study
-    from interp_xfer.studies.pipeline import run_study
     from interp_xfer.studies.run_store import RunStore
+    from interp_xfer.studies.runner import run_study
 
     torch.set_num_threads(1)
 

@@ -486,7 +486,7 @@ def _guarded(folder: Path) -> Iterator[None]:
 
     from interp_xfer.models.bundled import bundled_folder
     from interp_xfer.models.references import parse_reference
-    from interp_xfer.studies import layer_study, pipeline
+    from interp_xfer.studies import layer_study, study_models
 
     def reached(reference: str, **_: Any) -> None:
         if parse_reference(reference).kind == "bundled":
@@ -502,7 +502,7 @@ def _guarded(folder: Path) -> Iterator[None]:
     with contextlib.ExitStack() as stack:
         for module in ("interp_xfer", "interp_xfer.models"):
             stack.enter_context(mock.patch(f"{module}.load_model", reached))
-        for module in (layer_study, pipeline):
+        for module in (layer_study, study_models):
             stack.enter_context(mock.patch.object(module, "load_model", reached))
         stack.enter_context(mock.patch.dict(os.environ, {"COLUMNS": "200"}))
         os.environ.pop("INTERP_XFER_DATA", None)

@@ -5,11 +5,10 @@ import pytest
 from interp_xfer.errors import ConfigError
 from interp_xfer.evaluation.answers import GenerationSettings
 from interp_xfer.studies.comparison import make_comparison, plan_comparison
-from interp_xfer.studies.comparison_run import run_plan
 from interp_xfer.studies.config import Study, make_study
 from interp_xfer.studies.execution import Execution
-from interp_xfer.studies.pipeline import run_study
 from interp_xfer.studies.run_store import RunStore
+from interp_xfer.studies.runner import run_plan, run_study
 from interp_xfer.studies.sensitivity import make_settings, measure_run
 
 TOO_LITTLE = Execution(max_memory=1000)

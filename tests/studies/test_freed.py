@@ -7,13 +7,15 @@ import pytest
 
 from interp_xfer.errors import ShapeError, as_value
 from interp_xfer.maths.layer_maps import proportional
-from interp_xfer.studies import pipeline, transfers
+from interp_xfer.studies import cells, study_models, transfers
 from interp_xfer.studies.comparison import make_comparison, plan_comparison
-from interp_xfer.studies.comparison_run import run_plan
 from interp_xfer.studies.config import make_study
 from interp_xfer.studies.identity import read_contents, study_keys
-from interp_xfer.studies.pipeline import StudyModels, load_data, run_study, silent_step
 from interp_xfer.studies.run_store import RunStore
+from interp_xfer.studies.runner import run_plan, run_study
+from interp_xfer.studies.steps import silent_step
+from interp_xfer.studies.study_data import load_data
+from interp_xfer.studies.study_models import StudyModels
 from interp_xfer.transfer.corpus import PairedCorpus
 from interp_xfer.transfer.fit import fit_each
 
@@ -31,14 +33,14 @@ def settings(folders):
 def loaded(monkeypatch):
     """Reference -> whether its model is still in memory; no collection happens by itself meanwhile."""
     alive = {}
-    load_model = pipeline.load_model
+    load_model = study_models.load_model
 
     def watched(reference, **options):
         model = load_model(reference, **options)
         alive[reference] = weakref.ref(model.hf)
         return model
 
-    monkeypatch.setattr(pipeline, "load_model", watched)
+    monkeypatch.setattr(study_models, "load_model", watched)
     gc.collect()
     gc.disable()
     yield alive
@@ -50,7 +52,7 @@ def test_a_freed_model_is_gone_at_once(settings, loaded):
     models = StudyModels(study, silent_step)
     for reference in (study.parent, study.child):
         models.get(reference)
-    models.forget(study.parent)
+    models.keep(study.child)
     assert loaded[study.parent]() is None and loaded[study.child]() is models.get(study.child).hf
     models.keep()
     assert loaded[study.child]() is None
@@ -59,13 +61,13 @@ def test_a_freed_model_is_gone_at_once(settings, loaded):
 @pytest.mark.parametrize("verb", ["run", "compare"])
 def test_the_parent_is_gone_while_the_child_answers(settings, loaded, tmp_path, monkeypatch, verb):
     in_memory = []
-    make_engine = pipeline.make_engine
+    make_engine = cells.make_engine
 
     def watched(*arguments):
         in_memory.append({reference.rpartition("/")[2] for reference, model in loaded.items() if model() is not None})
         return make_engine(*arguments)
 
-    monkeypatch.setattr(pipeline, "make_engine", watched)
+    monkeypatch.setattr(cells, "make_engine", watched)
     if verb == "run":
         run_study(make_study(settings), RunStore(tmp_path))
     else:
@@ -87,7 +89,7 @@ def test_errors_kept_as_results_hold_no_model(settings, loaded, tmp_path, monkey
     monkeypatch.setitem(transfers.FITTED, "ridge", broken)
     models, data = StudyModels(base, silent_step), load_data(base)
     keyed = [(study, study_keys(study, read_contents(study, data))) for study in studies]
-    failed = transfers.make_transfers(keyed, data, models, RunStore(tmp_path))
+    failed = transfers.make_transfers(keyed, data, models, RunStore(tmp_path)).failed
     assert len(failed) == 3
     assert all(error.__traceback__ is None and "raised at" in error.__notes__[0] for error in failed.values())
     models.keep()

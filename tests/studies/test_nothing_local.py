@@ -6,10 +6,9 @@ from pathlib import Path
 import pytest
 
 from interp_xfer.studies.comparison import make_comparison, plan_comparison
-from interp_xfer.studies.comparison_run import run_plan
 from interp_xfer.studies.config import make_study
-from interp_xfer.studies.pipeline import run_study
 from interp_xfer.studies.run_store import RunStore
+from interp_xfer.studies.runner import run_plan, run_study
 
 
 @pytest.fixture

@@ -6,11 +6,10 @@ import pytest
 
 from interp_xfer.generation import SweepEngine
 from interp_xfer.studies.comparison import make_comparison, plan_comparison
-from interp_xfer.studies.comparison_run import run_plan
 from interp_xfer.studies.config import make_study
 from interp_xfer.studies.layer_study import make_layer_study, run_layer_study
-from interp_xfer.studies.pipeline import run_study
 from interp_xfer.studies.run_store import RunStore
+from interp_xfer.studies.runner import run_plan, run_study
 from interp_xfer.studies.sensitivity import make_settings, measure_run
 from interp_xfer.transfer import fit as model_maps
 

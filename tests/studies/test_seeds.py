@@ -4,19 +4,22 @@ import pytest
 import torch
 
 from interp_xfer.arms.controls import ControlSources, make_control
-from interp_xfer.concepts.extract import contrast_members
+from interp_xfer.concepts.extract import contrast_members, extract_concept
 from interp_xfer.measures.component_alignment import ComponentAlignment
 from interp_xfer.steering.vectors import SteeringVectors
 from interp_xfer.studies import layer_measurements
+from interp_xfer.studies.alignment import align_components
 from interp_xfer.studies.config import Study
 from interp_xfer.studies.identity import read_contents, study_keys
 from interp_xfer.studies.layer_measurements import LayerSlices, MeasureSettings, measure_layers
-from interp_xfer.studies.pipeline import StudyModels, load_data, make_steering, silent_step
 from interp_xfer.studies.run_store import RunStore
 from interp_xfer.studies.sensitivity import make_candidates
+from interp_xfer.studies.steps import silent_step
+from interp_xfer.studies.study_data import load_data
+from interp_xfer.studies.study_models import StudyModels
 from interp_xfer.studies.transfers import make_transfers
-from interp_xfer.transfer.carry import calibrate
-from interp_xfer.transfer.fit import fit_projection
+from interp_xfer.transfer.carry import calibrate, transfer_concept
+from interp_xfer.transfer.fit import fit_projection, map_layers
 
 
 @pytest.fixture(scope="module")
@@ -41,6 +44,12 @@ def keys_of(study, data):
     return study_keys(study, read_contents(study, data))
 
 
+def make_steering(study, data, models, store):
+    keys = keys_of(study, data)
+    assert make_transfers([(study, keys)], data, models, store).failed == {}
+    return SteeringVectors.load(store.transfer(keys.transfer))
+
+
 DRAWN = [
     {"projection": "random-orthogonal"},
     {"projection": "shuffled-pairs"},
@@ -50,19 +59,32 @@ DRAWN = [
 
 
 @pytest.mark.parametrize("changes", DRAWN, ids=lambda changes: "-".join(changes.values()))
-def test_run_and_compare_draw_the_same_with_a_seed_and_another_with_another(base, data, loaded, tmp_path, changes):
+def test_studies_draw_the_same_with_a_seed_and_another_with_another(base, data, loaded, tmp_path, changes):
+    """And what one draws does not depend on what others of the same run draw."""
     vectors = {}
-    for seed in (0, 1, 1):
+    for number, seed in enumerate((0, 1, 1)):
         study = base.model_copy(update={**changes, "seed": seed})
-        one, many = RunStore(tmp_path / f"one-{seed}"), RunStore(tmp_path / f"many-{seed}")
-        keys = keys_of(study, data)
-        alone = make_steering(study, keys, data, loaded, one)
-        assert make_transfers([(study, keys)], data, loaded, many) == {}
-        together = SteeringVectors.load(many.transfer(keys.transfer))
+        other = study.model_copy(update={"layer_map": "cka"})
+        alone = make_steering(study, data, loaded, RunStore(tmp_path / f"alone-{number}"))
+        store = RunStore(tmp_path / f"with-another-{number}")
+        assert make_transfers([(one, keys_of(one, data)) for one in (other, study)], data, loaded, store).failed == {}
+        together = SteeringVectors.load(store.transfer(keys_of(study, data).transfer))
         torch.testing.assert_close(alone.vectors, together.vectors)
         assert alone.projection.corpus == together.projection.corpus
         assert vectors.setdefault(seed, alone.vectors) is alone.vectors or torch.equal(vectors[seed], alone.vectors)
     assert not torch.allclose(vectors[0], vectors[1])
+
+
+def test_a_study_makes_what_the_public_functions_make(base, data, loaded, tmp_path):
+    """Concept, map, projection and calibration one after another, as a notebook would."""
+    parent, child = loaded.get(base.parent), loaded.get(base.child)
+    concept = extract_concept(parent, data.pairs, method=base.method)
+    mapping = map_layers(parent, child, strategy=base.layer_map)
+    projection = fit_projection(parent, child, data.fit_texts, mapping, base.projection, along=concept)
+    expected = transfer_concept(concept, mapping, projection, calibrate(child, data.calibration))
+    made = make_steering(base, data, loaded, RunStore(tmp_path))
+    torch.testing.assert_close(made.vectors, expected.vectors)
+    assert (made.flipped, made.layer_map, made.concept) == (expected.flipped, expected.layer_map, expected.concept)
 
 
 def test_each_layer_has_a_random_map_of_its_own(base, data, loaded):
@@ -84,7 +106,8 @@ def test_measured_chance_and_random_components(base, data, loaded, tmp_path):
     for seed in (0, 1):
         study = base.model_copy(update={"seed": seed})
         store = RunStore(tmp_path / str(seed))
-        made = make_steering(study, keys_of(study, data), data, loaded, store)
+        made = make_steering(study, data, loaded, store)
+        align_components(study, keys_of(study, data), data, loaded, store)
         shuffled.append(made.projection.fits[1]["shuffled_r2"])
         found = ComponentAlignment.load(store.alignment(keys_of(study, data).alignment))
         assert found.carried is not None
@@ -112,7 +135,7 @@ def test_layers_and_sensitivity(base, data, loaded, tmp_path, monkeypatch):
     for name in ("random-isotropic-1", "random-covariance-1", "shuffled-labels-1", "shuffled-pairs-1"):
         assert not torch.allclose(drawn[0][name], drawn[1][name]), name
         assert torch.allclose(drawn[0]["native"], drawn[1]["native"])
-    steering = make_steering(base, keys_of(base, data), data, loaded, RunStore(tmp_path))
+    steering = make_steering(base, data, loaded, RunStore(tmp_path))
     randoms = [
         make_candidates(base.model_copy(update={"seed": seed}), data, child, steering, 2, silent_step).random
         for seed in (0, 1)
@@ -130,7 +153,7 @@ def test_shuffled_labels_reach_the_swaps_of_repe(base, data, loaded, tmp_path):
 
     parent, child = loaded.get(base.parent), loaded.get(base.child)
     study = base.model_copy(update={"centering": "repe"})
-    steering = make_steering(study, keys_of(study, data), data, loaded, RunStore(tmp_path))
+    steering = make_steering(study, data, loaded, RunStore(tmp_path))
     projection = fit_projection(parent, child, data.fit_texts, steering.layer_map)
     sources = ControlSources(
         steering,

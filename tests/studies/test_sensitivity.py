@@ -9,10 +9,10 @@ import torch
 from tiny_models import OTHER_CORPUS, hf_model, make_tokenizer
 
 from interp_xfer.errors import ArtifactError, ConfigError
-from interp_xfer.studies import pipeline
+from interp_xfer.studies import study_models
 from interp_xfer.studies.config import Study
-from interp_xfer.studies.pipeline import run_study
 from interp_xfer.studies.run_store import RunStore
+from interp_xfer.studies.runner import run_study
 from interp_xfer.studies.sensitivity import checked_windows, make_settings, measure_run, sweep_plan
 from interp_xfer.studies.sensitivity_record import Sensitivity, read_sensitivity
 from interp_xfer.studies.study_data import load_data
@@ -109,7 +109,7 @@ def test_windows(models):
 
 def test_again_loads_nothing_and_other_settings_are_refused(measured, monkeypatch):
     _, store, record = measured
-    monkeypatch.setattr(pipeline, "load_model", lambda *_, **__: pytest.fail("a model was loaded"))
+    monkeypatch.setattr(study_models, "load_model", lambda *_, **__: pytest.fail("a model was loaded"))
     assert measure_run(store, make_settings(**SETTINGS), record.key) == (record,)
     with pytest.raises(ArtifactError, match="window was 2, asked is 3. Ask for the same, or delete the file"):
         measure_run(store, make_settings(**{**SETTINGS, "window": 3}))
@@ -137,7 +137,7 @@ def test_an_error_leaves_nothing_and_the_next_call_measures(finished, tmp_path, 
 def test_refusals_before_anything_is_loaded(finished, tmp_path, monkeypatch):
     study, key, root = finished
     store = RunStore(shutil.copytree(root, tmp_path / "run"))
-    monkeypatch.setattr(pipeline, "load_model", lambda *_, **__: pytest.fail("a model was loaded"))
+    monkeypatch.setattr(study_models, "load_model", lambda *_, **__: pytest.fail("a model was loaded"))
     with pytest.raises(ConfigError, match=f"unknown cell 'abc'; choose from {key}"):
         measure_run(store, make_settings(), "abc")
     monkeypatch.chdir(tmp_path)

@@ -12,8 +12,8 @@ from interp_xfer.generation import SweepEngine
 from interp_xfer.steering.operators import OPERATORS, WITHOUT_STRENGTH, strength_grid
 from interp_xfer.studies.comparison import make_comparison, plan_comparison
 from interp_xfer.studies.config import Study, make_study
-from interp_xfer.studies.pipeline import run_study
 from interp_xfer.studies.run_store import RunStore
+from interp_xfer.studies.runner import run_study
 from interp_xfer.tasks import load_problems
 
 ONCE = GenerationSettings(n_shots=0, operator="project_out")

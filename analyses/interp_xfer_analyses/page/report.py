@@ -201,7 +201,7 @@ def _command(store: RunStore) -> str:
 
 
 def _failures(store: RunStore) -> list[str]:
-    return [f"{found.name}: the cell failed, {failure_line(found)}" for found in store.read_failures()]
+    return [f"{found.name}: failed, {failure_line(found)}" for found in store.read_failures()]
 
 
 def _limits(cells: Sequence[Cell]) -> list[str]:

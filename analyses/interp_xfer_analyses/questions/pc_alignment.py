@@ -38,19 +38,17 @@ def compute(store: RunStore) -> PcAlignment:
 
     Raises: ArtifactError if the run has no finished cell, or a comparison is damaged.
     """
-    seen: set[str] = set()
     parts: list[tuple[list[Row], list[MeasureRow], ComparisonRow]] = []
     missing = []
+    groups: dict[tuple[str, str, str], list[Cell]] = {}
     for cell in load_cells(store):
-        key = cell.record.keys.alignment
-        if key in seen:
-            continue
-        found = store.read_alignment(key)
-        if found is None:
-            missing.append(f"{cell.label}: no components were compared ({_reason(cell)})")
-            continue
-        seen.add(key)
-        parts.append(_compare(cell, found))
+        groups.setdefault((cell.parent, cell.child, cell.dataset), []).append(cell)
+    for cells in groups.values():  # cells of one pair and data set share a comparison
+        by_key = {cell.record.keys.alignment: cell for cell in reversed(cells)}
+        there = {key: found for key in by_key if (found := store.read_alignment(key)) is not None}
+        parts += [_compare(by_key[key], found) for key, found in there.items()]
+        if not there:
+            missing.append(f"{cells[0].label}: no components were compared ({_reason(cells[0])})")
     return PcAlignment(
         rows=tuple(row for rows, _, _ in parts for row in rows),
         measures=tuple(row for _, rows, _ in parts for row in rows),
@@ -183,7 +181,7 @@ def _at(grid: Sequence[Sequence[float]] | None, p: int, c: int) -> float | None:
 def _reason(cell: Cell) -> str:
     study = cell.record.study
     n_pairs = min(study.n_pairs, study.n_aligned)
-    return why_not_aligned(n_pairs, study.n_calibration) or "only single runs do; run the study into a new directory"
+    return why_not_aligned(n_pairs, study.n_calibration) or "the comparison failed, or was removed from the run"
 
 
 ANALYSIS = Analysis(

@@ -1,8 +1,9 @@
-"""Runs the cells of a plan one after another, each shared piece of work once.
+"""Runs the cells of a plan one after another, each shared piece of work once. One study is a plan of one cell.
 
-1. Per parent and child: the steering vectors of all their cells (`transfers`), then the parent is freed.
-2. Per child and data set: the unsteered answers (`baselines`).
-3. Per cell: search and evaluation (`pipeline.run_cell`).
+1. Per parent, child and data set: the steering vectors of all their cells (`transfers`), and the comparison of both
+   models' components (`alignment`), by the first cell's maps; then the parent is freed.
+2. Per child and data set: the unsteered answers (`baselines`); a single study answers them beside its own.
+3. Per cell: search and evaluation (`cells.run_cell`).
 
 What is finished is read, so the same call resumes, and does nothing when all cells are there. A cell that fails leaves
 its error in `failures/` (with its cause and traceback: `failures`), the others go on, and the next call tries it again.
@@ -10,8 +11,8 @@ its error in `failures/` (with its cause and traceback: `failures`), the others 
 
 import json
 import os
+import time
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
@@ -21,17 +22,20 @@ from interp_xfer.errors import ModelError
 from interp_xfer.files.reading import parse_json
 from interp_xfer.files.user_files import read_text
 from interp_xfer.models import BUNDLED
-from interp_xfer.progress import Progress
+from interp_xfer.studies.alignment import align_components
 from interp_xfer.studies.baselines import Baseline, make_baseline, read_baseline
 from interp_xfer.studies.cell_record import CellRecord
-from interp_xfer.studies.comparison import AXES, Plan, PlannedCell
+from interp_xfer.studies.cells import run_cell
+from interp_xfer.studies.comparison import AXES, Plan, PlannedCell, cell_name
+from interp_xfer.studies.config import Study
 from interp_xfer.studies.execution import Execution
 from interp_xfer.studies.failures import error_line, failure_record
-from interp_xfer.studies.identity import Contents, Keys, read_contents, study_keys
-from interp_xfer.studies.pipeline import Step, StudyModels, run_cell, silent_step
+from interp_xfer.studies.identity import Contents, Keys, read_contents, shareable, study_keys
 from interp_xfer.studies.run_store import RunStore
+from interp_xfer.studies.steps import Step, named_step, silent_step
 from interp_xfer.studies.study_data import StudyData, load_data
-from interp_xfer.studies.transfers import make_transfers
+from interp_xfer.studies.study_models import StudyModels
+from interp_xfer.studies.transfers import SeenTexts, make_transfers
 
 
 @dataclass(frozen=True)
@@ -67,6 +71,26 @@ def run_plan(
         cell is kept with it.
     """
     return _Runner(plan, store, step, on_cell, execution).run()
+
+
+def run_study(
+    study: Study, store: RunStore, step: Step = silent_step, execution: Execution | None = None
+) -> CellRecord:
+    """The record of one study; made if it is not there yet.
+
+    Arguments:
+        study: what to run.
+        store: where artifacts and records go; finished ones are reused.
+        step: shows the progress of long steps.
+        execution: where it runs.
+    Returns: the content of `cells/<key>.json`.
+    Raises: any InterpXferError of the stages; what was finished before stays and is reused next time.
+    """
+    plan = Plan((PlannedCell(study, cell_name(study)),), ())
+    runner = _Runner(plan, store, step, lambda outcome: None, execution, alone=True)
+    [outcome] = runner.run()
+    assert outcome.record is not None  # what fails was raised
+    return outcome.record
 
 
 def known_widths(references: Sequence[str]) -> dict[str, int]:
@@ -109,12 +133,14 @@ class _Runner:
         step: Step,
         on_cell: Callable[[Outcome], None],
         execution: Execution | None,
+        alone: bool = False,
     ) -> None:
         self._plan, self._store, self._step, self._on_cell = plan, store, step, on_cell
         self._execution = execution or Execution()
         self._numbers = {cell.key: number for number, cell in enumerate(plan.cells, 1)}
         self._outcomes: dict[str, Outcome] = {}
         self._models: StudyModels | None = None
+        self._alone = alone  # one study: its settings are kept in the run, and what fails is raised
 
     def run(self) -> tuple[Outcome, ...]:
         for _, cells in groupby(self._plan.cells, key=_pair):
@@ -124,13 +150,15 @@ class _Runner:
     def _run_pair(self, cells: Sequence[PlannedCell]) -> None:
         """All cells of one parent and child."""
         first = cells[0].study
-        ready: list[tuple[list[_Resolved], StudyData]] = []
+        ready: list[tuple[list[_Resolved], StudyData, float]] = []
         for _, group in groupby(cells, key=_shared_settings):
             of_data = list(group)
             try:
                 data = load_data(of_data[0].study)
                 device = self._execution.device
                 resolved = [_Resolved(cell, read_contents(cell.study, data, device)) for cell in of_data]
+                if self._alone:
+                    self._store.write_study(shareable(first, resolved[0].contents))
             except Exception as error:
                 self._fail(of_data, error)
                 continue
@@ -146,23 +174,40 @@ class _Runner:
             self._store.require_writable()
             models = self._models = self._models or StudyModels(first, self._step, self._execution)
             models.keep(first.parent, first.child)
+            start = time.monotonic()
             try:
                 studies = [(one.cell.study, one.keys) for one in waiting]
-                failed = make_transfers(studies, data, models, self._store, self._step)
+                failed, seen = make_transfers(studies, data, models, self._store, self._step)
             except Exception as error:
                 self._fail([one.cell for one in waiting], error)
                 continue
             for one in waiting:
                 if one.keys.transfer in failed:
                     self._fail([one.cell], failed[one.keys.transfer])
-            ready.append(([one for one in waiting if one.cell.key not in self._outcomes], data))
+            self._align(resolved[0], data, models, seen)
+            del seen  # it holds both models
+            left = [one for one in waiting if one.cell.key not in self._outcomes]
+            ready.append((left, data, time.monotonic() - start))
         if self._models is not None:
             self._models.keep(first.child)
-        for of_data, data in ready:
-            self._run_data(of_data, data)
+        for of_data, data, seconds in ready:
+            self._run_data(of_data, data, seconds)
 
-    def _run_data(self, resolved: Sequence[_Resolved], data: StudyData) -> None:
-        """All cells of one parent, child and data set, whose vectors are there."""
+    def _align(self, one: _Resolved, data: StudyData, models: StudyModels, seen: SeenTexts) -> None:
+        """Compare components; what goes wrong there is kept, and stops no cell."""
+        key = one.keys.alignment
+        try:
+            if self._store.transfer(one.keys.transfer).exists():
+                align_components(one.cell.study, one.keys, data, models, self._store, seen, self._step)
+                self._store.forget_failure(key)
+        except Exception as error:
+            self._store.write_failure(failure_record(key, f"{one.cell.name}: comparison of components", error))
+
+    def _run_data(self, resolved: Sequence[_Resolved], data: StudyData, seconds: float) -> None:
+        """All cells of one parent, child and data set, whose vectors are there.
+
+        The seconds that these took stand in the record of the first cell.
+        """
         if not resolved:
             return
         assert self._models is not None
@@ -171,18 +216,22 @@ class _Runner:
         except Exception as error:
             self._fail([one.cell for one in resolved], error)
             return
+        spent = {"extract_and_transfer": round(seconds, 1)}
         for cell, contents in resolved:
-            step = _named(self._step, f"cell {self._numbers[cell.key]} of {len(self._plan.cells)}")
+            step = self._step
+            if not self._alone:
+                step = named_step(step, f"cell {self._numbers[cell.key]} of {len(self._plan.cells)}")
             try:
-                record = run_cell(cell.study, contents, data, self._models, self._store, step, baseline)
+                record = run_cell(cell.study, contents, data, self._models, self._store, step, baseline, spent)
+                spent = {}
             except Exception as error:
                 self._fail([cell], error)
                 continue
             self._finish(cell, "made", record)
 
-    def _baseline(self, one: _Resolved, data: StudyData, models: StudyModels) -> Baseline:
+    def _baseline(self, one: _Resolved, data: StudyData, models: StudyModels) -> Baseline | None:
         known = read_baseline(one.keys.baseline, data, self._store)
-        if known is not None:
+        if known is not None or self._alone:
             return known
         study = one.cell.study
         child = models.get(study.child)
@@ -191,6 +240,8 @@ class _Runner:
             return make_baseline(study, one.keys.baseline, child, data, self._store, progress, self._execution)
 
     def _fail(self, cells: Sequence[PlannedCell], error: Exception) -> None:
+        if self._alone:
+            raise error
         for cell in cells:
             self._store.write_failure(failure_record(cell.key, cell.name, error))
             self._finish(cell, "failed", None, error_line(error))
@@ -214,10 +265,3 @@ def _pair(cell: PlannedCell) -> tuple[str, str]:
 def _shared_settings(cell: PlannedCell) -> str:
     """Equal for cells that differ in their mapping alone."""
     return json.dumps(cell.study.model_dump(mode="json", exclude=set(AXES.values())), sort_keys=True)
-
-
-def _named(step: Step, name: str) -> Step:
-    def named(description: str, total: int, unit: str = "") -> AbstractContextManager[Progress]:
-        return step(f"{name}: {description}", total, unit)
-
-    return named

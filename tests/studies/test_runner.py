@@ -8,11 +8,10 @@ import torch
 from interp_xfer.errors import ShapeError
 from interp_xfer.generation import SweepEngine
 from interp_xfer.steering.vectors import SteeringVectors
-from interp_xfer.studies import comparison_run, pipeline, transfers
+from interp_xfer.studies import runner, study_models, transfers
 from interp_xfer.studies.comparison import make_comparison, plan_comparison
-from interp_xfer.studies.comparison_run import known_widths, run_plan
-from interp_xfer.studies.pipeline import run_study
 from interp_xfer.studies.run_store import RunStore
+from interp_xfer.studies.runner import known_widths, run_plan, run_study
 
 STRENGTHS = [0.5, 2.0]
 LISTS = {
@@ -48,10 +47,10 @@ def count_work(monkeypatch):
 
         monkeypatch.setattr(module, name, counted)
 
-    count(pipeline, "load_model")
+    count(study_models, "load_model")
     for name in ("contrast_differences", "concept_from_differences", "calibrate", "fit_each", "PairedCorpus"):
         count(transfers, name)
-    count(comparison_run, "make_baseline")
+    count(runner, "make_baseline")
     generate = SweepEngine.generate
 
     def counted(self, prompts, strengths, **options):
@@ -160,7 +159,7 @@ def test_a_mistake_of_the_program_is_not_taken_for_the_data(settings, tmp_path, 
     def broken(*_, **__):
         return {"a": 1}["planted-4711"]
 
-    monkeypatch.setattr(comparison_run, "run_cell", broken)
+    monkeypatch.setattr(runner, "run_cell", broken)
     (outcome,) = run(plan, store)
     assert outcome.error is not None
     assert outcome.error.startswith(
@@ -169,7 +168,7 @@ def test_a_mistake_of_the_program_is_not_taken_for_the_data(settings, tmp_path, 
     (failure,) = store.read_failures()
     assert (failure.cause, failure.error_type) == ("internal", "KeyError")
     trace = failure.traceback
-    assert 'File "comparison_run.py", line' in trace and 'File "test_comparison_run.py", line' in trace
+    assert 'File "runner.py", line' in trace and 'File "test_runner.py", line' in trace
     assert "in broken" in trace and str(tmp_path.parent) not in trace and "planted" not in failure.model_dump_json()
 
 
@@ -181,7 +180,7 @@ def test_an_interrupt_keeps_what_is_finished(settings, tmp_path, monkeypatch, co
         "native": False,
     }
     plan, store = plan_comparison(make_comparison({**settings, **lists})), RunStore(tmp_path)
-    real = comparison_run.run_cell
+    real = runner.run_cell
 
     def interrupted(study, *args, **options):
         if study.unit == "raw":
@@ -189,7 +188,7 @@ def test_an_interrupt_keeps_what_is_finished(settings, tmp_path, monkeypatch, co
         return real(study, *args, **options)
 
     with monkeypatch.context() as patch:
-        patch.setattr(comparison_run, "run_cell", interrupted)
+        patch.setattr(runner, "run_cell", interrupted)
         with pytest.raises(KeyboardInterrupt):
             run_plan(plan, store)
     counts.clear()

@@ -9,13 +9,13 @@ import pytest
 from tiny_models import hf_model
 
 from interp_xfer.concepts.extract import ConceptVectors
-from interp_xfer.errors import ArtifactError, ConfigError, DataError
+from interp_xfer.errors import ArtifactError, ConfigError, DataError, ShapeError
 from interp_xfer.steering.vectors import SteeringVectors
-from interp_xfer.studies import pipeline
+from interp_xfer.studies import alignment, cells, study_models, transfers
 from interp_xfer.studies.config import Study
 from interp_xfer.studies.identity import read_contents, study_keys
-from interp_xfer.studies.pipeline import run_study
 from interp_xfer.studies.run_store import RunStore
+from interp_xfer.studies.runner import run_study
 from interp_xfer.studies.study_data import load_data
 
 STRENGTHS = (0.5, 2.0)
@@ -35,13 +35,13 @@ def study(folders):
 def loads(monkeypatch):
     """Names of the models that were loaded."""
     names = []
-    load_model = pipeline.load_model
+    load_model = study_models.load_model
 
     def counted(reference, **options):
         names.append(reference.rpartition("/")[2])
         return load_model(reference, **options)
 
-    monkeypatch.setattr(pipeline, "load_model", counted)
+    monkeypatch.setattr(study_models, "load_model", counted)
     return names
 
 
@@ -73,7 +73,7 @@ def test_from_problems_to_a_cell_and_back(study, store, loads):
     assert loads == ["parent", "child"]
     assert steps == {
         "loading": 2,
-        "extracting": 1,
+        "reading": 1,
         "fitting": 1,
         "calibrating": 1,
         "comparing": 1,
@@ -143,26 +143,30 @@ def test_without_vote(study, store):
     assert len(record.test.strengths) == 2
 
 
+VECTORS = {"study.yaml": 1, "concepts": 2, "transfers": 2}
+ALIGNED = {**VECTORS, "alignments": 2}
+
+
 @pytest.mark.parametrize(
-    ("where", "left", "reloaded"),
+    ("module", "where", "left", "reloaded"),
     [
-        ("concept_from_differences", {"study.yaml": 1}, ["parent", "child"]),
-        ("calibrate", {"study.yaml": 1, "concepts": 2}, ["parent", "child"]),
-        ("measure_alignment", {"study.yaml": 1, "concepts": 2}, ["parent", "child"]),
-        ("transfer_concept", {"study.yaml": 1, "concepts": 2, "alignments": 2}, ["parent", "child"]),
-        ("search_lambda", {"study.yaml": 1, "concepts": 2, "transfers": 2, "alignments": 2}, ["child"]),
-        ("evaluate", {"study.yaml": 1, "concepts": 2, "transfers": 2, "alignments": 2, "unfinished": 1}, ["child"]),
-        ("cell_record", {"study.yaml": 1, "concepts": 2, "transfers": 2, "alignments": 2, "unfinished": 1}, ["child"]),
+        (transfers, "concept_from_differences", {"study.yaml": 1}, ["parent", "child"]),
+        (transfers, "calibrate", {"study.yaml": 1, "concepts": 2}, ["parent", "child"]),
+        (transfers, "steering_from_directions", {"study.yaml": 1, "concepts": 2}, ["parent", "child"]),
+        (alignment, "measure_alignment", VECTORS, ["parent", "child"]),
+        (cells, "search_lambda", ALIGNED, ["child"]),
+        (cells, "evaluate", {**ALIGNED, "unfinished": 1}, ["child"]),
+        (cells, "cell_record", {**ALIGNED, "unfinished": 1}, ["child"]),
     ],
 )
 def test_interrupted_runs_leave_whole_artifacts_and_go_on_from_there(
-    study, store, loads, monkeypatch, where, left, reloaded
+    study, store, loads, monkeypatch, module, where, left, reloaded
 ):
     def interrupted(*_, **__):
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(pipeline, where, interrupted)
+        patch.setattr(module, where, interrupted)
         with pytest.raises(KeyboardInterrupt):
             run_study(study, store)
     assert files(store) == left
@@ -176,7 +180,7 @@ def test_interrupted_runs_leave_whole_artifacts_and_go_on_from_there(
 
 def test_answers_finished_before_an_interrupt_are_not_made_again(study, store, tmp_path, monkeypatch):
     whole = run_study(study, RunStore(tmp_path / "other"))
-    engines, make_engine = [], pipeline.make_engine
+    engines, make_engine = [], cells.make_engine
 
     def watched(*arguments):
         engines.append(make_engine(*arguments))
@@ -185,9 +189,9 @@ def test_answers_finished_before_an_interrupt_are_not_made_again(study, store, t
     def interrupted(*_, **__):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(pipeline, "make_engine", watched)
+    monkeypatch.setattr(cells, "make_engine", watched)
     with monkeypatch.context() as patch:
-        patch.setattr(pipeline, "cell_record", interrupted)
+        patch.setattr(cells, "cell_record", interrupted)
         with pytest.raises(KeyboardInterrupt):
             run_study(study, store)
     again = run_study(study, store)
@@ -276,3 +280,20 @@ def test_damaged_records(study, store):
     cell.write_text("{")
     with pytest.raises(ArtifactError, match="is damaged"):
         run_study(study, store)
+
+
+def test_a_comparison_of_components_that_fails_stops_no_study(study, store, monkeypatch):
+    """It is kept as a failure of its own; when the study is asked for again without its cell, it is tried again."""
+
+    def broken(*_, **__):
+        raise ShapeError("layer 2 is constant")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(alignment, "measure_alignment", broken)
+        record = run_study(study, store)
+    (failure,) = store.read_failures()
+    assert failure.key == record.keys.alignment and failure.message == "layer 2 is constant"
+    assert store.read_alignment(record.keys.alignment) is None
+    store.cell(record.key).unlink()
+    run_study(study, store)
+    assert store.read_failures() == [] and store.read_alignment(record.keys.alignment) is not None
