@@ -30,7 +30,7 @@ types: $(READY)
 
 # Two processes of one thread each: small tests gain nothing from threads inside an operation.
 unit: $(READY)
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 # What needs a CUDA device; `unit` leaves it out where there is none.
 gpu: $(READY)

@@ -5,6 +5,11 @@ import signal
 import pytest
 from hypothesis import settings
 
+LONGEST = (
+    "test_bundled", "test_real_data", "test_drafts", "test_vocabularies", "test_report", "test_progress_totals",
+    "test_browser", "test_hostile_models", "test_run_study", "test_runner", "test_kills", "test_loading",
+)  # fmt: skip
+
 settings.register_profile("default", deadline=None)  # no test is a stopwatch
 settings.load_profile("default")
 
@@ -12,6 +17,11 @@ settings.load_profile("default")
 for number, handler in ((signal.SIGINT, signal.default_int_handler), (signal.SIGHUP, signal.SIG_DFL)):
     if signal.getsignal(number) is signal.SIG_IGN:
         signal.signal(number, handler)
+
+
+def pytest_collection_modifyitems(items):
+    """The longest files first: with `--dist loadfile`, two processes then end at about the same time."""
+    items.sort(key=lambda item: LONGEST.index(item.path.stem) if item.path.stem in LONGEST else len(LONGEST))
 
 
 @pytest.fixture(scope="session")

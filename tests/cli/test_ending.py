@@ -155,7 +155,8 @@ def test_standard_streams_that_are_full_or_closed(shell, code, line):
 @pytest.mark.skipif(sys.platform == "win32", reason="file numbers")
 def test_files_do_not_get_the_number_of_a_closed_stream():
     """What is printed would go into them."""
-    program = "import os; from cli import ending; ending._prepare_streams(); print(os.open('/dev/null', os.O_RDONLY))"
+    program = "import os; from interp_xfer_cli.ending import _prepare_streams; _prepare_streams(); "
+    program += "print(os.open('/dev/null', os.O_RDONLY))"
     command = f'"{sys.executable}" -c "{program}" <&- 2>&-'
     done = subprocess.run(["bash", "-c", command], cwd=ROOT, capture_output=True, text=True, check=False)
     assert int(done.stdout) > 2

@@ -23,7 +23,7 @@ def looks_again(monkeypatch):
 # Stops the writer at each of its calls of the system in turn: of a folder that replaces one, then of a file.
 STOPS = """
 import os, pathlib, sys
-from interp_xfer import workspaces
+from interp_xfer.files import workspaces
 from interp_xfer.files.writing import write_file, write_folder
 
 root, how = pathlib.Path(sys.argv[1]), sys.argv[2]

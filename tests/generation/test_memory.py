@@ -85,7 +85,7 @@ def test_default_budget_is_half_of_what_is_free(monkeypatch):
 
 
 @pytest.mark.parametrize("n_prompts", [1, 3])
-def test_no_more_prefixes_in_a_batch_than_planned(models, n_prompts, monkeypatch):
+def test_no_more_prefixes_in_a_batch_than_planned(models, n_prompts, monkeypatch, request):
     """Few prompts at many strengths, and a budget for two prefixes at a time: rows of a third wait."""
     from tiny_models import random_steering, token_prompts
 
@@ -95,6 +95,10 @@ def test_no_more_prefixes_in_a_batch_than_planned(models, n_prompts, monkeypatch
 
     model, n_new, prefix = models["llama"], 8, 100
     in_use, alive, decode = [], [], RunningBatch.decode
+
+    gc.collect()
+    gc.freeze()  # what is there already is not looked through at every step
+    request.addfinalizer(gc.unfreeze)
 
     def watched(run):
         in_use.append(len({id(row.prefix) for row in run.active}))

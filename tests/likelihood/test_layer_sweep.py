@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from test_layer_sensitivity import SCOPES, log_p_under_steer, target_rows
+from test_gradients import SCOPES, log_p_under_steer, target_rows
 from tiny_models import ARCHITECTURES, FAST, N_LAYERS, hf_model, random_steering, tiny, unchecked
 
 from interp_xfer.errors import ConfigError, DataError
@@ -36,7 +36,7 @@ def test_every_value_is_that_of_a_plain_pass_under_steer(models, architecture):
 @pytest.mark.parametrize("architecture", ["llama", "gemma2", "gpt_neox"])
 def test_token_scopes_are_those_of_the_option_likelihoods(models, architecture, scope):
     """`score_options` steers all layers of its vectors over whole rows: the window of all layers must agree."""
-    from test_likelihood import EXAMPLES, PROBLEMS
+    from test_options import EXAMPLES, PROBLEMS
 
     from interp_xfer.evaluation.answers import GenerationSettings
     from interp_xfer.evaluation.gold_answers import gold_rows
