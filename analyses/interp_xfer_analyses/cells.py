@@ -12,7 +12,7 @@ from statistics import median
 from typing import Any
 
 from interp_xfer.evaluation.record import ArmRecord, Point
-from interp_xfer.steering.operators import WITHOUT_STRENGTH
+from interp_xfer.steering.operators import has_strength
 from interp_xfer.studies.cell_record import CellRecord
 from interp_xfer.studies.run_store import RunStore
 
@@ -60,7 +60,7 @@ class Cell:
     @property
     def has_strength(self) -> bool:
         """Whether the operator does different things at different strengths."""
-        return self.record.study.operator not in WITHOUT_STRENGTH
+        return has_strength(self.record.study.operator)
 
     @property
     def grid(self) -> tuple[float, ...]:

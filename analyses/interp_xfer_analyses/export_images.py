@@ -22,7 +22,7 @@ from interp_xfer.files.workspaces import workspace
 from interp_xfer.files.writing import explained, write_file
 from interp_xfer.studies.run_store import RunStore
 from interp_xfer_analyses.questions.results_table import ResultsTable
-from interp_xfer_analyses.registry import get_analysis
+from interp_xfer_analyses.registry import ANALYSES
 from interp_xfer_analyses.table_formats import FORMATS
 from interp_xfer_analyses.tables import write_table
 
@@ -139,7 +139,7 @@ def export_analysis(store: RunStore, name: str, formats: Sequence[ImageFormat] =
             as HTML, Markdown and LaTeX (`<name>.table.*`).
     Raises: ConfigError for an unknown analysis; ArtifactError if the run has no finished cell.
     """
-    analysis = get_analysis(name)
+    analysis = ANALYSES[name]
     table = analysis.compute(store)
     folder = store.root / "figures"
     written = [write_table(folder / f"{name}.json", table)]

@@ -1,7 +1,6 @@
 """The analyses by name; a new one is a file of `questions/` and a line here."""
 
-from interp_xfer.errors import ConfigError
-from interp_xfer.words import unknown
+from interp_xfer.kinds import Table
 from interp_xfer_analyses.analysis import Analysis
 from interp_xfer_analyses.questions import (
     concept_profile,
@@ -17,29 +16,19 @@ from interp_xfer_analyses.questions import (
     transfer_profile,
 )
 
-ANALYSES: dict[str, Analysis] = {
-    question.ANALYSIS.name: question.ANALYSIS
-    for question in (
-        results_table,
-        lambda_robustness,
-        inference_scaling,
-        flips,
-        concept_profile,
-        transfer_profile,
-        pc_alignment,
-        mapping_comparison,
-        layer_sensitivity,
-        layer_similarity,
-        concept_readout,
-    )
-}
-
-
-def get_analysis(name: str) -> Analysis:
-    """The analysis of that name.
-
-    Raises: ConfigError for an unknown name, with the names there are.
-    """
-    if name not in ANALYSES:
-        raise ConfigError(unknown("analysis", name, ANALYSES))
-    return ANALYSES[name]
+ANALYSES: Table[Analysis] = Table(
+    "analysis",
+    (
+        results_table.ANALYSIS,
+        lambda_robustness.ANALYSIS,
+        inference_scaling.ANALYSIS,
+        flips.ANALYSIS,
+        concept_profile.ANALYSIS,
+        transfer_profile.ANALYSIS,
+        pc_alignment.ANALYSIS,
+        mapping_comparison.ANALYSIS,
+        layer_sensitivity.ANALYSIS,
+        layer_similarity.ANALYSIS,
+        concept_readout.ANALYSIS,
+    ),
+)

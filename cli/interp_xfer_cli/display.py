@@ -30,7 +30,7 @@ def points(fraction: float) -> str:
 
 def print_cell(record: "CellRecord") -> None:
     """The three arms of a cell, with intervals and paired differences."""
-    from interp_xfer.steering.operators import WITHOUT_STRENGTH
+    from interp_xfer.steering.operators import has_strength
 
     study, test = record.study, record.test
     sizes = f"{test.n} test and {record.validation.n} validation questions"
@@ -42,7 +42,7 @@ def print_cell(record: "CellRecord") -> None:
     )
     for name in ("arm", "lambda", "accuracy % [95 %]", "change [95 %]", "p", "invalid", "tokens"):
         table.add_column(name, justify="left" if name == "arm" else "right", no_wrap=True)
-    applied = study.operator in WITHOUT_STRENGTH
+    applied = not has_strength(study.operator)
     for arm in test.arms:
         change = arm.difference
         table.add_row(

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from interp_xfer.bounds import MAX_PROBLEMS
-from interp_xfer.choices import OperatorName, Scoring, StrengthUnit, TokenScope
+from interp_xfer.choices import Scoring, StrengthUnit, TokenScope
 from interp_xfer.stats.p_values import p_text
 from interp_xfer_cli.display import points, print_rows, shown_step
 from interp_xfer_cli.options import (
@@ -67,7 +67,7 @@ def search(
     """Algorithm 2: the strength that answers most validation questions; writes a JSON file."""
     from interp_xfer import SteeringVectors, load_model, load_problems, search_lambda
     from interp_xfer.evaluation.record import conditions, search_record
-    from interp_xfer.steering.operators import WITHOUT_STRENGTH, strength_grid
+    from interp_xfer.steering.operators import has_strength, strength_grid
 
     grid = strength_grid(operator, parse_strengths(strengths))
     task = _task(dataset, system_prompt, few_shot)
@@ -80,7 +80,7 @@ def search(
     record = search_record(conditions(model.fingerprint, vectors, settings, task), found)
     record.write(out)
     _print_strengths(f"{child}, {dataset}, {len(problems)} validation questions", record.strengths)
-    if operator in WITHOUT_STRENGTH:
+    if not has_strength(operator):
         typer.echo(f"{out}: {operator} has no strength, so that there is none to choose; it was applied once")
     else:
         typer.echo(f"{out}: lambda* = {found.best:g} ({unit}; smallest strength on a tie)")
@@ -174,7 +174,7 @@ def _task(dataset: str, system_prompt: Path | None, few_shot: Path | None) -> An
 def _settings(
     n_shots: int,
     unit: StrengthUnit,
-    operator: OperatorName,
+    operator: str,
     tokens: TokenScope,
     max_new_tokens: int | None,
     max_memory: int | None,

@@ -4,7 +4,6 @@ from typing import Annotated
 
 import typer
 
-from interp_xfer.choices import Method
 from interp_xfer_cli.display import print_rows, shown_step
 from interp_xfer_cli.options import (
     ChildOption,
@@ -12,6 +11,7 @@ from interp_xfer_cli.options import (
     DatasetOption,
     DeviceOption,
     DTypeOption,
+    MethodOption,
     PairKindOption,
     ParentOption,
     ProcessingOption,
@@ -36,7 +36,7 @@ def layers(
     n_calibration: Annotated[int, typer.Option(help="Pairs that settle signs in the child.")] = 32,
     n_fit_texts: Annotated[int, typer.Option(help="Texts that projections are fitted on.")] = 256,
     n_held_out: Annotated[int, typer.Option(help="Pairs that AUROC is measured on.")] = 256,
-    method: Annotated[Method, typer.Option(help="First component, or the mean difference.")] = "pca",
+    method: MethodOption = "pca",
     n_random: Annotated[int, typer.Option(help="Draws of each control.")] = 20,
     png: Annotated[bool, typer.Option("--png", help="Also PNG; needs kaleido and Chromium.")] = False,
     seed: SeedOption = 0,

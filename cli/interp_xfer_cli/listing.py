@@ -50,22 +50,16 @@ def datasets() -> None:
 
 def presets() -> None:
     """Names that options take."""
-    from interp_xfer_analyses.registry import ANALYSES
-
-    from interp_xfer.maths.layer_maps import STRATEGIES
     from interp_xfer.steering.hooks import TOKEN_SCOPES
-    from interp_xfer.steering.operators import OPERATORS
     from interp_xfer.steering.vectors import STRENGTH_UNITS
-    from interp_xfer.tasks import CONTRAST_KINDS
-    from interp_xfer.transfer.fit import FITTED, MEASURED, UNFITTED
+    from interp_xfer_cli.tables import TABLES
 
-    rows = [
-        ("layer map (--strategy, layer_map)", ", ".join([*STRATEGIES, *MEASURED])),
-        ("projection (--kind, projection)", ", ".join([*FITTED, *UNFITTED])),
-        ("contrast pairs (--pairs, pairs)", ", ".join(CONTRAST_KINDS)),
-        ("strength unit (--unit)", ", ".join(STRENGTH_UNITS)),
-        ("operator (--operator)", ", ".join(OPERATORS)),
-        ("steered tokens (--tokens)", ", ".join(TOKEN_SCOPES)),
-        ("analysis (analyse NAME)", ", ".join(ANALYSES)),
-    ]
-    print_rows("presets", ("setting", "values"), rows)
+    rows = [(table.table().what, name, _summary(entry)) for table in TABLES for name, entry in table.table().items()]
+    rows += [("strength unit", unit, "") for unit in STRENGTH_UNITS]
+    rows += [("steered tokens", scope, "") for scope in TOKEN_SCOPES]
+    print_rows("presets", ("what", "name", ""), rows)
+
+
+def _summary(entry: object) -> str:
+    """What an entry says about itself: a summary, or the question of an analysis."""
+    return getattr(entry, "summary", None) or getattr(entry, "question", "")

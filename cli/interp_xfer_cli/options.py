@@ -7,14 +7,20 @@ from typing import Annotated, Any
 import typer
 
 from interp_xfer.bounds import MAX_MEMORY_MIB, MAX_NEW_TOKENS, MAX_SEED, MAX_SHOTS
-from interp_xfer.choices import DTypeName, OperatorName, Scoring, StrengthUnit, TokenScope, WeightProcessing
+from interp_xfer.choices import DTypeName, Scoring, StrengthUnit, TokenScope, WeightProcessing
+from interp_xfer_cli import tables
 
+_NAMES = "see `interp-xfer presets`"
+
+MethodOption = Annotated[str, typer.Option("--method", parser=tables.METHOD, help=f"Of extraction; {_NAMES}.")]
 ParentOption = Annotated[
     str,
     typer.Option("--parent", help="Model with the concept: org/name[@rev], folder, gguf:PATH, bundled:NAME."),
 ]
 ChildOption = Annotated[str, typer.Option("--child", help="Model that is steered; same forms as --parent.")]
-DatasetOption = Annotated[str, typer.Option("--dataset", help="Task name; see `interp-xfer datasets`.")]
+DatasetOption = Annotated[
+    str, typer.Option("--dataset", parser=tables.TASK, help="Task name; see `interp-xfer datasets`.")
+]
 DataDirOption = Annotated[
     str | None,
     typer.Option("--data-dir", envvar="INTERP_XFER_DATA", help="Folder of DATASET/SPLIT.jsonl; default: the hub."),
@@ -27,12 +33,16 @@ SeedOption = Annotated[
     int,
     typer.Option("--seed", min=0, max=MAX_SEED, help="Of splits, problems, pairs, and all that is drawn."),
 ]
-PairKindOption = Annotated[str, typer.Option("--pairs", help="Kind of contrast pair.")]
+PairKindOption = Annotated[
+    str, typer.Option("--pairs", parser=tables.CONTRAST, help=f"Kind of contrast pair; {_NAMES}.")
+]
 ShotsOption = Annotated[int, typer.Option("--n-shots", min=0, max=MAX_SHOTS, help="Few-shot examples.")]
 UnitOption = Annotated[
     StrengthUnit, typer.Option("--unit", help="relative: share of the residual norm; raw: the paper.")
 ]
-OperatorOption = Annotated[OperatorName, typer.Option("--operator", help="How the vector changes the stream.")]
+OperatorOption = Annotated[
+    str, typer.Option("--operator", parser=tables.OPERATOR, help=f"How the vector changes the stream; {_NAMES}.")
+]
 TokensOption = Annotated[TokenScope, typer.Option("--tokens", help="Which positions are steered.")]
 MaxTokensOption = Annotated[
     int | None,

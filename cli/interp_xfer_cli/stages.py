@@ -6,7 +6,8 @@ from typing import Annotated
 import typer
 
 from interp_xfer.bounds import MAX_PROBLEMS
-from interp_xfer.choices import Centering, LayerMapName, Method, ProjectionKind
+from interp_xfer.choices import Centering
+from interp_xfer_cli import tables
 from interp_xfer_cli.display import shown_step
 from interp_xfer_cli.options import (
     ChildOption,
@@ -14,6 +15,7 @@ from interp_xfer_cli.options import (
     DatasetOption,
     DeviceOption,
     DTypeOption,
+    MethodOption,
     PairKindOption,
     ParentOption,
     ProcessingOption,
@@ -37,7 +39,7 @@ def extract(
     pairs: PairKindOption = "reasoning-vs-answer",
     n_pairs: Annotated[int, typer.Option(min=2, max=MAX_PROBLEMS, help="Training problems.")] = 128,
     offset: Annotated[int, typer.Option(min=0, max=MAX_PROBLEMS, help="Training problems to pass over.")] = 0,
-    method: Annotated[Method, typer.Option(help="First component, or the mean difference.")] = "pca",
+    method: MethodOption = "pca",
     centering: Annotated[Centering, typer.Option(help="Preparation for PCA; ordered is the trap.")] = "symmetric",
     normalize_differences: Annotated[bool, typer.Option(help="Unit length for each difference first.")] = False,
     rationales: RationalesOption = None,
@@ -71,7 +73,9 @@ def map_(
     parent: ParentOption,
     child: ChildOption,
     out: MapOut,
-    strategy: Annotated[LayerMapName, typer.Option(help="How layers are paired.")] = "cka",
+    strategy: Annotated[
+        str, typer.Option(parser=tables.LAYER_MAP, help="How layers are paired; see `interp-xfer presets`.")
+    ] = "cka",
     dataset: DatasetOption = "gsm8k",
     data_dir: DataDirOption = None,
     pairs: PairKindOption = "reasoning-vs-answer",
@@ -88,12 +92,12 @@ def map_(
     """Which parent layer feeds each child layer."""
     from interp_xfer import contrast_pairs, load_model, map_layers
     from interp_xfer.evaluation.write_rationales import load_training
+    from interp_xfer.maths.layer_map_kinds import LAYER_MAPS
     from interp_xfer.tasks.prompt_hashes import PromptHashes
-    from interp_xfer.transfer.fit import MEASURED
     from interp_xfer.transfer.layer_map_record import LayerMapRecord
 
     made = []
-    if strategy in MEASURED:
+    if LAYER_MAPS[strategy].needs_pairs:
         made = contrast_pairs(load_training(dataset, n_pairs, data_dir, seed, offset, rationales), pairs, seed)
     parent_model = load_model(parent, dtype=dtype, device=device, weight_processing=weight_processing)
     child_model = load_model(child, dtype=dtype, device=device, weight_processing=weight_processing)
@@ -117,7 +121,9 @@ def project(
     child: ChildOption,
     map_file: Annotated[Path, typer.Option("--map", help="File written by `interp-xfer map`.")],
     out: ProjectionOut,
-    kind: Annotated[ProjectionKind, typer.Option(help="How widths are bridged.")] = "ridge",
+    kind: Annotated[
+        str, typer.Option(parser=tables.LINEAR_MAP, help="How widths are bridged; see `interp-xfer presets`.")
+    ] = "ridge",
     dataset: DatasetOption = "gsm8k",
     data_dir: DataDirOption = None,
     n_texts: Annotated[
@@ -136,13 +142,14 @@ def project(
     """Fit the linear maps from parent to child layers, on texts disjoint from the contrast pairs."""
     from interp_xfer import fit_projection, get_task, load_model, projection_texts
     from interp_xfer.evaluation.write_rationales import load_training
-    from interp_xfer.transfer.fit import UNFITTED, n_passes
+    from interp_xfer.maths.linear_map_kinds import LINEAR_MAPS
+    from interp_xfer.transfer.fit import n_passes
     from interp_xfer.transfer.layer_map_record import LayerMapRecord
 
     mapped = LayerMapRecord.read(map_file)
     mapping = mapped.layer_map
     texts = []
-    if kind not in UNFITTED:
+    if LINEAR_MAPS[kind].needs_texts:
         problems = load_training(dataset, n_texts, data_dir, seed, offset, rationales)
         texts = projection_texts(get_task(dataset), problems)
     parent_model = load_model(parent, dtype=dtype, device=device, weight_processing=weight_processing)

@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 
 import typer
 
+from interp_xfer_cli import tables
 from interp_xfer_cli.display import print_cell, print_rows, shown_step
 from interp_xfer_cli.options import DeviceOption, MaxMemoryOption, in_bytes, parse_settings
 from interp_xfer_cli.places import NamedRunOut, RunOut
@@ -66,7 +67,9 @@ def run(
 
 
 def analyse(
-    name: Annotated[str, typer.Argument(help="Name of an analysis; see `interp-xfer presets`.")],
+    name: Annotated[
+        str, typer.Argument(parser=tables.ANALYSIS, help="Name of an analysis; see `interp-xfer presets`.")
+    ],
     run: RunArgument,
     image: Annotated[ImageFormat | None, typer.Option(help="Also an image; needs kaleido and a Chrome.")] = None,
 ) -> None:

@@ -24,16 +24,18 @@ from jaxtyping import Float
 from torch import Tensor
 
 from interp_xfer.concepts.extract import ConceptVectors, Members
+from interp_xfer.concepts.methods import METHODS, Extraction
 from interp_xfer.errors import ConfigError, FingerprintError, LayerError
-from interp_xfer.maths.directions import mean_difference, pca_directions
+from interp_xfer.kinds import Table
 from interp_xfer.maths.layer_maps import LayerMap
+from interp_xfer.maths.linear_map_kinds import LINEAR_MAPS
 from interp_xfer.maths.linear_maps import identity
 from interp_xfer.maths.random_directions import random_covariance_matched, random_isotropic, shuffled_label_differences
 from interp_xfer.models import require_same_model
 from interp_xfer.steering.origins import ProjectionOrigin
 from interp_xfer.steering.vectors import SteeringVectors
 from interp_xfer.transfer.carry import Calibration, signed_unit, transfer_concept
-from interp_xfer.transfer.fit import SHUFFLED_PAIRS, ProjectionSet
+from interp_xfer.transfer.fit import ProjectionSet
 
 Source = TypeVar("Source")
 
@@ -77,10 +79,9 @@ def make_control(name: str, sources: ControlSources, seed: int = 0, draw: int = 
         other models or maps; LayerError where a wrong-layer map is the real one, or leaves out a steered layer.
     Source: house rule; arXiv 2501.17148 and 2407.12404 on what steering results need beside them.
     """
-    if name not in CONTROLS:
-        raise ConfigError(f"control {name!r} is not one of {', '.join(CONTROLS)}.")
+    make = CONTROLS[name].make
     require_same_model(sources.calibration.child, sources.controlled.child, "the calibration")
-    return CONTROLS[name](sources, seed, draw)
+    return make(sources, seed, draw)
 
 
 def random_isotropic_control(sources: ControlSources, seed: int, draw: int) -> SteeringVectors:
@@ -102,14 +103,12 @@ def shuffled_labels_control(sources: ControlSources, seed: int, draw: int) -> St
     members = _needed(sources.parent_members, "shuffled-labels", "parent_members")
     projection = _needed(sources.projection, "shuffled-labels", "projection")
     settings = sources.controlled.concept
+    method = METHODS[_needed(settings.method, "shuffled-labels", "a concept that was extracted")]
+    options = Extraction(method.name, settings.centering or "symmetric", bool(settings.normalize_differences), seed)
     differences = shuffled_label_differences(members.positive, members.negative, seed, draw)
     vectors = torch.zeros(sources.calibration.mean_differences.shape, dtype=torch.float64)
     for p, c in _same_layers(sources, projection).pairs:
-        if settings.method == "pca":
-            options = (settings.centering or "symmetric", bool(settings.normalize_differences))
-            found = pca_directions(differences[p], 1, *options, seed=seed).directions[0]
-        else:
-            found = mean_difference(differences[p])
+        found = method.find(differences[p], options).direction
         vectors[c] = projection.maps[c].map_direction(found)
     return _control(sources, "shuffled-labels", vectors, seed=seed, draw=draw)
 
@@ -121,8 +120,8 @@ def shuffled_pairs_control(sources: ControlSources, seed: int, draw: int) -> Ste
     """
     projection = _needed(sources.shuffled_projection, "shuffled-pairs", "shuffled_projection")
     concept = _needed(sources.concept, "shuffled-pairs", "concept")
-    if projection.kind != SHUFFLED_PAIRS:
-        raise ConfigError(f"shuffled_projection is of kind {projection.kind!r}; fit one of kind {SHUFFLED_PAIRS!r}.")
+    if not LINEAR_MAPS[projection.kind].wrong_pairs:
+        raise ConfigError(f"shuffled_projection is of kind {projection.kind!r}; fit one of kind 'shuffled-pairs'.")
     made = transfer_concept(concept, _same_layers(sources, projection), projection, sources.calibration)
     control = _control(sources, "shuffled-pairs", made.vectors, seed=projection.corpus and projection.corpus.seed)
     return replace(control, prompts=control.prompts | made.prompts)
@@ -172,15 +171,27 @@ def negated_control(sources: ControlSources, seed: int, draw: int) -> SteeringVe
     )
 
 
-CONTROLS: dict[str, Control] = {
-    "random-isotropic": random_isotropic_control,
-    "random-covariance": random_covariance_control,
-    "shuffled-labels": shuffled_labels_control,
-    "shuffled-pairs": shuffled_pairs_control,
-    "wrong-layer": wrong_layer_control,
-    "identity": identity_control,
-    "negated": negated_control,
-}
+@dataclass(frozen=True)
+class ControlKind:
+    """One control."""
+
+    name: str
+    summary: str
+    make: Control
+
+
+CONTROLS: Table[ControlKind] = Table(
+    "control",
+    (
+        ControlKind("random-isotropic", "any direction", random_isotropic_control),
+        ControlKind("random-covariance", "where the child's activations vary", random_covariance_control),
+        ControlKind("shuffled-labels", "a concept of shuffled labels", shuffled_labels_control),
+        ControlKind("shuffled-pairs", "carried by a map of wrong pairs", shuffled_pairs_control),
+        ControlKind("wrong-layer", "from other parent layers", wrong_layer_control),
+        ControlKind("identity", "coordinates copied", identity_control),
+        ControlKind("negated", "turned round", negated_control),
+    ),
+)
 
 
 def _control(

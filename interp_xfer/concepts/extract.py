@@ -7,7 +7,7 @@
 3. The sign of a component is taken from the labels and folded into the vector.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, NamedTuple
@@ -17,11 +17,12 @@ from jaxtyping import Float
 from torch import Tensor
 
 from interp_xfer.checks import require_unit
-from interp_xfer.choices import Centering, Method
-from interp_xfer.errors import ConfigError, DataError, ShapeError
+from interp_xfer.choices import Centering
+from interp_xfer.concepts.methods import DEFAULT, METHODS, Extraction, unit_direction
+from interp_xfer.errors import DataError, ShapeError
 from interp_xfer.fields import Digest, damaged
 from interp_xfer.files.records import Record, require_tensors
-from interp_xfer.maths.directions import difference_cosines, mean_difference, pca_directions, resolve_sign
+from interp_xfer.maths.directions import difference_cosines, mean_difference, resolve_sign
 from interp_xfer.models import Fingerprint, LoadedModel
 from interp_xfer.passes.activations import last_token_activations, last_tokens_and_norms
 from interp_xfer.progress import Progress, no_progress
@@ -166,7 +167,7 @@ def extract_concept(
     model: LoadedModel,
     pairs: Sequence[ContrastPair],
     *,
-    method: Method = "pca",
+    method: str | Callable[[Tensor], Tensor] = "pca",
     centering: Centering = "symmetric",
     normalize_differences: bool = False,
     seed: int = 0,
@@ -177,7 +178,7 @@ def extract_concept(
     Arguments:
         model: the parent (or the child, for native vectors).
         pairs: training pairs of one kind.
-        method: "pca" (the paper) or "mean-difference".
+        method: a name of `METHODS`, or a function from differences (pairs, d_model) to a direction (d_model).
         centering: preparation of the differences for PCA; "ordered" loses the concept and is kept to show it.
         normalize_differences: unit length for each difference first, as the paper's formula says (its code does not).
         seed: of the "repe" swaps.
@@ -186,27 +187,16 @@ def extract_concept(
     Raises: DataError without pairs; ConfigError for an unknown method; ShapeError for degenerate differences.
     Source: arXiv 2512.19069, algorithm 1; arXiv 2310.01405.
     """
-    _check_method(method)
-    return concept_from_differences(
-        contrast_differences(model, pairs, progress),
-        pairs,
-        model.fingerprint,
-        method=method,
-        centering=centering,
-        normalize_differences=normalize_differences,
-        seed=seed,
-    )
+    name = METHODS.accept(method)
+    extraction = Extraction(name, centering, normalize_differences, seed)
+    return concept_from_differences(contrast_differences(model, pairs, progress), pairs, model.fingerprint, extraction)
 
 
 def concept_from_differences(
     differences: Float[Tensor, "layers pairs d_model"],
     pairs: Sequence[ContrastPair],
     model: Fingerprint,
-    *,
-    method: Method = "pca",
-    centering: Centering = "symmetric",
-    normalize_differences: bool = False,
-    seed: int = 0,
+    extraction: Extraction = DEFAULT,
 ) -> ConceptVectors:
     """`extract_concept` for differences that were read before.
 
@@ -214,46 +204,35 @@ def concept_from_differences(
         differences: of the pairs, from `contrast_differences`.
         pairs: what they are the differences of.
         model: where they were read.
-        method: as in `extract_concept`; so are the others.
-        centering: preparation for PCA.
-        normalize_differences: unit length first.
-        seed: of the "repe" swaps.
+        extraction: how.
     Returns: unit vectors (n_layers, d_model), float32, signed.
     Raises: ConfigError for an unknown method; ShapeError for degenerate differences.
     Source: arXiv 2512.19069, algorithm 1; arXiv 2310.01405.
     """
-    _check_method(method)
+    kind = METHODS[extraction.method]
     vectors, explained, cosines, spreads = [], [], [], []
     for layer_differences in differences.double():
         mean = mean_difference(layer_differences)
-        if method == "pca":
-            components = pca_directions(layer_differences, 1, centering, normalize_differences, seed)
-            vector = components.directions[0] * resolve_sign(components.directions[0], layer_differences)
-            explained.append(components.explained_variance[0])
-        else:
-            vector = mean
-            explained.append(torch.tensor(float("nan"), dtype=torch.float64))
+        found = kind.find(layer_differences, extraction)
+        unit = unit_direction(found.direction, layer_differences.shape[1], kind.name)
+        vector = unit * resolve_sign(unit, layer_differences)
+        explained.append(float("nan") if found.explained_variance is None else found.explained_variance)
         vectors.append(vector)
         cosines.append(vector @ mean)
         spreads.append(difference_cosines(layer_differences).std(correction=0))
     return ConceptVectors(
         vectors=torch.stack(vectors).float(),
-        explained_variance=torch.stack(explained).float(),
+        explained_variance=torch.tensor(explained, dtype=torch.float64).float(),
         mean_cosine=torch.stack(cosines).float(),
         cosine_spread=torch.stack(spreads).float(),
         model=model,
         settings=ConceptSettings(
             kind=pairs[0].kind,
             n_pairs=len(pairs),
-            method=method,
-            centering=centering if method == "pca" else None,
-            normalize_differences=normalize_differences,
-            seed=seed,
+            method=kind.name,
+            centering=extraction.centering if kind.centres else None,
+            normalize_differences=extraction.normalize_differences,
+            seed=extraction.seed,
         ),
         prompts=PromptHashes.of(pairs),
     )
-
-
-def _check_method(method: str) -> None:
-    if method not in ("pca", "mean-difference"):
-        raise ConfigError(f"method {method!r} is not one of 'pca', 'mean-difference'.")

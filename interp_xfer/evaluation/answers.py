@@ -14,7 +14,7 @@ import torch
 from jaxtyping import Bool
 from torch import Tensor
 
-from interp_xfer.choices import OperatorName, Scoring, StrengthUnit, TokenScope
+from interp_xfer.choices import Scoring, StrengthUnit, TokenScope
 from interp_xfer.errors import ConfigError, DataError
 from interp_xfer.fields import STRICT
 from interp_xfer.generation import FinishedAnswers, IsComplete, SweepEngine, tokenise_prompt
@@ -35,7 +35,7 @@ class GenerationSettings:
     max_new_tokens: int | None = None
     """None: the task's own limit."""
     unit: StrengthUnit = "relative"
-    operator: OperatorName = "add"
+    operator: str = "add"
     tokens: TokenScope = "all"
     system_prompt: str | None = None
     """None: the task's own; "" for none."""

@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 from pydantic import model_validator
 
-from interp_xfer.choices import OperatorName, Scoring, StrengthUnit, TokenScope
+from interp_xfer.choices import Scoring, StrengthUnit, TokenScope
 from interp_xfer.errors import ConfigError
 from interp_xfer.evaluation.answers import AnswerTable, GenerationSettings
 from interp_xfer.evaluation.evaluate import Arm, Evaluation
@@ -36,7 +36,7 @@ class Conditions(Record):
     """Where the concept was found; None unsteered."""
     steering: Digest | None
     """Of the vectors; None unsteered."""
-    operator: OperatorName
+    operator: str
     tokens: TokenScope
     unit: StrengthUnit
     scoring: Scoring

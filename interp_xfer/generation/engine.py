@@ -14,7 +14,7 @@ from collections.abc import Sequence
 
 import torch
 
-from interp_xfer.choices import OperatorName, StrengthUnit, TokenScope
+from interp_xfer.choices import StrengthUnit, TokenScope
 from interp_xfer.errors import SteeringError
 from interp_xfer.generation.batch import Decoding, Row, RunningBatch
 from interp_xfer.generation.drafts import DraftBook, anchors_first, draft_room
@@ -62,7 +62,7 @@ class SweepEngine:
         model: LoadedModel,
         steering: SteeringVectors | None = None,
         *,
-        operator: OperatorName = "add",
+        operator: str = "add",
         tokens: TokenScope = "all",
         unit: StrengthUnit = "relative",
         max_memory: int | None = None,
@@ -70,7 +70,7 @@ class SweepEngine:
     ) -> None:
         self.model = model
         self.steering = steering
-        self.operator: OperatorName = operator
+        self.operator = operator
         self.tokens: TokenScope = tokens
         self.unit: StrengthUnit = unit
         budget = default_budget(model.device) if max_memory is None else max_memory
@@ -83,7 +83,7 @@ class SweepEngine:
         model: LoadedModel,
         steering: SteeringVectors | None,
         *,
-        operator: OperatorName,
+        operator: str,
         tokens: TokenScope,
         unit: StrengthUnit,
     ) -> None:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal
 
-from interp_xfer.choices import OperatorName, StrengthUnit, TokenScope
+from interp_xfer.choices import StrengthUnit, TokenScope
 from interp_xfer.errors import ConfigError
 from interp_xfer.models import LoadedModel
 from interp_xfer.steering.vectors import SteeringVectors
@@ -64,7 +64,7 @@ class Making:
     """Digest of the fingerprint."""
     steering: str | None
     """Digest of the vectors."""
-    operator: OperatorName
+    operator: str
     tokens: TokenScope
     unit: StrengthUnit
     max_new_tokens: int
@@ -77,7 +77,7 @@ class Making:
         cls,
         model: LoadedModel,
         steering: SteeringVectors | None,
-        operator: OperatorName,
+        operator: str,
         tokens: TokenScope,
         unit: StrengthUnit,
         max_new_tokens: int,

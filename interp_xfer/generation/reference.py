@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from transformers import StoppingCriteria
 
-from interp_xfer.choices import OperatorName, StrengthUnit, TokenScope
+from interp_xfer.choices import StrengthUnit, TokenScope
 from interp_xfer.generation.finished import FinishedAnswers
 from interp_xfer.generation.records import Generation, IsComplete, Making, RowKey, StopReason, TokenPrompt
 from interp_xfer.generation.sampling import Sampling, sample_tokens
@@ -31,7 +31,7 @@ def reference_generate(
     steering: SteeringVectors | None,
     strength: float,
     *,
-    operator: OperatorName = "add",
+    operator: str = "add",
     tokens: TokenScope = "all",
     unit: StrengthUnit = "relative",
     max_new_tokens: int,

@@ -23,7 +23,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from interp_xfer.choices import OperatorName, StrengthUnit, TokenScope
+from interp_xfer.choices import StrengthUnit, TokenScope
 from interp_xfer.errors import ConfigError, DataError
 from interp_xfer.generation.prefixes import PrefixKV, SharedPrefixes
 from interp_xfer.generation.steps import IMPLEMENTATION, PrefixStep, PromptStep, SlotCache, Step, register, run_step
@@ -105,7 +105,7 @@ def sweep_windows(
     windows: Sequence[Window],
     strengths: Sequence[float],
     *,
-    operator: OperatorName = "add",
+    operator: str = "add",
     tokens: TokenScope = "all",
     unit: StrengthUnit = "relative",
     progress: Progress = no_progress,

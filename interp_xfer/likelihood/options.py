@@ -22,7 +22,7 @@ import torch
 from torch import Tensor
 
 from interp_xfer.chat import tokens_with_offsets
-from interp_xfer.choices import OperatorName, StrengthUnit, TokenScope
+from interp_xfer.choices import StrengthUnit, TokenScope
 from interp_xfer.errors import ConfigError, DataError, SteeringError
 from interp_xfer.generation.prefixes import PrefixKV, SharedPrefixes
 from interp_xfer.generation.steps import IMPLEMENTATION, PrefixStep, PromptStep, SlotCache, Step, register, run_step
@@ -79,7 +79,7 @@ def score_options(
     steering: SteeringVectors | None = None,
     *,
     examples: tuple[Problem, ...] = (),
-    operator: OperatorName = "add",
+    operator: str = "add",
     tokens: TokenScope = "all",
     unit: StrengthUnit = "relative",
     progress: Progress = no_progress,

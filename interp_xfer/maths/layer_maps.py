@@ -16,7 +16,7 @@ similarity from activations and says whether the map is better than chance.
 """
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
@@ -225,11 +225,6 @@ def manual(parent_of: Sequence[int | None], n_parent: int) -> LayerMap:
     return LayerMap(tuple(parent_of), n_parent, "manual")
 
 
-STRATEGIES: dict[str, Callable[[int, int], LayerMap]] = {
-    "greedy": greedy,
-    "proportional": proportional,
-    "random-monotone": random_monotone,
-}
 """The strategies that need nothing but the two depths."""
 
 

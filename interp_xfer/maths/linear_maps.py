@@ -15,7 +15,7 @@ The length of a mapped direction carries no meaning (ridge shrinks it); scale an
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -184,6 +184,28 @@ def fit_procrustes(sums: PairedSums, n_components: int | None = None) -> Project
     if len(sums.filled_folds) > 1:
         settings["r2"] = out_of_fold_r2(sums, solve, with_yy=True)[setting]
     return _projection(everything, weight, "procrustes", **settings)
+
+
+def fit_weight(sums: PairedSums, weight_of: Callable[[Moments], Float[Tensor, "d_parent d_child"]]) -> Projection:
+    """The map of any function that gives weights from the moments of paired rows.
+
+    Arguments:
+        sums: paired rows of parent and child.
+        weight_of: W from moments (with the child's own scatter).
+    Returns: the map; diagnostics "r2" (out of fold, where there are folds) and "rows_per_width".
+    Raises: ShapeError for weights of other widths, or NaN.
+    """
+    everything = sums.moments(with_yy=True)
+    weight = weight_of(everything).double()
+    if tuple(weight.shape) != (sums.d_parent, sums.d_child):
+        raise ShapeError(
+            f"the function returned weights of shape {tuple(weight.shape)} for widths {sums.d_parent} and "
+            f"{sums.d_child}; return W (d_parent, d_child)."
+        )
+    r2 = {}
+    if len(sums.filled_folds) > 1:
+        r2 = {"r2": out_of_fold_r2(sums, lambda moments: iter([(0.0, weight_of(moments).double())]), with_yy=True)[0.0]}
+    return _projection(everything, weight, "function", **r2)
 
 
 def identity(d_parent: int, d_child: int, cut_or_pad: bool = False) -> Projection:

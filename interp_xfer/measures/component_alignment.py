@@ -27,6 +27,7 @@ from torch import Tensor
 
 from interp_xfer.checks import require_finite
 from interp_xfer.concepts.extract import ConceptVectors, Members, concept_from_differences, contrast_members
+from interp_xfer.concepts.methods import Extraction
 from interp_xfer.errors import LeakError, ShapeError
 from interp_xfer.fields import Digest, NotNegative, Positive, damaged
 from interp_xfer.files.records import Record, require_tensors
@@ -213,10 +214,8 @@ def measure_alignment(
     child_differences = contrast_members(child, own_pairs, progress).differences
     found = concept.settings
     centering = found.centering or "symmetric"
-    own = concept_from_differences(
-        child_differences, own_pairs, child.fingerprint, method=found.method, centering=centering,
-        normalize_differences=found.normalize_differences, seed=found.seed,
-    )  # fmt: skip
+    extraction = Extraction(found.method, centering, found.normalize_differences, found.seed)
+    own = concept_from_differences(child_differences, own_pairs, child.fingerprint, extraction)
     k = n_components(n_child, len(held_out))
     sides = ((concept, differences), (own, child_differences))
     parent_components, child_components = (

@@ -20,10 +20,10 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from interp_xfer.choices import OperatorName, StrengthUnit, TokenScope
+from interp_xfer.choices import StrengthUnit, TokenScope
 from interp_xfer.errors import ConfigError, SteeringError
 from interp_xfer.models import LoadedModel, require_same_model
-from interp_xfer.steering.operators import get_operator
+from interp_xfer.steering.operators import OPERATORS, Operator
 from interp_xfer.steering.vectors import SteeringVectors
 
 TOKEN_SCOPES: tuple[TokenScope, ...] = ("all", "prompt", "generated")
@@ -78,7 +78,7 @@ class Steerer:
         self,
         model: LoadedModel,
         steering: SteeringVectors,
-        operator: OperatorName = "add",
+        operator: str | Operator = "add",
         unit: StrengthUnit = "relative",
     ) -> None:
         require_same_model(steering.child, model.fingerprint, "the steering vectors")
@@ -86,7 +86,7 @@ class Steerer:
         if not self.layers:
             raise SteeringError("no layer has a steering vector: the layer map gives every child layer None.")
         self.hook_names = {layer: model.hook_name(layer) for layer in self.layers}
-        self._operator = get_operator(operator)
+        self._operator = OPERATORS[OPERATORS.accept(operator)].apply
         parameter = next(model.hf.parameters())
         # At least float32: in bfloat16 a rounded strength would be off by the same share at every layer.
         self._dtype = torch.promote_types(parameter.dtype, torch.float32)
@@ -157,7 +157,7 @@ def steer(
     steering: SteeringVectors,
     *,
     strength: float | Sequence[float] | Float[Tensor, " batch"],
-    operator: OperatorName = "add",
+    operator: str | Operator = "add",
     tokens: TokenScope = "all",
     unit: StrengthUnit = "relative",
 ) -> Iterator[LoadedModel]:
@@ -171,7 +171,7 @@ def steer(
         model: the child the vectors were made for.
         steering: unit vectors, one per steered layer.
         strength: one number, or one per batch row; 0 leaves the row bit-identical to the unsteered model.
-        operator: see `interp_xfer.steering.operators`.
+        operator: a name of `OPERATORS`, or a function (residual, unit vector, coefficients) -> residual.
         tokens: which positions are steered, see the module docstring.
         unit: "relative" or "raw", see the module docstring.
     Raises: FingerprintError for another model; ConfigError for a strength that is not finite or an unknown option;

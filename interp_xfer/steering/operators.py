@@ -12,13 +12,12 @@ With unit vector v, shift delta = c v (c is the strength in the residual stream'
 """
 
 from collections.abc import Callable, Sequence
-from typing import get_args
+from dataclasses import dataclass
 
 from jaxtyping import Float
 from torch import Tensor
 
-from interp_xfer.choices import OperatorName
-from interp_xfer.errors import ConfigError
+from interp_xfer.kinds import Table
 
 Residual = Float[Tensor, "batch pos d_model"]
 Coefficient = Float[Tensor, "batch 1 1"]
@@ -52,29 +51,35 @@ def piecewise(h: Residual, v: Float[Tensor, " d_model"], c: Coefficient) -> Resi
     return h + (h * delta).sum(dim=-1, keepdim=True).sign() * delta
 
 
-OPERATORS: dict[str, Operator] = {
-    "add": add,
-    "project_out": project_out,
-    "norm_preserving": norm_preserving,
-    "clamp": clamp,
-    "piecewise": piecewise,
-}
+@dataclass(frozen=True)
+class OperatorKind:
+    """One operator."""
+
+    name: str
+    summary: str
+    apply: Operator
+    has_strength: bool = True
+    """False: it does the same at every strength but 0, so there is nothing to search."""
 
 
-WITHOUT_STRENGTH: frozenset[str] = frozenset({"project_out"})
-"""Operators that do the same at every strength but 0: they are applied or not, and there is nothing to search."""
+OPERATORS: Table[OperatorKind] = Table(
+    "operator",
+    (
+        OperatorKind("add", "h + c v", add),
+        OperatorKind("project_out", "the direction removed", project_out, has_strength=False),
+        OperatorKind("norm_preserving", "h + c v at the length of h", norm_preserving),
+        OperatorKind("clamp", "the score along v becomes c", clamp),
+        OperatorKind("piecewise", "whichever side h is on, strengthened", piecewise),
+    ),
+    lambda name, function: OperatorKind(name, "a function", function),
+)
+
+
+def has_strength(operator: str) -> bool:
+    """Whether an operator does different things at different strengths; True for a function that is not loaded."""
+    return operator not in OPERATORS or OPERATORS[operator].has_strength
 
 
 def strength_grid(operator: str, grid: Sequence[float]) -> tuple[float, ...]:
     """The strengths of a grid at which an operator does different things: only 1.0 for one without strength."""
-    return (1.0,) if operator in WITHOUT_STRENGTH else tuple(grid)
-
-
-def get_operator(name: str) -> Operator:
-    """The operator of that name.
-
-    Raises: ConfigError naming the known ones.
-    """
-    if name not in OPERATORS:
-        raise ConfigError(f"operator {name!r} is not one of {', '.join(get_args(OperatorName))}.")
-    return OPERATORS[name]
+    return tuple(grid) if has_strength(operator) else (1.0,)

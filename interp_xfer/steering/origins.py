@@ -1,6 +1,6 @@
 """What vectors say about where they come from: how a concept was found, and how it was carried into another model."""
 
-from interp_xfer.choices import Centering, Method
+from interp_xfer.choices import Centering
 from interp_xfer.fields import Cosine, Count, Fraction, Positive
 from interp_xfer.files.records import Record
 
@@ -11,7 +11,8 @@ class ConceptSettings(Record):
     kind: str
     """Of the contrast pairs."""
     n_pairs: Positive
-    method: Method
+    method: str
+    """Name of the extraction method."""
     centering: Centering | None
     """None where no component was taken."""
     normalize_differences: bool
@@ -24,7 +25,7 @@ class ConceptOrigin(Record):
     kind: str
     """Of the contrast pairs."""
     n_pairs: Positive | None = None
-    method: Method | None = None
+    method: str | None = None
     centering: Centering | None = None
     normalize_differences: bool | None = None
     seed: int | None = None

@@ -7,6 +7,7 @@ read is used where it is still in memory; the numbers are the same without.
 from collections import Counter
 
 from interp_xfer.concepts.extract import ConceptVectors
+from interp_xfer.maths.linear_map_kinds import LINEAR_MAPS
 from interp_xfer.measures.component_alignment import AlreadyRead, measure_alignment, n_texts, why_not_aligned
 from interp_xfer.models import require_same_model
 from interp_xfer.steering.vectors import SteeringVectors
@@ -18,7 +19,6 @@ from interp_xfer.studies.study_data import StudyData
 from interp_xfer.studies.study_models import StudyModels
 from interp_xfer.studies.transfers import SeenTexts, corpus_of
 from interp_xfer.tasks.prompt_hashes import PromptHashes
-from interp_xfer.transfer.fit import FITTED
 
 
 def align_components(
@@ -54,7 +54,7 @@ def align_components(
     require_same_model(steering.child, child.fingerprint, "the steering vectors")
     seen = seen or SeenTexts()
     corpus = None
-    if study.projection in FITTED:
+    if LINEAR_MAPS[study.projection].needs_texts:
         corpus = (seen.corpus or corpus_of(data, parent, child)).first_part()
     known = AlreadyRead(seen.parent_differences, seen.child_calibration)
     total = n_texts(len(pairs), n_child, len(held_out), corpus, known)

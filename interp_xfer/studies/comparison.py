@@ -16,14 +16,14 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from interp_xfer.bounds import MAX_CELLS
-from interp_xfer.choices import LayerMapName, ProjectionKind, StrengthUnit
+from interp_xfer.choices import StrengthUnit
 from interp_xfer.errors import ConfigError
-from interp_xfer.steering.operators import WITHOUT_STRENGTH
+from interp_xfer.maths.layer_map_kinds import LAYER_MAPS
+from interp_xfer.steering.operators import has_strength
 from interp_xfer.studies.cell_record import PlanCell, PlanLeftOut, PlanRecord
-from interp_xfer.studies.config import Study, make_study
+from interp_xfer.studies.config import LayerMap, LinearMap, Study, make_study
 from interp_xfer.studies.identity import asked_key, shown_files, shown_model
 from interp_xfer.studies.validation import settings_problems
-from interp_xfer.transfer.fit import MEASURED
 from interp_xfer.words import shown
 
 AXES: dict[str, str] = {"layer_maps": "layer_map", "projections": "projection", "units": "unit"}
@@ -31,7 +31,6 @@ AXES: dict[str, str] = {"layer_maps": "layer_map", "projections": "projection", 
 LISTS: dict[str, str] = {"parents": "parent", "children": "child", "datasets": "dataset", **AXES}
 """The same for everything that may be a list."""
 _FIXED = ("parent", "child", "dtype", "weight_processing", "seed", *AXES.values())
-_MEASURED_PAIRS = 8  # fewer cannot be halved into two estimates
 
 
 class Comparison(BaseModel):
@@ -45,8 +44,8 @@ class Comparison(BaseModel):
     children: tuple[str, ...] = Field(min_length=1)
     datasets: tuple[dict[str, Any], ...] = Field(min_length=1)
     """Each with `dataset` and the settings that differ there, such as `n_test` or `rationales`."""
-    layer_maps: tuple[LayerMapName, ...] = Field(default=("greedy", "proportional", "cka"), min_length=1)
-    projections: tuple[ProjectionKind, ...] = Field(default=("ridge", "procrustes", "random-orthogonal"), min_length=1)
+    layer_maps: tuple[LayerMap, ...] = Field(default=("greedy", "proportional", "cka"), min_length=1)
+    projections: tuple[LinearMap, ...] = Field(default=("ridge", "procrustes", "random-orthogonal"), min_length=1)
     units: tuple[StrengthUnit, ...] = Field(default=("relative", "raw"), min_length=1)
     native: bool = True
     """Also steer every child with its own concept."""
@@ -195,9 +194,10 @@ def why_impossible(study: Study, first_unit: str, widths: Mapping[str, int]) -> 
         return "parent and child are the same model; its own concept is the native cell"
     if study.projection == "identity" and parent is not None and child is not None and parent != child:
         return f"identity needs equal widths, but the models are {parent} and {child} wide"
-    if study.layer_map in MEASURED and study.n_pairs < _MEASURED_PAIRS:
-        return f"{study.layer_map} needs {_MEASURED_PAIRS} contrast pairs or more, but n_pairs is {study.n_pairs}"
-    if study.operator in WITHOUT_STRENGTH and study.unit != first_unit:
+    fewest = LAYER_MAPS[study.layer_map].fewest_pairs
+    if study.n_pairs < fewest:
+        return f"{study.layer_map} needs {fewest} contrast pairs or more, but n_pairs is {study.n_pairs}"
+    if not has_strength(study.operator) and study.unit != first_unit:
         return f"{study.operator} does not use a strength, so that {study.unit} and {first_unit} are the same cell"
     return None
 

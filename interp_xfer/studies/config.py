@@ -4,44 +4,44 @@ Written as YAML, validated strictly: an unknown key is an error. The resolved st
 """
 
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator
 
 from interp_xfer.bounds import MAX_NEW_TOKENS, MAX_PROBLEMS, MAX_SHOTS, MAX_STRENGTHS, Name, Seed
-from interp_xfer.choices import (
-    Centering,
-    DTypeName,
-    LayerMapName,
-    Method,
-    OperatorName,
-    ProjectionKind,
-    Scoring,
-    StrengthUnit,
-    TokenScope,
-    WeightProcessing,
-)
+from interp_xfer.choices import Centering, DTypeName, Scoring, StrengthUnit, TokenScope, WeightProcessing
+from interp_xfer.concepts.methods import METHODS, Extraction
 from interp_xfer.errors import ConfigError
 from interp_xfer.evaluation.answers import GenerationSettings
 from interp_xfer.evaluation.search import PAPER_GRID, check_grid
 from interp_xfer.files.plain_yaml import parse_yaml
 from interp_xfer.files.user_files import read_text
-from interp_xfer.steering.operators import strength_grid
+from interp_xfer.maths.layer_map_kinds import LAYER_MAPS
+from interp_xfer.maths.linear_map_kinds import LINEAR_MAPS
+from interp_xfer.steering.operators import OPERATORS, strength_grid
 from interp_xfer.studies.validation import settings_problems
+from interp_xfer.tasks import CONTRAST_KINDS
+
+# Names of the tables, or functions, which join them.
+Method = Annotated[str, BeforeValidator(METHODS.named), AfterValidator(METHODS.check)]
+LayerMap = Annotated[str, BeforeValidator(LAYER_MAPS.named), AfterValidator(LAYER_MAPS.check)]
+LinearMap = Annotated[str, BeforeValidator(LINEAR_MAPS.named), AfterValidator(LINEAR_MAPS.check)]
+Operator = Annotated[str, BeforeValidator(OPERATORS.named), AfterValidator(OPERATORS.check)]
+Pairs = Annotated[Name, AfterValidator(CONTRAST_KINDS.check)]
 
 STUDY_BYTES = 256 * 1024
 """Largest study file."""
 
 
-class Study(BaseModel):
-    """Everything that determines the numbers of one (parent, child, data set) cell."""
+class PairSettings(BaseModel):
+    """Two models and the questions they read; every kind of study has these."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     parent: Name
     """Reference of the model the concept is found in."""
     child: Name
-    """Reference of the model that is steered."""
+    """Reference of the model that it is carried into."""
     dataset: Name
     """Name of a task: see `interp-xfer datasets`."""
     data_dir: Name | None = None
@@ -49,22 +49,38 @@ class Study(BaseModel):
     dtype: DTypeName | None = None
     """None: float32 on CPU, bfloat16 on CUDA."""
     weight_processing: WeightProcessing = "none"
+    pairs: Pairs = "reasoning-vs-answer"
+    """Kind of contrast pair."""
+
+
+class ExtractionSettings(BaseModel):
+    """How a concept is found."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
     seed: Seed = 0
     """Of splits, generated problems, pairs, and all that is drawn."""
-
-    pairs: Name = "reasoning-vs-answer"
-    """Kind of contrast pair."""
-    rationales: Name | None = None
-    """Path of a file written by `interp-xfer rationales`, for data without worked reasoning (ARC)."""
-    n_pairs: int = Field(default=128, ge=2, le=MAX_PROBLEMS)
-    """Training problems for the contrast pairs."""
     method: Method = "pca"
     centering: Centering = "symmetric"
     normalize_differences: bool = False
     """True: unit length for each difference first, as the formula of arXiv 2512.19069 says."""
 
-    layer_map: LayerMapName = "proportional"
-    projection: ProjectionKind = "ridge"
+    @property
+    def extraction(self) -> Extraction:
+        """These settings for the functions that find concepts."""
+        return Extraction(self.method, self.centering, self.normalize_differences, self.seed)
+
+
+class Study(ExtractionSettings, PairSettings):
+    """Everything that determines the numbers of one (parent, child, data set) cell."""
+
+    rationales: Name | None = None
+    """Path of a file written by `interp-xfer rationales`, for data without worked reasoning (ARC)."""
+    n_pairs: int = Field(default=128, ge=2, le=MAX_PROBLEMS)
+    """Training problems for the contrast pairs."""
+
+    layer_map: LayerMap = "proportional"
+    projection: LinearMap = "ridge"
     n_fit_texts: int = Field(default=512, ge=1, le=MAX_PROBLEMS)
     """Training problems whose texts the projection is fitted on, disjoint from the pairs."""
     n_calibration: int = Field(default=32, ge=1, le=MAX_PROBLEMS)
@@ -88,7 +104,7 @@ class Study(BaseModel):
     """`likelihood`: multiple choice by the likeliest option per character, nothing is generated."""
 
     unit: StrengthUnit = "relative"
-    operator: OperatorName = "add"
+    operator: Operator = "add"
     tokens: TokenScope = "all"
     strengths: tuple[float, ...] = Field(default=PAPER_GRID, max_length=MAX_STRENGTHS, validate_default=True)
     """The grid; the baseline (0) is always run. An operator without strength is applied once, at 1."""

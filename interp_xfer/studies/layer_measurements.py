@@ -23,12 +23,11 @@ from typing import Any
 
 import torch
 from jaxtyping import Float
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 from torch import Tensor
 
 from interp_xfer.arms.controls import ControlSources, make_control
-from interp_xfer.bounds import MAX_DRAWS, Draws, Seed
-from interp_xfer.choices import Centering, Method
+from interp_xfer.bounds import MAX_DRAWS, Draws
 from interp_xfer.concepts.extract import ConceptVectors, Members, concept_from_differences, contrast_members
 from interp_xfer.maths.auroc import Readout
 from interp_xfer.maths.cka import paired_grams
@@ -45,6 +44,7 @@ from interp_xfer.measures.concept_readout import (
     summarise_source,
 )
 from interp_xfer.models import LoadedModel
+from interp_xfer.studies.config import ExtractionSettings
 from interp_xfer.studies.layer_record import (
     DrawsAtLayer,
     DrawSummary,
@@ -70,16 +70,9 @@ _DRAWN = (*_MADE, "shuffled-pairs", "wrong-layer", "wrong-map")
 _MANY = ("parent-", *_DRAWN)  # sources whose directions are not stored one by one
 
 
-class MeasureSettings(BaseModel):
+class MeasureSettings(ExtractionSettings):
     """How it is measured."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    seed: Seed = 0
-    """Of problems, pairs, permutations, random maps and directions."""
-    method: Method = "pca"
-    centering: Centering = "symmetric"
-    normalize_differences: bool = False
     n_random: Draws = 20
     """Draws of each control."""
     n_permutations: int = Field(default=199, ge=19, le=MAX_DRAWS)
@@ -127,15 +120,7 @@ def measure_layers(
         nulls, maps = match(parent_members, child_members, settings)
         progress(2)
     concept, native = (
-        concept_from_differences(
-            members.differences,
-            slices.concept,
-            model.fingerprint,
-            method=settings.method,
-            centering=settings.centering,
-            normalize_differences=settings.normalize_differences,
-            seed=settings.seed,
-        )
+        concept_from_differences(members.differences, slices.concept, model.fingerprint, settings.extraction)
         for members, model in ((parent_members, parent), (child_members, child))
     )
     with step("calibrating the child", 4 * len(slices.calibration), "texts") as progress:

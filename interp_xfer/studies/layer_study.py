@@ -13,14 +13,15 @@ import torch
 from pydantic import Field, ValidationError, model_validator
 from torch import Tensor
 
-from interp_xfer.bounds import MAX_PROBLEMS, Name
+from interp_xfer.bounds import MAX_PROBLEMS
 from interp_xfer.checks import require_finite
-from interp_xfer.choices import DTypeName, WeightProcessing
+from interp_xfer.choices import DTypeName
 from interp_xfer.errors import ConfigError
 from interp_xfer.fields import Digest, Key, NotNegative, damaged
 from interp_xfer.files.records import Record, require_tensors
 from interp_xfer.models import Fingerprint, LoadedModel, default_dtype, load_model, model_identity
 from interp_xfer.studies.cell_record import versions
+from interp_xfer.studies.config import PairSettings
 from interp_xfer.studies.identity import items_digest, key_of, shown_files, shown_models
 from interp_xfer.studies.layer_measurements import LayerSlices, MeasureSettings, measure_layers
 from interp_xfer.studies.layer_record import LayerMeasured
@@ -30,22 +31,9 @@ from interp_xfer.tasks import check_disjoint, contrast_pairs, get_task, load_pro
 from interp_xfer.transfer.fit import require_depths
 
 
-class LayerStudy(MeasureSettings):
+class LayerStudy(MeasureSettings, PairSettings):
     """Everything that determines the numbers of one layer study."""
 
-    parent: Name
-    """Reference of the model the concept is found in."""
-    child: Name
-    """Reference of the model it is carried into."""
-    dataset: Name
-    """Name of a task."""
-    data_dir: Name | None = None
-    """Folder of `<dataset>/<split>.jsonl`; None: the hub, or the variable INTERP_XFER_DATA."""
-    dtype: DTypeName | None = None
-    """None: float32 on CPU, bfloat16 on CUDA."""
-    weight_processing: WeightProcessing = "none"
-    pairs: Name = "reasoning-vs-answer"
-    """Kind of contrast pair."""
     n_pairs: int = Field(default=128, ge=8, le=MAX_PROBLEMS)
     """Pairs for the concept and for layer similarity."""
     n_calibration: int = Field(default=32, ge=1, le=MAX_PROBLEMS)

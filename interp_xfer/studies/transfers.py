@@ -20,8 +20,9 @@ from torch import Tensor
 
 from interp_xfer.concepts.extract import ConceptVectors, Members, concept_from_differences, contrast_differences
 from interp_xfer.errors import InterpXferError, as_value
+from interp_xfer.maths.layer_map_kinds import LAYER_MAPS, LayerMapInputs
 from interp_xfer.maths.layer_maps import LayerMap
-from interp_xfer.maths.layer_matching import match_layers
+from interp_xfer.maths.linear_map_kinds import LINEAR_MAPS, Make
 from interp_xfer.models import LoadedModel, require_same_model
 from interp_xfer.steering.origins import Corpus
 from interp_xfer.studies.config import Study
@@ -33,15 +34,7 @@ from interp_xfer.studies.study_models import StudyModels
 from interp_xfer.tasks.prompt_hashes import PromptHashes
 from interp_xfer.transfer.carry import FittedOn, calibrate, steering_from_directions
 from interp_xfer.transfer.corpus import LayerPair, PairedCorpus
-from interp_xfer.transfer.fit import (
-    FITTED,
-    MEASURED,
-    UNFITTED,
-    FittedMap,
-    fit_each,
-    map_layers,
-    n_readings,
-)
+from interp_xfer.transfer.fit import FittedMap, fit_each, n_readings
 
 _KEEP_BYTES = 2 * 2**30  # rows of small models are kept, so that a second reading runs no model
 _PART_ROWS = 5  # per parent dimension: what the maps of all pairs of layers are fitted on
@@ -118,7 +111,7 @@ def make_transfers(
         mapping = maps[study.layer_map]
         if isinstance(mapping, LayerMap):
             wanted.setdefault(study.projection, set()).update(mapping.pairs)
-    corpus = corpus_of(data, parent, child) if set(wanted) & set(FITTED) else None
+    corpus = corpus_of(data, parent, child) if any(LINEAR_MAPS[kind].needs_texts for kind in wanted) else None
     mapped = _map_directions(wanted, concept, corpus, parent, child, first.seed, step)
     with step("calibrating the child", 4 * len(data.calibration), "texts") as progress:
         calibration = calibrate(child, data.calibration, progress=progress)
@@ -175,7 +168,7 @@ def read_pairs(
     Raises: FingerprintError for a concept of another parent; as `extract_concept`.
     """
     known = place.exists()
-    measured = [name for name in layer_maps if name in MEASURED]
+    measured = any(LAYER_MAPS[name].needs_pairs for name in layer_maps)
     x = y = None
     if measured or not known:
         with step("reading the contrast pairs in the parent", 2 * len(data.pairs), "texts") as progress:
@@ -185,26 +178,14 @@ def read_pairs(
             y = contrast_differences(child, data.pairs, progress)
     if not known:
         assert x is not None
-        made = concept_from_differences(
-            x,
-            data.pairs,
-            parent.fingerprint,
-            method=study.method,
-            centering=study.centering,
-            normalize_differences=study.normalize_differences,
-            seed=study.seed,
-        )
-        made.save(place)
+        concept_from_differences(x, data.pairs, parent.fingerprint, study.extraction).save(place)
     concept = ConceptVectors.load(place)
     require_same_model(concept.model, parent.fingerprint, "the concept")
     maps: dict[str, LayerMap | InterpXferError] = {}
     for name in layer_maps:
         try:
-            if name in MEASURED:
-                assert x is not None and y is not None
-                maps[name] = match_layers(x, y, method=MEASURED[name], seed=study.seed).layer_map
-            else:
-                maps[name] = map_layers(parent, child, strategy=name, seed=study.seed)
+            inputs = LayerMapInputs(parent.n_layers, child.n_layers, study.seed, x if measured else None, y)
+            maps[name] = LAYER_MAPS[name].layer_map(inputs)
         except InterpXferError as error:
             maps[name] = as_value(error)
     return ConceptAndMaps(concept, maps, x)
@@ -222,10 +203,10 @@ def _map_directions(
     """The concept of each wanted pair of layers in the child, by kind of projection; the maps are not kept."""
     out = {kind: _Mapped() for kind in wanted}
     for kind in wanted:
-        if kind in UNFITTED:
+        if make := LINEAR_MAPS[kind].make:
             for pair in sorted(wanted[kind]):
-                _take(out[kind], _unfitted(kind, pair, parent, child, seed), concept)
-    fitted = {kind: pairs for kind, pairs in wanted.items() if kind in FITTED}
+                _take(out[kind], _made(kind, make, pair, (parent.d_model, child.d_model), seed), concept)
+    fitted = {kind: pairs for kind, pairs in wanted.items() if LINEAR_MAPS[kind].needs_texts}
     if corpus is not None:
         total = corpus.n_texts * n_readings(fitted, parent.d_model, child.d_model)
         with step(f"fitting {', '.join(fitted)}", total, "texts") as progress:
@@ -236,9 +217,9 @@ def _map_directions(
     return out
 
 
-def _unfitted(kind: str, pair: LayerPair, parent: LoadedModel, child: LoadedModel, seed: int) -> FittedMap:
+def _made(kind: str, make: Make, pair: LayerPair, widths: tuple[int, int], seed: int) -> FittedMap:
     try:
-        return FittedMap(pair, kind, UNFITTED[kind](parent.d_model, child.d_model, seed, pair))
+        return FittedMap(pair, kind, make(*widths, seed, pair))
     except InterpXferError as error:
         return FittedMap(pair, kind, as_value(error))
 

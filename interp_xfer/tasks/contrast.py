@@ -1,6 +1,6 @@
 """Contrast pairs: two texts about the same question that differ in one concept.
 
-Kinds (a new one is a function and a line in `CONTRAST_KINDS`):
+Kinds (a new one is a function and an entry of `CONTRAST_KINDS`):
 
 - `reasoning-vs-answer` (default, the paper): the worked reasoning ending in the answer, against the bare answer.
 - `own-vs-other-reasoning`: the question's own reasoning, against that of another question.
@@ -11,11 +11,11 @@ Kinds (a new one is a function and a line in `CONTRAST_KINDS`):
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
-from interp_xfer.errors import ConfigError, DataError
+from interp_xfer.errors import DataError
+from interp_xfer.kinds import Table
 from interp_xfer.streams import word_stream
 from interp_xfer.tasks.problems import Problem, Task
 from interp_xfer.tasks.registry import get_task
-from interp_xfer.words import unknown
 
 THOROUGH = "Think carefully and reason step by step before you give the answer."
 HASTY = "Give the first answer that comes to mind, without any reasoning."
@@ -58,11 +58,10 @@ def contrast_pairs(
         has none.
     Source: 2512.19069, section 4; 2310.01405 for `instruction`.
     """
-    if kind not in CONTRAST_KINDS:
-        raise ConfigError(unknown("kind of contrast pair", kind, CONTRAST_KINDS))
+    make = CONTRAST_KINDS[kind].make
     if not problems:
         raise DataError("no problems to make contrast pairs from; give at least one.")
-    return CONTRAST_KINDS[kind](problems, task or get_task(problems[0].task), seed)
+    return make(problems, task or get_task(problems[0].task), seed)
 
 
 def _pair(problem: Problem, task: Task, kind: str, positive: str, negative: str) -> ContrastPair:
@@ -134,9 +133,22 @@ def _instruction(problems: Sequence[Problem], task: Task, seed: int) -> list[Con
     return pairs
 
 
-CONTRAST_KINDS: dict[str, Callable[[Sequence[Problem], Task, int], list[ContrastPair]]] = {
-    "reasoning-vs-answer": _reasoning_vs_answer,
-    "own-vs-other-reasoning": _own_vs_other,
-    "correct-vs-incorrect": _correct_vs_incorrect,
-    "instruction": _instruction,
-}
+@dataclass(frozen=True)
+class ContrastKind:
+    """One kind of contrast pair."""
+
+    name: str
+    summary: str
+    make: Callable[[Sequence[Problem], Task, int], list[ContrastPair]]
+    """From training problems, their task and a seed."""
+
+
+CONTRAST_KINDS: Table[ContrastKind] = Table(
+    "kind of contrast pair",
+    (
+        ContrastKind("reasoning-vs-answer", "worked reasoning, against the answer alone", _reasoning_vs_answer),
+        ContrastKind("own-vs-other-reasoning", "the question's own reasoning, against another's", _own_vs_other),
+        ContrastKind("correct-vs-incorrect", "the right final answer, against a wrong one", _correct_vs_incorrect),
+        ContrastKind("instruction", "one solution under two opposed instructions", _instruction),
+    ),
+)

@@ -1,14 +1,13 @@
 """The tasks by name. A new task is one file and one line here."""
 
-from interp_xfer.errors import ConfigError
+from interp_xfer.kinds import Table
 from interp_xfer.tasks.arc import ARC_CHALLENGE
 from interp_xfer.tasks.competition_math import MATH, MATH_FULL
 from interp_xfer.tasks.gsm8k import GSM8K
 from interp_xfer.tasks.problems import Task
 from interp_xfer.tasks.sums import SUMS
-from interp_xfer.words import unknown
 
-TASKS: dict[str, Task] = {task.name: task for task in (SUMS, GSM8K, MATH, MATH_FULL, ARC_CHALLENGE)}
+TASKS: Table[Task] = Table("task", (SUMS, GSM8K, MATH, MATH_FULL, ARC_CHALLENGE))
 
 
 def get_task(task: str | Task) -> Task:
@@ -16,8 +15,4 @@ def get_task(task: str | Task) -> Task:
 
     Raises: ConfigError for an unknown name, with the names there are.
     """
-    if isinstance(task, Task):
-        return task
-    if task not in TASKS:
-        raise ConfigError(unknown("task", task, TASKS))
-    return TASKS[task]
+    return task if isinstance(task, Task) else TASKS[task]

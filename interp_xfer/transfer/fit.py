@@ -12,48 +12,21 @@ from typing import Literal, NamedTuple
 
 from torch import Tensor
 
-from interp_xfer.choices import ProjectionKind
 from interp_xfer.concepts.extract import ConceptVectors, contrast_differences
 from interp_xfer.errors import ConfigError, DataError, InterpXferError, ShapeError, as_value
 from interp_xfer.fields import Count, Digest, damaged
 from interp_xfer.files.records import Record, require_tensors
-from interp_xfer.maths.layer_maps import STRATEGIES, LayerMap, random_monotone
-from interp_xfer.maths.layer_matching import Method, match_layers
-from interp_xfer.maths.linear_maps import (
-    Projection,
-    fit_low_rank,
-    fit_procrustes,
-    fit_ridge,
-    identity,
-    random_orthogonal,
-    ridge_r2_along,
-)
-from interp_xfer.maths.paired_sums import PairedSums
+from interp_xfer.maths.layer_map_kinds import LAYER_MAPS, LayerMapInputs
+from interp_xfer.maths.layer_maps import LayerMap
+from interp_xfer.maths.linear_map_kinds import LINEAR_MAPS
+from interp_xfer.maths.linear_maps import Projection, ridge_r2_along
+from interp_xfer.maths.paired_sums import Moments, PairedSums
 from interp_xfer.models import Fingerprint, LoadedModel
 from interp_xfer.progress import Progress, no_progress
 from interp_xfer.steering.origins import Corpus
 from interp_xfer.tasks import ContrastPair, FitText
 from interp_xfer.tasks.prompt_hashes import PromptHashes
 from interp_xfer.transfer.corpus import LayerPair, PairedCorpus, passes, stream_sums
-
-SHUFFLED_PAIRS = "shuffled-pairs"
-
-FITTED: dict[str, Callable[[PairedSums], Projection]] = {
-    "ridge": fit_ridge,
-    "procrustes": fit_procrustes,
-    "low-rank": fit_low_rank,
-    SHUFFLED_PAIRS: fit_ridge,
-}
-"""Projections that need a corpus."""
-
-UNFITTED: dict[str, Callable[[int, int, int, LayerPair], Projection]] = {
-    "identity": lambda d_parent, d_child, seed, layers: identity(d_parent, d_child),
-    "random-orthogonal": random_orthogonal,
-}
-"""Projections that need no corpus: from both widths, a seed, and the pair of layers."""
-
-MEASURED: dict[str, Method] = {"cka": "monotone", "cka-argmax": "argmax", "optimal-transport": "transport"}
-"""Layer maps that are measured on contrast pairs."""
 
 _TEXTS_PER_BATCH = 16
 _SUMS_BYTES = 4 * 2**30  # paired sums of one pass over the corpus; more layer pairs take more passes
@@ -180,7 +153,7 @@ def map_layers(
     parent: LoadedModel,
     child: LoadedModel,
     pairs: Sequence[ContrastPair] = (),
-    strategy: str = "cka",
+    strategy: str | Callable[[LayerMapInputs], LayerMap | Sequence[int | None]] = "cka",
     *,
     seed: int = 0,
     progress: Progress = no_progress,
@@ -191,22 +164,17 @@ def map_layers(
         parent: the model the concept was found in.
         child: the model to steer.
         pairs: contrast pairs that both models read; used by the measured strategies alone.
-        strategy: "greedy" (the paper: n -> n), "proportional" (equal relative depth), "cka" (best monotone path through
-            the CKA of contrast differences), "cka-argmax" (one argmax per child layer), "optimal-transport" (the parent
-            layer that sends most under the cheapest plan) or "random-monotone" (control).
+        strategy: a name of `LAYER_MAPS`, or a function from `LayerMapInputs` to a map or its parent layers; it gets the
+            contrast differences where pairs are given.
         seed: of random maps and resampling.
         progress: called with the number of texts done (both members of each pair, in both models).
     Raises: ConfigError for an unknown strategy; DataError or ShapeError if a measured one has too few pairs.
     """
-    if strategy in STRATEGIES:
-        if strategy == "random-monotone":
-            return random_monotone(parent.n_layers, child.n_layers, seed)
-        return STRATEGIES[strategy](parent.n_layers, child.n_layers)
-    if strategy not in MEASURED:
-        raise ConfigError(f"layer map {strategy!r} is not one of {', '.join([*STRATEGIES, *MEASURED])}.")
-    x = contrast_differences(parent, pairs, progress)
-    y = contrast_differences(child, pairs, progress)
-    return match_layers(x, y, method=MEASURED[strategy], seed=seed).layer_map
+    kind = LAYER_MAPS[LAYER_MAPS.accept(strategy)]
+    x = y = None
+    if kind.needs_pairs or (callable(strategy) and pairs):
+        x, y = (contrast_differences(model, pairs, progress) for model in (parent, child))
+    return kind.layer_map(LayerMapInputs(parent.n_layers, child.n_layers, seed, x, y))
 
 
 def fit_projection(
@@ -214,7 +182,7 @@ def fit_projection(
     child: LoadedModel,
     texts: Sequence[FitText],
     mapping: LayerMap,
-    kind: ProjectionKind = "ridge",
+    kind: str | Callable[[Moments], Tensor] = "ridge",
     *,
     along: ConceptVectors | None = None,
     measure_shuffled: bool = True,
@@ -226,10 +194,10 @@ def fit_projection(
     Arguments:
         parent: the model the concept was found in.
         child: the model to steer.
-        texts: ordinary texts, disjoint from contrast pairs and evaluation questions; unused by "identity" and
-            "random-orthogonal". At least ten rows (paired tokens) per parent dimension are advisable.
+        texts: ordinary texts, disjoint from contrast pairs and evaluation questions; unused by kinds that are not
+            fitted. At least ten rows (paired tokens) per parent dimension are advisable.
         mapping: which layers to pair.
-        kind: see `maths.linear_maps`; "shuffled-pairs" is a ridge map on rows paired with those of other texts.
+        kind: a name of `LINEAR_MAPS`, or a function from `Moments` of paired rows to W (d_parent, d_child).
         along: a concept of the parent: ridge maps also store "r2_along", the R² of the child's score on the mapped
             direction. Costs three more factorisations per map.
         measure_shuffled: ridge maps also store "shuffled_r2", the R² of rows paired with those of other texts, on 64
@@ -239,16 +207,15 @@ def fit_projection(
     Raises: ConfigError for an unknown kind; DataError for an empty corpus; ShapeError for too few rows or widths that
         do not fit "identity".
     """
-    if kind in UNFITTED:
-        maps = {pair[1]: UNFITTED[kind](parent.d_model, child.d_model, seed, pair) for pair in mapping.pairs}
-        return ProjectionSet(maps, mapping, parent.fingerprint, child.fingerprint, kind, None, PromptHashes())
-    if kind not in FITTED:
-        raise ConfigError(f"projection {kind!r} is not one of {', '.join([*FITTED, *UNFITTED])}.")
+    name = LINEAR_MAPS.accept(kind)
+    if make := LINEAR_MAPS[name].make:
+        maps = {pair[1]: make(parent.d_model, child.d_model, seed, pair) for pair in mapping.pairs}
+        return ProjectionSet(maps, mapping, parent.fingerprint, child.fingerprint, name, None, PromptHashes())
     if not texts:
-        raise DataError(f"a {kind} projection needs texts to be fitted on; give some that are no contrast pairs.")
+        raise DataError(f"a {name} projection needs texts to be fitted on; give some that are no contrast pairs.")
     corpus = PairedCorpus(parent, child, texts, texts_per_batch=_TEXTS_PER_BATCH)
     sets = fit_projections(
-        corpus, {"": mapping}, kind, along=along, measure_shuffled=measure_shuffled, seed=seed, progress=progress
+        corpus, {"": mapping}, name, along=along, measure_shuffled=measure_shuffled, seed=seed, progress=progress
     )
     return sets[""]
 
@@ -268,7 +235,7 @@ def fit_projections(
     Arguments:
         corpus: what to fit on.
         mappings: name -> layer map.
-        kind: a key of `FITTED`.
+        kind: a name of `LINEAR_MAPS` that is fitted.
         along: as in `fit_projection`; so are the others.
         measure_shuffled: whether to store "shuffled_r2".
         seed: of shuffled pairs and sketches.
@@ -276,8 +243,9 @@ def fit_projections(
     Returns: name -> projections.
     Raises: ConfigError for an unknown kind; ShapeError for too few rows.
     """
-    if kind not in FITTED:
-        raise ConfigError(f"projection {kind!r} cannot be fitted; choose from {', '.join(FITTED)}.")
+    if not LINEAR_MAPS[kind].needs_texts:
+        fitted_kinds = [name for name, entry in LINEAR_MAPS.items() if entry.needs_texts]
+        raise ConfigError(f"projection {kind!r} is not fitted; choose from {', '.join(fitted_kinds)}.")
     wanted = {kind: {pair for mapping in mappings.values() for pair in mapping.pairs}}
     fitted: dict[LayerPair, Projection] = {}
     for made in fit_each(corpus, wanted, along=along, measure_shuffled=measure_shuffled, seed=seed, progress=progress):
@@ -323,7 +291,7 @@ def fit_each(
 
     Arguments:
         corpus: what to fit on.
-        wanted: kind, a key of `FITTED` -> pairs of layers.
+        wanted: kind, a name of `LINEAR_MAPS` that is fitted -> pairs of layers.
         along: as in `fit_projection`; so are the others.
         measure_shuffled: whether ridge maps store "shuffled_r2".
         seed: of shuffled pairs and sketches.
@@ -331,7 +299,7 @@ def fit_each(
     Returns: yields the maps, in the order in which they are fitted.
     """
     for kinds in _same_sums(wanted):
-        is_control = SHUFFLED_PAIRS in kinds
+        wrong_pairs, ridge = LINEAR_MAPS[kinds[0]].wrong_pairs, any(LINEAR_MAPS[kind].is_ridge for kind in kinds)
         union = sorted({pair for kind in kinds for pair in wanted[kind]})
         for pairs in passes(union, corpus.parent.d_model, corpus.child.d_model, _SUMS_BYTES):
             left = corpus.n_texts
@@ -345,8 +313,8 @@ def fit_each(
                 found = stream_sums(
                     corpus,
                     pairs,
-                    with_shuffled=measure_shuffled and "ridge" in kinds,
-                    shuffle_seed=seed if is_control else None,
+                    with_shuffled=measure_shuffled and ridge and not wrong_pairs,
+                    shuffle_seed=seed if wrong_pairs else None,
                     seed=seed,
                     progress=report,
                 )
@@ -371,11 +339,10 @@ def _fit(
     kind: str, sums: PairedSums, wrong: PairedSums | None, direction: Tensor | None, seed: int
 ) -> Projection | InterpXferError:
     try:
-        if FITTED[kind] is fit_ridge:
-            made = fit_ridge(sums, shuffled=wrong if kind == "ridge" else None, seed=seed)
-        else:
-            made = FITTED[kind](sums)
-        if direction is not None and kind in ("ridge", SHUFFLED_PAIRS):
+        entry = LINEAR_MAPS[kind]
+        assert entry.fit is not None
+        made = entry.fit(sums, wrong, seed)
+        if direction is not None and entry.is_ridge:
             mapped = made.map_direction(direction.double())
             made.diagnostics["r2_along"] = ridge_r2_along(sums, made.diagnostics["alpha"], mapped)
     except InterpXferError as error:
@@ -385,8 +352,8 @@ def _fit(
 
 def _same_sums(wanted: Mapping[str, Collection[LayerPair]]) -> list[list[str]]:
     """Kinds that are fitted on the same sums."""
-    real = [kind for kind in wanted if kind != SHUFFLED_PAIRS]
-    return [kinds for kinds in (real, [kind for kind in wanted if kind == SHUFFLED_PAIRS]) if kinds]
+    groups = ([kind for kind in wanted if LINEAR_MAPS[kind].wrong_pairs == wrong] for wrong in (False, True))
+    return [kinds for kinds in groups if kinds]
 
 
 def n_readings(wanted: Mapping[str, Collection[LayerPair]], d_parent: int, d_child: int) -> int:

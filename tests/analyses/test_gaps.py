@@ -67,11 +67,11 @@ GAPS = {
 @pytest.mark.parametrize("make", GAPS, ids=lambda make: make.__name__)
 def test_every_analysis_and_the_report(make, tmp_path):
     from interp_xfer_analyses.page.report import write_report
-    from interp_xfer_analyses.registry import get_analysis
+    from interp_xfer_analyses.registry import ANALYSES
 
     store = make(tmp_path)
     for name in NAMES:
-        analysis = get_analysis(name)
+        analysis = ANALYSES[name]
         table = analysis.compute(store)
         figure = analysis.figure(table)
         assert len(figure.data) > 0 or len(figure.layout.annotations) > 0
@@ -111,14 +111,14 @@ def test_one_cell_among_many_without_a_vote(tmp_path):
 
 @pytest.mark.parametrize("name", ["lambda-robustness", "inference-scaling", "flips"])
 def test_damaged_answers_are_no_gap(demo, name):
-    from interp_xfer_analyses.registry import get_analysis
+    from interp_xfer_analyses.registry import ANALYSES
 
     from interp_xfer.errors import ArtifactError
 
     (items,) = (demo.root / "items").iterdir()
     items.write_text(items.read_text(encoding="utf-8") + "{torn\n", encoding="utf-8")
     with pytest.raises(ArtifactError, match=f"{items.name} does not hold the answers of its cell"):
-        get_analysis(name).compute(demo)
+        ANALYSES[name].compute(demo)
 
 
 def test_a_run_without_cells_is_refused(tmp_path):

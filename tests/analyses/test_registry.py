@@ -27,20 +27,20 @@ def test_names():
 
 
 def test_unknown_name_lists_the_known_ones():
-    from interp_xfer_analyses.registry import get_analysis
+    from interp_xfer_analyses.registry import ANALYSES
 
     from interp_xfer.errors import ConfigError
 
     with pytest.raises(ConfigError, match="unknown analysis 'heatmap'; .*choose from results-table, "):
-        get_analysis("heatmap")
+        ANALYSES["heatmap"]
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_on_one_cell_and_on_many(name, demo, small_grid):
-    from interp_xfer_analyses.registry import get_analysis
+    from interp_xfer_analyses.registry import ANALYSES
 
     for store in (demo, small_grid):
-        analysis = get_analysis(name)
+        analysis = ANALYSES[name]
         table = analysis.compute(store)
         assert table.rows and table.missing == ()
         figure = analysis.figure(table)
@@ -51,10 +51,10 @@ def test_on_one_cell_and_on_many(name, demo, small_grid):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_table_round_trips_as_json(name, demo, tmp_path):
-    from interp_xfer_analyses.registry import get_analysis
+    from interp_xfer_analyses.registry import ANALYSES
     from interp_xfer_analyses.tables import write_table
 
-    table = get_analysis(name).compute(demo)
+    table = ANALYSES[name].compute(demo)
     written = json.loads(write_table(tmp_path / "table.json", table).read_text())
     assert len(written["rows"]) == len(table.rows)
     assert written["missing"] == []

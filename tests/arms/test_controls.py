@@ -98,7 +98,7 @@ def test_refusals(sources, models):
     ):
         with pytest.raises(ConfigError, match=f"control '{name}' needs {needed}; give it to ControlSources"):
             make_control(name, bare)
-    with pytest.raises(ConfigError, match="control 'zero' is not one of random-isotropic"):
+    with pytest.raises(ConfigError, match="unknown control 'zero'; choose from random-isotropic"):
         make_control("zero", sources)
     with pytest.raises(ConfigError, match="is of kind 'ridge'; fit one of kind 'shuffled-pairs'"):
         make_control("shuffled-pairs", replace(sources, shuffled_projection=sources.projection))

@@ -10,28 +10,39 @@ import json
 import typing
 
 import pytest
+from interp_xfer_cli import tables
 from interp_xfer_cli.app import app
 
 import interp_xfer
 from interp_xfer import choices, load_model
-from interp_xfer.maths.layer_maps import STRATEGIES
 from interp_xfer.steering.hooks import TOKEN_SCOPES
-from interp_xfer.steering.operators import OPERATORS
 from interp_xfer.steering.vectors import STRENGTH_UNITS
 from interp_xfer.studies import layer_study, study_models
 from interp_xfer.studies.comparison import LISTS
 from interp_xfer.studies.config import Study
-from interp_xfer.transfer.fit import FITTED, MEASURED, UNFITTED
 
+TABLES = {
+    named.table().what: named.table() for named in (tables.METHOD, tables.LAYER_MAP, tables.LINEAR_MAP, tables.OPERATOR)
+}
 VOCABULARIES = {
     name: typing.get_args(found) for name, found in vars(choices).items() if typing.get_origin(found) is typing.Literal
-}
+} | {what: tuple(table) for what, table in TABLES.items()}
 ROWS = range(max(map(len, VOCABULARIES.values())))
 DATA = ("--dataset", "sums")
 
 
 def vocabulary_of(annotation):
-    """Name of the vocabulary that an annotation is, or is None or; else None."""
+    """Name of the vocabulary that an annotation is, or is None or; else None.
+
+    An option says its table by its parser, a setting by its validator.
+    """
+    for extra in getattr(annotation, "__metadata__", ()):
+        table = getattr(extra, "func", None) or getattr(extra, "parser", None)
+        table = table.table() if isinstance(table, tables.NameOf) else getattr(table, "__self__", None)
+        if known := [what for what, one in TABLES.items() if one is table]:
+            return known[0]
+    while hasattr(annotation, "__metadata__"):
+        annotation = typing.get_args(annotation)[0]
     parts = (annotation, *typing.get_args(annotation))  # Literal[...], or Literal[...] | None
     values = [typing.get_args(part) for part in parts if typing.get_origin(part) is typing.Literal]
     return next((name for name, known in VOCABULARIES.items() if [known] == values), None)
@@ -43,10 +54,11 @@ def vocabularies_in(annotations):
 
 
 OPTIONS = {
-    command.name: vocabularies_in(typing.get_type_hints(command.callback)) for command in app.registered_commands
+    command.name: vocabularies_in(typing.get_type_hints(command.callback, include_extras=True))
+    for command in app.registered_commands
 }
 """Verb -> option -> vocabulary."""
-SETTINGS = vocabularies_in({name: field.annotation for name, field in Study.model_fields.items()})
+SETTINGS = vocabularies_in(typing.get_type_hints(Study, include_extras=True))
 """Setting of a study -> vocabulary; `run`, `demo` and `compare` take them by --set, `compare` some as lists."""
 STAGES = ("extract", "map", "project", "transfer", "search", "evaluate", "crosscheck", "rationales", "layers")
 
@@ -69,10 +81,7 @@ def test_the_rows_below_cover_every_verb_and_every_value():
         assert {value(name, row) for row in ROWS} == set(values)
 
 
-def test_vocabularies_are_the_tables():
-    assert set(VOCABULARIES["LayerMapName"]) == {*STRATEGIES, *MEASURED}
-    assert set(VOCABULARIES["ProjectionKind"]) == {*FITTED, *UNFITTED}
-    assert set(VOCABULARIES["OperatorName"]) == set(OPERATORS)
+def test_vocabularies_are_what_functions_take():
     assert VOCABULARIES["TokenScope"] == TOKEN_SCOPES and VOCABULARIES["StrengthUnit"] == STRENGTH_UNITS
 
 

@@ -10,6 +10,7 @@ from sklearn.decomposition import PCA
 from tiny_models import D_MODEL, N_LAYERS, make_tokenizer, tiny
 
 from interp_xfer.concepts.extract import ConceptVectors, concept_from_differences, contrast_differences, extract_concept
+from interp_xfer.concepts.methods import Extraction
 from interp_xfer.errors import ArtifactError, ConfigError, DataError, ShapeError
 from interp_xfer.maths.directions import pca_directions
 from interp_xfer.steering.origins import ConceptSettings
@@ -118,7 +119,7 @@ def test_the_trap_on_planted_differences(models, pairs, options, recovered):
     """Handbook, section 2, test (b), shift 3."""
     axis, planted = plant(shift=3.0)
     one_layer = replace(models["llama"].fingerprint, n_layers=1, d_model=256)
-    found = concept_from_differences(planted, pairs, one_layer, **options)
+    found = concept_from_differences(planted, pairs, one_layer, Extraction(**options))
     cosine = float(found.vectors[0] @ axis)
     assert cosine > 0.99 if recovered else abs(cosine) < 0.05
 
@@ -206,6 +207,6 @@ def test_refusals(models, pairs):
         extract_concept(model, same)
     from tiny_models import unchecked
 
-    with unchecked(), pytest.raises(ConfigError, match="method 'probe' is not one of 'pca', 'mean-difference'"):
+    with unchecked(), pytest.raises(ConfigError, match="unknown method 'probe'; choose from pca, mean-difference"):
         extract_concept(model, pairs, method="probe")
     assert math.isfinite(float(extract_concept(model, pairs[:1]).explained_variance[0]))

@@ -30,9 +30,9 @@ from safetensors.torch import load, save
 sys.path[:0] = [str(folder) for folder in (*Path(__file__).parents[:3][::-1],)]  # as pytest does it
 from examples import Kind, analyses_of, make_examples, plain  # noqa: E402
 
-CLEAR, UNREAD, BELIEVED = "clear error", "unread", "believed"
+CLEAR, UNREAD, ABSENT, BELIEVED = "clear error", "unread", "said to be missing", "believed"
 WRONG, UNCLEAR, TRACEBACK = "wrong", "unclear", "traceback"
-OUTCOMES = (CLEAR, UNREAD, BELIEVED, WRONG, UNCLEAR, TRACEBACK)
+OUTCOMES = (CLEAR, UNREAD, ABSENT, BELIEVED, WRONG, UNCLEAR, TRACEBACK)
 
 _EVERY = 31
 _LONGEST = 800  # characters of a message: one that lists all there is is no help
@@ -92,12 +92,14 @@ def _outcome(kind: Kind, damage: Damage, read: Callable[[], Any], original: Any,
         found = plain(read())
     except InterpXferError as error:
         message = str(error)
-        names = {Path(kind.path).name, Path(kind.path).parent.name}
+        names = {Path(kind.path).name, Path(kind.path).parent.name, Path(kind.path).parts[0]}
         clear = "\n" not in message and len(message) < _LONGEST and any(name in message for name in names)
         return (CLEAR if clear else UNCLEAR), message
     except Exception as error:
         return TRACEBACK, f"{type(error).__name__}: {error}"
     fewer = kind.made_again and all(original.get(key) == value for key, value in found.items())
+    if found in (None, ("list", [])) and damage.name.endswith(" missing"):  # such a file need not be there
+        return ABSENT, ""
     if found == original or fewer:
         return UNREAD, ""
     return (BELIEVED if damage.forged and not damage.impossible else WRONG), ""

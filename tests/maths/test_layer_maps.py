@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from interp_xfer.errors import ArtifactError, ConfigError, LayerError, ShapeError
+from interp_xfer.maths.layer_map_kinds import LAYER_MAPS, LayerMapInputs
 from interp_xfer.maths.layer_maps import (
-    STRATEGIES,
     LayerMap,
     best_monotone,
     cka_matched,
@@ -162,9 +162,9 @@ def test_other_layers_move_every_layer(n_parent, n_child, draw):
 def test_json_round_trip_keeps_everything():
     full = LayerMap((0, None), 2, "manual", (0.5, None), (0.1, None), (0.4, None), ((1.0, 0.0), (0.5, 0.5)), None, 0.01)
     assert LayerMap.from_dict(json.loads(json.dumps(full.to_dict()))) == full
-    for name, strategy in STRATEGIES.items():
-        assert strategy(18, 30).strategy == name
-        assert LayerMap.from_dict(json.loads(json.dumps(strategy(18, 30).to_dict()))) == strategy(18, 30)
+    for name in ("greedy", "proportional", "random-monotone"):
+        made = LAYER_MAPS[name].layer_map(LayerMapInputs(18, 30))
+        assert made.strategy == name and LayerMap.from_dict(json.loads(json.dumps(made.to_dict()))) == made
 
 
 def test_verdict_says_when_a_map_is_not_better_than_chance():

@@ -242,7 +242,7 @@ def test_operators_act_on_the_stream(models, operator):
     )
     sizes = torch.tensor([0.5, -1.0])[:, None, None]
     for layer in range(N_LAYERS):
-        expected = OPERATORS[operator](before[layer], steering.vectors[layer], sizes)
+        expected = OPERATORS[operator].apply(before[layer], steering.vectors[layer], sizes)
         torch.testing.assert_close(after[layer], expected, **CLOSE)
         assert (after[layer] - before[layer]).norm(dim=-1).amin() > 1e-6
 
@@ -293,7 +293,7 @@ def test_checked_strengths_keep_their_values():
     ("options", "message"),
     [
         ({"tokens": "last"}, "tokens 'last' is not one of all, prompt, generated"),
-        ({"operator": "subtract"}, "operator 'subtract' is not one of add, project_out"),
+        ({"operator": "subtract"}, "unknown operator 'subtract'; choose from add, project_out"),
         ({"unit": "percent"}, "strength unit 'percent' is not one of relative, raw"),
     ],
 )

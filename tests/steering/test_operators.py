@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from interp_xfer.errors import ConfigError
-from interp_xfer.steering.operators import OPERATORS, get_operator
+from interp_xfer.steering.operators import OPERATORS
 
 H = torch.tensor([[[3.0, 4.0]]])
 V = torch.tensor([1.0, 0.0])
@@ -23,7 +23,7 @@ TABLE = [
 
 @pytest.mark.parametrize(("name", "coefficient", "expected"), TABLE)
 def test_handbook_table(name, coefficient, expected):
-    found = get_operator(name)(H, V, torch.tensor([[[coefficient]]]))
+    found = OPERATORS[name].apply(H, V, torch.tensor([[[coefficient]]]))
     torch.testing.assert_close(found, torch.tensor([[expected]]), atol=1e-5, rtol=0)
 
 
@@ -38,7 +38,7 @@ def test_properties(name, batch, pos, seed):
     h = torch.randn(batch, pos, 8, generator=generator) * 10
     v = torch.nn.functional.normalize(torch.randn(8, generator=generator), dim=0)
     c = torch.randn(batch, 1, 1, generator=generator) * 3
-    operator = OPERATORS[name]
+    operator = OPERATORS[name].apply
     out = operator(h, v, c)
     assert out.shape == h.shape
     for row in range(batch):  # a batch is its rows
@@ -63,5 +63,5 @@ def test_properties(name, batch, pos, seed):
 
 
 def test_unknown_operator():
-    with pytest.raises(ConfigError, match="operator 'multiply' is not one of add, project_out, norm_preserving"):
-        get_operator("multiply")
+    with pytest.raises(ConfigError, match="unknown operator 'multiply'; choose from add, project_out, norm_preserving"):
+        OPERATORS["multiply"]

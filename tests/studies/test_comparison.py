@@ -81,7 +81,7 @@ def test_what_cannot_be_run_is_left_out_with_its_reason():
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"layer_maps": ["nearest"]}, "layer_maps.0: Input should be"),
+        ({"layer_maps": ["nearest"]}, "layer_maps.0: unknown layer map"),
         ({"layer_maps": []}, "layer_maps: Tuple should have at least 1 item"),
         ({"layer_maps": "cka"}, r"layer_maps must be a list, such as \['cka'\]"),
         ({"layer_map": "cka", "layer_maps": ["cka"]}, "layer_map and layer_maps are both given"),

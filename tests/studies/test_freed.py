@@ -2,11 +2,14 @@
 
 import gc
 import weakref
+from dataclasses import replace
 
 import pytest
 
 from interp_xfer.errors import ShapeError, as_value
+from interp_xfer.maths.layer_map_kinds import LAYER_MAPS
 from interp_xfer.maths.layer_maps import proportional
+from interp_xfer.maths.linear_map_kinds import LINEAR_MAPS
 from interp_xfer.studies import cells, study_models, transfers
 from interp_xfer.studies.comparison import make_comparison, plan_comparison
 from interp_xfer.studies.config import make_study
@@ -85,8 +88,8 @@ def test_errors_kept_as_results_hold_no_model(settings, loaded, tmp_path, monkey
     def broken(*_, **__):
         raise ShapeError("too few")
 
-    monkeypatch.setattr(transfers, "match_layers", broken)
-    monkeypatch.setitem(transfers.FITTED, "ridge", broken)
+    monkeypatch.setitem(LAYER_MAPS._entries, "cka", replace(LAYER_MAPS["cka"], choose=broken))
+    monkeypatch.setitem(LINEAR_MAPS._entries, "ridge", replace(LINEAR_MAPS["ridge"], fit=broken))
     models, data = StudyModels(base, silent_step), load_data(base)
     keyed = [(study, study_keys(study, read_contents(study, data))) for study in studies]
     failed = transfers.make_transfers(keyed, data, models, RunStore(tmp_path)).failed
@@ -105,11 +108,11 @@ def test_a_fit_that_fails_frees_its_sums(settings, loaded, monkeypatch):
     corpus = PairedCorpus(models.get(study.parent), models.get(study.child), data.fit_texts)
     sums = []
 
-    def broken(given, **_):
+    def broken(given, *_):
         sums.append(weakref.ref(given))
         raise ShapeError("cannot be fitted")
 
-    monkeypatch.setitem(model_maps.FITTED, "procrustes", broken)
+    monkeypatch.setitem(LINEAR_MAPS._entries, "procrustes", replace(LINEAR_MAPS["procrustes"], fit=broken))
     made = list(fit_each(corpus, {"procrustes": set(proportional(3, 3).pairs)}))
     assert len(made) == len(sums) == 3 and all(isinstance(one.projection, ShapeError) for one in made)
     assert not any(reference() for reference in sums)

@@ -1,12 +1,14 @@
 """Cells of a plan on two tiny models: shared work once, equal to single runs, resumed, one failure among others."""
 
 from collections import Counter
+from dataclasses import replace
 
 import pytest
 import torch
 
 from interp_xfer.errors import ShapeError
 from interp_xfer.generation import SweepEngine
+from interp_xfer.maths.layer_map_kinds import LAYER_MAPS
 from interp_xfer.steering.vectors import SteeringVectors
 from interp_xfer.studies import runner, study_models, transfers
 from interp_xfer.studies.comparison import make_comparison, plan_comparison
@@ -137,7 +139,7 @@ def test_a_failing_cell_leaves_its_error_and_the_others_finish(settings, tmp_pat
         raise ShapeError("layer 3 is constant")
 
     with monkeypatch.context() as patch:
-        patch.setattr(transfers, "match_layers", broken)
+        patch.setitem(LAYER_MAPS._entries, "cka", replace(LAYER_MAPS["cka"], choose=broken))
         outcomes = run(plan, store)
     assert [o.status for o in outcomes] == ["made", "failed"]
     assert outcomes[1].error == "ShapeError: layer 3 is constant"

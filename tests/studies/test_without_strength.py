@@ -9,7 +9,7 @@ from interp_xfer.evaluation.answers import GenerationSettings
 from interp_xfer.evaluation.evaluate import evaluate
 from interp_xfer.evaluation.search import PAPER_GRID, search_lambda
 from interp_xfer.generation import SweepEngine
-from interp_xfer.steering.operators import OPERATORS, WITHOUT_STRENGTH, strength_grid
+from interp_xfer.steering.operators import OPERATORS, has_strength, strength_grid
 from interp_xfer.studies.comparison import make_comparison, plan_comparison
 from interp_xfer.studies.config import Study, make_study
 from interp_xfer.studies.run_store import RunStore
@@ -31,8 +31,8 @@ def test_the_table_says_which_operators_do_the_same_at_every_strength(models, op
     for strength in (0.1, 3.0):
         with steer(model, random_steering(model), strength=strength, operator=operator):
             logits.append(model.hf(torch.tensor([[5, 9, 11]])).logits)
-    assert torch.equal(*logits) == (operator in WITHOUT_STRENGTH)
-    assert strength_grid(operator, PAPER_GRID) == ((1.0,) if operator in WITHOUT_STRENGTH else PAPER_GRID)
+    assert torch.equal(*logits) == (not has_strength(operator))
+    assert strength_grid(operator, PAPER_GRID) == ((1.0,) if not has_strength(operator) else PAPER_GRID)
 
 
 def test_search_and_evaluation_run_it_once(models):

@@ -170,7 +170,7 @@ def test_layer_maps_share_fits(models, child, texts):
     alone = fit_projection(parent, child, texts, second)
     for layer in range(3):
         torch.testing.assert_close(both["second"].maps[layer].weight, alone.maps[layer].weight)
-    with pytest.raises(ConfigError, match="projection 'identity' cannot be fitted; choose from ridge"):
+    with pytest.raises(ConfigError, match="projection 'identity' is not fitted; choose from ridge"):
         fit_projections(PairedCorpus(parent, child, texts), {"first": first}, "identity")
 
 

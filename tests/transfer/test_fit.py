@@ -7,13 +7,14 @@ from tiny_models import D_MODEL, N_LAYERS, OTHER_CORPUS, make_tokenizer, random_
 from interp_xfer.chat import tokens_with_offsets
 from interp_xfer.errors import ArtifactError, ConfigError, DataError, LayerError, ShapeError
 from interp_xfer.maths.layer_maps import LayerMap, greedy, proportional
+from interp_xfer.maths.linear_map_kinds import LINEAR_MAPS
 from interp_xfer.maths.linear_maps import fit_ridge
 from interp_xfer.maths.paired_sums import PairedSums
 from interp_xfer.passes.activations import read_residuals
 from interp_xfer.tasks import FitText, contrast_pairs, get_task, load_problems, projection_texts
 from interp_xfer.tasks.prompt_hashes import PromptHashes
 from interp_xfer.transfer import fit as model_maps
-from interp_xfer.transfer.fit import FITTED, ProjectionSet, fit_projection, map_layers, n_passes
+from interp_xfer.transfer.fit import ProjectionSet, fit_projection, map_layers, n_passes
 from interp_xfer.transfer.token_pairing import paired_positions
 
 
@@ -100,7 +101,7 @@ def test_a_rotation_of_the_stream_is_recovered(texts):
             assert found.maps[layer].diagnostics["r2"] > 0.999
 
 
-@pytest.mark.parametrize("kind", sorted(FITTED))
+@pytest.mark.parametrize("kind", sorted(name for name, kind in LINEAR_MAPS.items() if kind.needs_texts))
 def test_kinds_of_fitted_maps(models, other_tokens, texts, kind):
     parent = models["llama"]
     found = fit_projection(parent, other_tokens, texts, proportional(N_LAYERS, 3), kind)
@@ -124,7 +125,7 @@ def test_maps_that_are_not_fitted_read_no_text(models, other_tokens):
 def test_refusals(models, texts):
     parent, child = models["llama"], models["mistral"]
     mapping = proportional(N_LAYERS, N_LAYERS)
-    with unchecked(), pytest.raises(ConfigError, match="projection 'linear' is not one of ridge, procrustes"):
+    with unchecked(), pytest.raises(ConfigError, match="unknown projection 'linear'; choose from ridge, procrustes"):
         fit_projection(parent, child, texts, mapping, "linear")
     with pytest.raises(DataError, match="a ridge projection needs texts to be fitted on"):
         fit_projection(parent, child, [], mapping)
@@ -164,7 +165,7 @@ def test_layer_maps_by_name(models):
     assert map_layers(parent, child, strategy="random-monotone", seed=3) == map_layers(
         parent, child, strategy="random-monotone", seed=3
     )
-    with pytest.raises(ConfigError, match="layer map 'nearest' is not one of greedy, proportional"):
+    with pytest.raises(ConfigError, match="unknown layer map 'nearest'; choose from greedy, proportional"):
         map_layers(parent, child, strategy="nearest")
 
 
