@@ -31,12 +31,18 @@ def hidden_states(hf_model: Any, ids: Sequence[int], name: str) -> HiddenStates:
         hf_model: before it is bridged.
         ids: of the text; the first few are read.
         name: of the model, for messages.
-    Raises: ModelError where it gives none, or where one is not finite, naming the layer.
+    Raises: ModelError where it cannot read the text, gives no states, or where one is not finite, naming the layer.
     """
     device = hf_model.get_input_embeddings().weight.device
-    out = hf_model.base_model(
-        input_ids=torch.tensor([list(ids[:_MAX_TOKENS])], device=device), use_cache=False, output_hidden_states=True
-    )
+    tokens = torch.tensor([list(ids[:_MAX_TOKENS])], device=device)
+    try:
+        out = hf_model.base_model(input_ids=tokens, use_cache=False, output_hidden_states=True)
+    except (ArithmeticError, TypeError, ValueError, IndexError) as error:
+        reason = str(error).strip().partition("\n")[0]
+        raise ModelError(
+            f"{name} cannot read a short text ({type(error).__name__}: {reason}); its configuration is damaged, or not "
+            "that of its weights. Get a complete copy."
+        ) from None
     states = getattr(out, "hidden_states", None)
     if not states:
         raise ModelError(f"{name} gives no hidden states, so that its bridge cannot be checked; not supported.")

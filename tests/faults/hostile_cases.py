@@ -146,7 +146,7 @@ def _configurations() -> Iterator[Case]:
         "vocab_size": [10**12, 0, 10],
         "head_dim": [10**10, 0, "8"],
         "intermediate_size": [10**9, 0],
-        "rms_norm_eps": ["a", None],
+        "rms_norm_eps": ["a", None, 10**30],
         "model_type": [None, 7, "none-such", "t5", "vit"],
         "hidden_act": ["evil", 3],
         "dtype": ["evil", 3],
