@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
-from interp_xfer.tasks import Choice, Problem, Task, get_task, read_rows, score_many
+from interp_xfer.tasks import Choice, Problem, Task, get_task, read_rows
 from interp_xfer.tasks.problems import SPLITS, Split
 from interp_xfer.tasks.scoring.number_text import canonical_number
 
@@ -65,16 +65,16 @@ def check_task(task: Task, data_dir: str, n_wrong: int) -> None:
     for name, rows in forms.items():
         rows = [(text, problem) for text, problem in rows if problem.answer]
         texts, asked = [text for text, _ in rows], [problem for _, problem in rows]
-        whole = score_many(task, texts, asked)
+        whole = task.score_many(texts, asked)
         report(f"{task.name}, gold, {name}", [s.correct for s in whole], [f"{p.id} {p.answer!r}" for p in asked])
         if name.startswith(("solution", "published")):
-            cut = score_many(task, [_stopped(task, text) for text in texts], asked)
+            cut = task.score_many([_stopped(task, text) for text in texts], asked)
             same = [a.correct == b.correct for a, b in zip(whole, cut, strict=True)]
             report(f"{task.name}, {name}, cut where a sweep stops", same, [f"{p.id}" for p in asked])
     rng = random.Random(0)
     asked = rng.sample(problems, min(n_wrong, len(problems)))
     wrong = [replace(problem, answer=task.wrong_answer(problem, rng)) for problem in asked]
-    scores = score_many(task, [task.format_answer(each) for each in wrong], asked)
+    scores = task.score_many([task.format_answer(each) for each in wrong], asked)
     shown = [f"{p.answer!r} -> {w.answer!r}" for p, w in zip(asked, wrong, strict=True)]
     report(f"{task.name}, wrong answers that are wrong", [not score.correct for score in scores], shown)
 

@@ -10,7 +10,7 @@ import argparse
 import json
 import time
 
-from interp_xfer.tasks import Problem, data_folder, get_task, read_rows, score_many
+from interp_xfer.tasks import Problem, data_folder, get_task, read_rows
 
 HOSTILE = (
     r"\boxed{9^{9^{9^9}}}",
@@ -62,7 +62,7 @@ def main() -> None:
     hostile = HOSTILE[: options.hostile]
     texts[: len(hostile)] = hostile
     start = time.perf_counter()
-    scores = score_many(task, texts, problems)
+    scores = task.score_many(texts, problems)
     wall_s = time.perf_counter() - start
     print(
         json.dumps(

@@ -15,7 +15,7 @@ import time
 
 import torch
 
-from interp_xfer.maths.cka import cka_matrix, linear_cka, paired_grams
+from interp_xfer.maths.cka import cka_matrix, paired_grams
 from interp_xfer.maths.permutation import permutation_null
 
 
@@ -45,7 +45,7 @@ def main() -> None:
     pairs = min(3, len(ys))
     start = time.perf_counter()
     for y in ys[:pairs]:
-        linear_cka(xs[0], y)
+        cka_matrix(xs[:1], [y])
     pair_s = (time.perf_counter() - start) / pairs
 
     report = {

@@ -34,7 +34,6 @@ from interp_xfer.generation.memory import head_size, pass_limits
 from interp_xfer.generation.reference import StopWhenComplete, cut_row
 from interp_xfer.maths.layer_maps import proportional
 from interp_xfer.models import LoadedModel
-from interp_xfer.models.loaded import pad_left
 from interp_xfer.passes.stock_attention import stock_attention
 from interp_xfer.steering.hooks import steer
 from interp_xfer.steering.origins import ConceptOrigin, ProjectionOrigin
@@ -132,7 +131,7 @@ def bridge_arm(
     out = []
     ends = model.end_tokens
     for start in range(0, len(prompts), BATCH):
-        ids, mask = pad_left([[*p.prefix, *p.suffix] for p in prompts[start : start + BATCH]], model)
+        ids, mask = model.padded([[*p.prefix, *p.suffix] for p in prompts[start : start + BATCH]], "left")
         with steer(model, steering, strength=strength):
             new = model.bridge.generate(
                 ids,

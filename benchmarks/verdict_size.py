@@ -117,7 +117,7 @@ def one_run(kind: str, depths: tuple[int, int], prompts: int, draws: int, random
     half = prompts // 2
     halves = (cka_matrix(xs[:, :half], ys[:, :half]), cka_matrix(xs[:, half:], ys[:, half:]))
     whole = cka_matrix(xs, ys)
-    null = PermutationNull(whole, torch.zeros(1), 1.0, 0.0, whole)
+    null = PermutationNull(whole, torch.zeros(1), 1.0, 0.0)
     fixed: dict[str, Callable] = {"proportional": proportional, "greedy": greedy}
     return {
         "chosen": placement_p_value(halves, best_monotone, draws, seed),

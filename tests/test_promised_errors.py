@@ -13,7 +13,7 @@ from interp_xfer.concepts.extract import extract_concept
 from interp_xfer.errors import ConfigError, DataError, LayerError, ShapeError
 from interp_xfer.evaluation.write_rationales import load_training
 from interp_xfer.interop.crosscheck import crosscheck
-from interp_xfer.maths.cka import cka_matrix, linear_cka, paired_grams
+from interp_xfer.maths.cka import cka_matrix, paired_grams
 from interp_xfer.maths.directions import difference_cosines, pca_directions
 from interp_xfer.maths.layer_maps import cka_matched, greedy, manual
 from interp_xfer.maths.layer_matching import match_layers, optimal_transport, score_map
@@ -49,7 +49,9 @@ PROMISES = {
     "a comparison with an unknown source": (lambda: compare_sources(SCORES, "real", "x"), ConfigError, "no scores"),
     "an unknown centering": (lambda: pca_directions(normal(6, 4), 1, "none"), ConfigError, "one of symmetric, repe"),
     "cosines with nothing": (lambda: difference_cosines(normal(6, 4), torch.zeros(4)), ShapeError, "length 0"),
-    "an unknown estimator": (lambda: linear_cka(normal(6, 4), normal(6, 4), "best"), ConfigError, "unbiased, biased"),
+    "an unknown estimator": (
+        lambda: cka_matrix([normal(6, 4)], [normal(6, 4)], "best"), ConfigError, "unbiased, biased",
+    ),
     "layers of other prompts": (
         lambda: cka_matrix([normal(6, 4), normal(5, 4)], [normal(6, 4)]), ShapeError, "a layer has 5 prompts",
     ),

@@ -22,7 +22,6 @@ from interp_xfer.likelihood.options import OptionScores, require_choices, score_
 from interp_xfer.progress import Progress, no_progress
 from interp_xfer.stats.intervals import Interval, wilson_interval
 from interp_xfer.tasks import Problem, Task, get_task, likelihood_prompt, render_prompt
-from interp_xfer.tasks.scoring.many import score_many
 from interp_xfer.tasks.scoring.private_reasoning import left_open
 
 
@@ -270,7 +269,7 @@ def _answer(
     )
     table = []
     for strength, row in zip(strengths, generations, strict=True):
-        scores = score_many(task, [opening + g.text for g in row], problems, [g.truncated for g in row])
+        scores = task.score_many([opening + g.text for g in row], problems)
         table.append(
             tuple(
                 Answer(

@@ -1,7 +1,7 @@
 """What the model would have to write, as rows for teacher forcing: the prompt that is run, and the gold answer.
 
 - Generated answers (`scoring="generate"`): the prompt of `answers.answer_problems`, examples included, and the task's
-  own solution format: worked reasoning and final answer (`what="solution"`), or the final answer alone (`"answer"`).
+  own solution format: worked reasoning and final answer.
 - Ranked options (`scoring="likelihood"`): the context and the right option of `tasks.likelihood_prompt`.
 
 Where the tokens of a prompt and a generated answer together begin with those of the prompt, they are taken together;
@@ -9,7 +9,6 @@ else (a word that would grow across the border) apart, as in generation. Options
 """
 
 from collections.abc import Sequence
-from typing import Literal
 
 from interp_xfer.errors import ConfigError, DataError
 from interp_xfer.evaluation.answers import GenerationSettings
@@ -18,15 +17,12 @@ from interp_xfer.models import LoadedModel
 from interp_xfer.passes.teacher_forcing import TargetRow
 from interp_xfer.tasks import Problem, Task, has_chat_template, plain_problem, render_prompt
 
-GoldAnswer = Literal["solution", "answer"]
-
 
 def gold_rows(
     model: LoadedModel,
     task: Task,
     problems: Sequence[Problem],
     settings: GenerationSettings,
-    what: GoldAnswer = "solution",
 ) -> list[TargetRow]:
     """Prompt and gold answer of each problem.
 
@@ -35,7 +31,6 @@ def gold_rows(
         task: of the problems.
         problems: with their reference answers.
         settings: how questions are asked: number of examples, system prompt, scoring.
-        what: worked solution and final answer, or the final answer alone; by likelihood always the right option.
     Raises: DataError without problems, or for an answer without tokens; ConfigError for a row beyond the context or too
         many examples.
     """
@@ -48,19 +43,17 @@ def gold_rows(
         if settings.scoring == "likelihood":
             row = _option_row(model, task, problem, settings)
         else:
-            row = _solution_row(model, task, problem, settings, what)
+            row = _solution_row(model, task, problem, settings)
         _check(model, problem, row)
         rows.append(row)
     return rows
 
 
-def _solution_row(
-    model: LoadedModel, task: Task, problem: Problem, settings: GenerationSettings, what: GoldAnswer
-) -> TargetRow:
+def _solution_row(model: LoadedModel, task: Task, problem: Problem, settings: GenerationSettings) -> TargetRow:
     prompt = render_prompt(
         model.tokenizer, task, problem, settings.n_shots, settings.system_prompt, settings.enable_thinking
     )
-    answer = task.format_answer(problem) if what == "answer" else task.format_solution(problem)
+    answer = task.format_solution(problem)
     plain_problem(model.tokenizer, problem, answer)
     if not has_chat_template(model.tokenizer):
         answer = f" {answer}"  # after "Answer:"
@@ -87,8 +80,5 @@ def _row(model: LoadedModel, context: str, answer: str, special: bool) -> Target
 def _check(model: LoadedModel, problem: Problem, row: TargetRow) -> None:
     if not row.targets:
         raise DataError(f"the gold answer of {problem.id} has no tokens for {model.name}; drop the item.")
-    if not model.context.holds(len(row.ids)):
-        raise ConfigError(
-            f"{problem.id} has {len(row.ids)} tokens with its gold answer, more than the context of {model.name} "
-            f"({model.context}). Use fewer examples (n_shots)."
-        )
+    found = f"{problem.id} has {len(row.ids)} tokens with its gold answer"
+    model.require_room(len(row.ids), found, "Use fewer examples (n_shots).")

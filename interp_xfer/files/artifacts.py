@@ -4,8 +4,6 @@ An artifact's description holds the sha256 of its tensors, so that the two canno
 """
 
 import json
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -87,15 +85,6 @@ def read_json(path: Path) -> dict[str, Any]:
     Raises: ArtifactError if the file is missing, is no file, or is not strict JSON with named values.
     """
     return read_record(Path(path))
-
-
-@contextmanager
-def complete(directory: Path | str) -> Iterator[None]:
-    """Within it, an entry that an artifact should have and has not is an ArtifactError instead of a KeyError."""
-    try:
-        yield
-    except KeyError as error:
-        raise ArtifactError(f"{directory} is damaged ({error} is missing). Delete it and make it again.") from None
 
 
 def _dump(record: dict[str, Any]) -> str:

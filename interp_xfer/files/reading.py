@@ -64,14 +64,22 @@ def read_record(path: Path, missing: Callable[[str], str] | None = None) -> dict
             f"{path} has {size} bytes; no record has more than {LARGEST_RECORD}. Delete it and make it again."
         )
     try:
-        record = parse_json(Path(path).read_text(encoding="utf-8"))
-        if not isinstance(record, dict):
-            raise ValueError(f"a {type(record).__name__} instead of named values")
+        return parse_object(Path(path).read_bytes())
     except OSError as error:
         raise ArtifactError(f"{path} cannot be read: {error.strerror}.") from None
-    except ValueError as error:  # of decoding and parsing
+    except ValueError as error:
         raise ArtifactError(f"{path} is damaged ({error}). Delete it and make it again.") from None
-    return record
+
+
+def parse_object(content: bytes) -> dict[str, Any]:
+    """The named values of strict JSON in UTF-8.
+
+    Raises: ValueError that says what is wrong.
+    """
+    values = parse_json(content.decode("utf-8"))
+    if not isinstance(values, dict):
+        raise ValueError(f"a {type(values).__name__}, not an object")
+    return values
 
 
 def parse_json(text: str) -> Any:

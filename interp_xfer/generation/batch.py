@@ -118,13 +118,13 @@ class RunningBatch:
             for row, prefix in zip(new, kept, strict=True):
                 row.prefix = prefix
         self._shared_prefixes([*self.active, *new])  # the stack of both, if there is one, serves the next steps too
-        pad = [self.model.pad_id] * width
         device = self.model.device
-        input_ids = torch.tensor([[*row.prompt.suffix, *pad][:width] for row in new], device=device)
+        input_ids, _ = self.model.padded([row.prompt.suffix for row in new], "right")
         lengths = torch.tensor([len(row.prompt.suffix) for row in new])
         step = PromptStep(self._cache, len(self.active), self._shared_prefixes(new), self._prefix_length)
-        position_ids = (self._prefix_length + torch.arange(width, device=device)).expand(len(new), -1)
-        positions = scope_positions(self._passes.tokens, torch.arange(width) < lengths[:, None], is_prompt=True)
+        index = torch.arange(input_ids.shape[1])
+        position_ids = (self._prefix_length + index.to(device)).expand(len(new), -1)
+        positions = scope_positions(self._passes.tokens, index < lengths[:, None], is_prompt=True)
         planned = self._passes.plan([row.strength for row in new], positions)
         hidden = self._passes.forward(step, input_ids, position_ids, planned)
         for row in new:

@@ -73,10 +73,11 @@ class SweepEngine:
         self.operator = operator
         self.tokens: TokenScope = tokens
         self.unit: StrengthUnit = unit
-        budget = default_budget(model.device) if max_memory is None else max_memory
+        self.max_memory = default_budget(model.device) if max_memory is None else max_memory
+        """Bytes for caches, logits and the intermediate results of a pass."""
         steerer = None if steering is None else Steerer(model, steering, operator, unit)
         self._limits = pass_limits(model.device) if limits is None else limits
-        self._passes = SteeredPasses(model, steerer, tokens, budget)
+        self._passes = SteeredPasses(model, steerer, tokens)
 
     def require(
         self,
@@ -119,11 +120,6 @@ class SweepEngine:
     def forward_passes(self) -> int:
         """Forward passes so far."""
         return self._passes.forward_passes
-
-    @property
-    def max_memory(self) -> int:
-        """Bytes for caches, logits and the intermediate results of a pass."""
-        return self._passes.budget
 
     @property
     def path(self) -> str:
@@ -209,7 +205,7 @@ class SweepEngine:
         for length, members in groups.items():
             width = max(len(prompts[i].suffix) for i in members) + max_new_tokens
             plan = plan_batch(
-                self.model, self._passes.budget, length, width, len(members), len(strengths), self._limits,
+                self.model, self.max_memory, length, width, len(members), len(strengths), self._limits,
                 drafts=drafts is not None,
             )  # fmt: skip
             plans.append((members, plan, width))

@@ -1,7 +1,5 @@
 """Finished answers kept while a sweep runs, so that an interrupt loses only the rows on their way."""
 
-import json
-import os
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated
@@ -10,9 +8,9 @@ from pydantic import Field
 
 from interp_xfer.errors import ArtifactError
 from interp_xfer.fields import Count
-from interp_xfer.files.reading import parse_json, require_file
+from interp_xfer.files.json_lines import Lines, append_lines
+from interp_xfer.files.reading import parse_object, require_file
 from interp_xfer.files.records import Record, sealed, unsealed
-from interp_xfer.files.writing import explained
 from interp_xfer.generation.records import Generation, RowKey, StopReason
 
 
@@ -52,7 +50,7 @@ class FinishedAnswers:
     def add(self, answers: Iterable[tuple[RowKey, Generation]]) -> None:
         """Keep answers, on disk before this returns.
 
-        Raises: ArtifactError if the file cannot be written.
+        Raises: WriteError if the file cannot be written.
         """
         new = {key.digest: generation for key, generation in answers}
         if self._path is not None and new:
@@ -60,15 +58,7 @@ class FinishedAnswers:
                 _Line(row=row, text=made.text, token_ids=made.token_ids, stop_reason=made.stop_reason)
                 for row, made in new.items()
             ]
-            try:
-                self._path.parent.mkdir(parents=True, exist_ok=True)
-                with self._path.open("a", encoding="utf-8") as file:
-                    file.write("".join(json.dumps(sealed(line.to_dict())) + "\n" for line in lines))
-            except OSError as error:
-                raise ArtifactError(
-                    f"finished answers cannot be kept in {self._path}: {error.strerror}. Make room or give another "
-                    "directory; the same command goes on with those that are there."
-                ) from None
+            append_lines(self._path, (sealed(line.to_dict()) for line in lines))
         self._answers |= new
 
     def forget(self) -> None:
@@ -80,20 +70,15 @@ class FinishedAnswers:
     def _read(self, path: Path) -> None:
         require_file(path)
         try:
-            content = path.read_bytes()
+            lines = Lines.of(path.read_bytes())
         except OSError as error:
             raise ArtifactError(f"{path} cannot be read: {error.strerror}.") from None
-        whole = content[: content.rfind(b"\n") + 1]
-        for number, line in enumerate(whole.split(b"\n")[:-1], 1):
+        for number, line in enumerate(lines.whole, 1):
             source = f"{path}, line {number}"
             try:
-                values = parse_json(line.decode("utf-8"))
+                values = parse_object(line)
             except ValueError as error:
                 raise ArtifactError(f"{source} is damaged ({error}). Delete the file and run again.") from None
-            if not isinstance(values, dict):
-                raise ArtifactError(f"{source} is no finished answer. Delete the file and run again.")
             found = unsealed(_Line, values, source)
             self._answers[found.row] = Generation(found.text, found.token_ids, found.stop_reason)
-        if len(whole) < len(content):  # so that the next line does not join the torn one
-            with explained(path):
-                os.truncate(path, len(whole))  # a rewrite that is interrupted would lose all of them
+        lines.drop_torn(path)

@@ -118,11 +118,6 @@ class Generation:
     stop_reason: StopReason
     """eos: the model ended; complete: the answer was there; length: the limit was hit; degenerate: logits were NaN."""
 
-    @property
-    def truncated(self) -> bool:
-        """The limit on new tokens was hit."""
-        return self.stop_reason == "length"
-
 
 def tokenise_prompt(model: LoadedModel, name: str, prompt: RenderedPrompt) -> TokenPrompt:
     """A rendered prompt as token ids; prefix and suffix are tokenised apart, which the rendering has made safe."""
@@ -141,12 +136,12 @@ def check_fits(model: LoadedModel, prompts: Sequence[TokenPrompt], max_new_token
     """
     if max_new_tokens < 1:
         raise ConfigError(f"max_new_tokens is {max_new_tokens}; it must be at least 1.")
-    context = model.context
     for prompt in prompts:
         if not prompt.suffix:
             raise ConfigError(f"the prompt of {prompt.name} has an empty suffix; give it at least one token.")
-        if not context.holds(len(prompt) + max_new_tokens):
-            raise ConfigError(
-                f"the prompt of {prompt.name} has {len(prompt)} tokens; with {max_new_tokens} new ones it exceeds the "
-                f"context of {model.name} ({context}). Use fewer examples (n_shots) or fewer new tokens."
-            )
+        needed = len(prompt) + max_new_tokens
+        model.require_room(
+            needed,
+            f"the prompt of {prompt.name} has {len(prompt)} tokens, with {max_new_tokens} new ones {needed}",
+            "Use fewer examples (n_shots) or fewer new tokens.",
+        )

@@ -18,7 +18,6 @@ from interp_xfer.generation.finished import FinishedAnswers
 from interp_xfer.generation.records import Generation, IsComplete, Making, RowKey, StopReason, TokenPrompt
 from interp_xfer.generation.sampling import Sampling, sample_tokens
 from interp_xfer.models import LoadedModel
-from interp_xfer.models.loaded import pad_left
 from interp_xfer.progress import Progress, no_progress
 from interp_xfer.steering.hooks import steer
 from interp_xfer.steering.vectors import SteeringVectors
@@ -57,7 +56,7 @@ def reference_generate(
     for start in range(0, len(missing), batch_size):
         indices = missing[start : start + batch_size]
         batch = [prompts[index] for index in indices]
-        input_ids, mask = pad_left([[*p.prefix, *p.suffix] for p in batch], model)
+        input_ids, mask = model.padded([[*p.prefix, *p.suffix] for p in batch], "left")
         steered = nullcontext() if steering is None or strength == 0 else steer(
             model, steering, strength=strength, operator=operator, tokens=tokens, unit=unit
         )  # fmt: skip

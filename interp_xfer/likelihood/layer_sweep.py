@@ -16,7 +16,6 @@ Architectures that the stock attention does not cover run whole rows, with step 
 
 import math
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack
 from dataclasses import dataclass, replace
 
 import torch
@@ -25,14 +24,14 @@ from torch import Tensor
 
 from interp_xfer.choices import StrengthUnit, TokenScope
 from interp_xfer.errors import ConfigError, DataError
-from interp_xfer.generation.prefixes import PrefixKV, SharedPrefixes
-from interp_xfer.generation.steps import IMPLEMENTATION, PrefixStep, PromptStep, SlotCache, Step, register, run_step
+from interp_xfer.generation.passes import SteeredPasses, UnsteeredPrefix
+from interp_xfer.generation.prefixes import PrefixKV
 from interp_xfer.maths.layer_maps import LayerMap
 from interp_xfer.models import LoadedModel
 from interp_xfer.models.bridge_check import refuse_overflow
+from interp_xfer.passes.batching import filled_batches
 from interp_xfer.passes.replay import StoredStream, replaying, storing
-from interp_xfer.passes.stock_attention import stock_attention, stock_attention_problem
-from interp_xfer.passes.teacher_forcing import RowBatch, TargetRow, row_batch, shared_length, target_log_probabilities
+from interp_xfer.passes.teacher_forcing import TargetRow, shared_length
 from interp_xfer.progress import Progress, no_progress
 from interp_xfer.steering.hooks import TOKEN_SCOPES, Steerer, checked_strengths
 from interp_xfer.steering.vectors import SteeringVectors
@@ -137,7 +136,8 @@ def sweep_windows(
     log_p = torch.empty(len(windows), len(strengths), len(rows), dtype=torch.float64)
     unsteered = torch.empty(len(rows), dtype=torch.float64)
     steerers = [Steerer(model, windowed(steering, window), operator, unit) for window in windows]
-    with run.ready():
+    with run.passes.active():
+        run.begin()
         for group in run.groups():
             unsteered[group] = run.store(group)
             for w, (window, steerer) in enumerate(zip(windows, steerers, strict=True)):
@@ -151,61 +151,46 @@ def sweep_windows(
 
 
 class _Sweep:
-    """Passes of one sweep: what is stored from the unsteered ones, and where the steered ones begin."""
+    """What the passes of a sweep store: the unsteered ones leave it, the steered ones begin there."""
 
     def __init__(
         self, model: LoadedModel, rows: Sequence[TargetRow], windows: Sequence[Window], tokens: TokenScope
     ) -> None:
+        self.passes = SteeredPasses(model, None, tokens)
         self._model, self._rows = model, rows
-        self._tokens: TokenScope = tokens
         self._lowest = sorted({min(window) for window in windows})
-        self._fast = stock_attention_problem(model) is None
-        self._start = shared_length(rows) if self._fast else 0
-        self._prefix: PrefixKV | None = None
+        self._shared: tuple[int, ...] = ()
+        self._prefix: list[PrefixKV] = []
         self._prefix_stream = StoredStream()
         self._stream: dict[int, Tensor] = {}
         self._extras: dict[int, int | None] = {}
 
-    def ready(self) -> ExitStack:
-        """Attention in place, and the shared beginning run."""
-        stack = ExitStack()
-        if self._fast:
-            register()
-            stack.enter_context(stock_attention(self._model, IMPLEMENTATION))
-        if self._start:
-            with storing(self._model, self._lowest) as stored:
-                self._prefix = self._run_prefix(None, -1, 0.0)
-            self._prefix_stream = stored
-        return stack
+    def begin(self) -> None:
+        """Run the shared beginning, where there is one."""
+        if self.passes.fast:
+            self._shared = self._rows[0].ids[: shared_length(self._rows)]
+        if self._shared:
+            with storing(self._model, self._lowest) as self._prefix_stream:
+                self._prefix = self.passes.prefixes([(self._shared, 0.0)])
 
     def groups(self) -> Iterator[list[int]]:
         """Questions of similar length whose stored streams fit into memory together."""
-        element = next(self._model.hf.parameters()).element_size()
-        per_token = len(self._lowest) * self._model.d_model * element
-        group: list[int] = []
-        for index in sorted(range(len(self._rows)), key=lambda i: len(self._rows[i].ids)):
-            if group and (len(group) + 1) * len(self._rows[index].ids) * per_token > _STORED_BYTES:
-                yield group
-                group = []
-            group.append(index)
-        yield group
+        per_token = len(self._lowest) * self._model.d_model * next(self._model.hf.parameters()).element_size()
+        return filled_batches([len(row.ids) for row in self._rows], _STORED_BYTES // per_token, by_length=True)
 
     def store(self, group: Sequence[int]) -> Float[Tensor, " questions"]:
         """Run the questions of a group unsteered, keep their streams; log p of each."""
         log_p = torch.empty(len(group), dtype=torch.float64)
-        width = max(len(self._rows[index].ids) for index in group) - 1 - self._start
+        own = self._own_lengths(group)
         kept: dict[int, list[Tensor]] = {layer: [] for layer in self._lowest}
-        done = 0
-        for part in _batches([len(self._rows[index].ids) - self._start for index in group]):
-            batch = row_batch(self._model, [self._rows[group[i]] for i in part], self._start)
+        for part in filled_batches(own, _POSITIONS):
+            rows = [self._rows[group[i]] for i in part]
             with storing(self._model, self._lowest) as stored:
-                out = self._pass(batch, [self._prefix] * len(part))
+                log_p[part] = self.passes.log_likelihoods(rows, [0.0] * len(rows), self._prefix * len(rows))
             for layer in self._lowest:
-                missing = width - batch.input_ids.shape[1]
+                missing = max(own) - 1 - stored.states[layer].shape[1]
                 kept[layer].append(torch.nn.functional.pad(stored.states[layer], (0, 0, 0, missing)))
             self._extras = stored.extras
-            log_p[part] = self._log_p(batch, out)
-            done += len(part)
         self._stream = {layer: torch.cat(parts) for layer, parts in kept.items()}
         return log_p
 
@@ -213,74 +198,24 @@ class _Sweep:
         self, steerer: Steerer, lowest: int, group: Sequence[int], strengths: Sequence[float], progress: Progress
     ) -> Iterator[tuple[list[tuple[int, int]], Float[Tensor, " rows"]]]:
         """((strength index, question), ...) and their log p, batch by batch, with one window steered."""
-        todo = [(k, position) for k in range(len(strengths)) for position in range(len(group))]
-        prefixes: dict[float, PrefixKV | None] = {}
-        with self._model.bridge.hooks(fwd_hooks=steerer.hooks()):
-            for part in _batches([len(self._rows[group[position]].ids) - self._start for _, position in todo]):
-                chosen = [todo[i] for i in part]
-                values = [strengths[k] for k, _ in chosen]
-                prefixes = {value: prefixes.get(value) for value in dict.fromkeys(values)}
-                for value, known in prefixes.items():
-                    prefixes[value] = known or self._run_prefix(steerer, lowest, value)
-                batch = row_batch(self._model, [self._rows[group[position]] for _, position in chosen], self._start)
-                index = torch.tensor([position for _, position in chosen], device=batch.input_ids.device)
-                states = self._stream[lowest][index, : batch.input_ids.shape[1]]
-                per_row = torch.tensor(values, dtype=torch.float32)
-                steerer.begin(steerer.plan(per_row, batch.steered(self._tokens)))
+        begin = None
+        if self._shared:
+            stored = self._prefix_stream
+            begin = UnsteeredPrefix(self._prefix[0], lowest, stored.states[lowest], stored.extras[lowest])
+        passes = SteeredPasses(self._model, steerer, self.passes.tokens, begin)
+        stream = self._stream[lowest]
+        with passes.active():
+            for part in filled_batches(self._own_lengths(group) * len(strengths), _POSITIONS):
+                where = [divmod(i, len(group)) for i in part]
+                rows = [self._rows[group[position]] for _, position in where]
+                values = [strengths[k] for k, _ in where]
+                prefixes = passes.prefixes([(self._shared, value) for value in values]) if self._shared else []
+                index = torch.tensor([position for _, position in where], device=stream.device)
+                states = stream[index, : max(len(row.ids) for row in rows) - 1 - len(self._shared)]
                 with replaying(self._model, lowest, states, self._extras[lowest]):
-                    out = self._pass(batch, [prefixes[value] for value in values])
-                steerer.finish()
-                yield [(k, group[position]) for k, position in chosen], self._log_p(batch, out)
-                progress(len(chosen))
+                    log_p = passes.log_likelihoods(rows, values, prefixes)
+                yield [(k, group[position]) for k, position in where], log_p
+                progress(len(part))
 
-    def _run_prefix(self, steerer: Steerer | None, lowest: int, strength: float) -> PrefixKV | None:
-        """Keys and values of the shared beginning; those at and below the window are the unsteered ones."""
-        if not self._start:
-            return None
-        if steerer is not None and (self._tokens == "generated" or strength == 0):
-            return self._prefix  # steering leaves it alone
-        ids = self._rows[0].ids[: self._start]
-        batch = row_batch(self._model, [TargetRow((*ids, 0), len(ids) + 1)])
-        step = PrefixStep(self._model, len(ids))
-        with ExitStack() as stack:
-            if steerer is not None:
-                assert self._prefix is not None
-                step.kept[0].keys += self._prefix.keys[: lowest + 1]
-                step.kept[0].values += self._prefix.values[: lowest + 1]
-                steerer.begin(steerer.plan(torch.tensor([strength]), batch.steered(self._tokens)))
-                stored = self._prefix_stream
-                stack.enter_context(replaying(self._model, lowest, stored.states[lowest], stored.extras[lowest]))
-            self._forward(batch, step)
-        if steerer is not None:
-            steerer.finish()
-        return step.kept[0]
-
-    def _pass(self, batch: RowBatch, prefixes: Sequence[PrefixKV | None]) -> Tensor:
-        """One pass over rows behind their prefixes: states after the final norm, or logits without the fast path."""
-        if not self._fast:
-            return self._model.hf(
-                input_ids=batch.input_ids, attention_mask=batch.real.long(), use_cache=False
-            ).logits  # fmt: skip
-        scratch = SlotCache(self._model, *batch.input_ids.shape, one_layer=True)
-        kept = [prefix for prefix in prefixes if prefix is not None]  # all of them or none
-        return self._forward(batch, PromptStep(scratch, 0, SharedPrefixes(kept) if kept else None, self._start))
-
-    def _forward(self, batch: RowBatch, step: Step) -> Tensor:
-        return run_step(self._model, step, batch.input_ids, batch.position.expand(len(batch.input_ids), -1))
-
-    def _log_p(self, batch: RowBatch, out: Tensor) -> Float[Tensor, " rows"]:
-        chosen = out[batch.predicting[:, 0], batch.predicting[:, 1]]
-        return batch.per_row(target_log_probabilities(self._model, chosen, batch.targets, normed=self._fast)).cpu()
-
-
-def _batches(lengths: Sequence[int]) -> Iterator[list[int]]:
-    """Indices in order, at most `_POSITIONS` padded tokens at once."""
-    batch: list[int] = []
-    width = 0
-    for index, length in enumerate(lengths):
-        if batch and max(width, length) * (len(batch) + 1) > _POSITIONS:
-            yield batch
-            batch, width = [], 0
-        batch.append(index)
-        width = max(width, length)
-    yield batch
+    def _own_lengths(self, group: Sequence[int]) -> list[int]:
+        return [len(self._rows[index].ids) - len(self._shared) for index in group]

@@ -13,23 +13,20 @@ token, which predicts the first option token, and the option; `prompt` the conte
 """
 
 import math
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 import torch
-from torch import Tensor
 
 from interp_xfer.chat import tokens_with_offsets
 from interp_xfer.choices import StrengthUnit, TokenScope
-from interp_xfer.errors import ConfigError, DataError, SteeringError
-from interp_xfer.generation.prefixes import PrefixKV, SharedPrefixes
-from interp_xfer.generation.steps import IMPLEMENTATION, PrefixStep, PromptStep, SlotCache, Step, register, run_step
+from interp_xfer.errors import DataError, SteeringError
+from interp_xfer.generation.passes import SteeredPasses
 from interp_xfer.models import LoadedModel
 from interp_xfer.models.bridge_check import refuse_overflow
-from interp_xfer.passes.stock_attention import stock_attention, stock_attention_problem
-from interp_xfer.passes.teacher_forcing import RowBatch, TargetRow, row_batch, shared_length, target_log_probabilities
+from interp_xfer.passes.batching import filled_batches
+from interp_xfer.passes.teacher_forcing import TargetRow, shared_length
 from interp_xfer.progress import Progress, no_progress
 from interp_xfer.steering.hooks import Steerer, checked_strengths
 from interp_xfer.steering.vectors import SteeringVectors
@@ -108,16 +105,19 @@ def score_options(
         raise SteeringError(f"strengths {list(strengths)} need steering vectors; without them only 0 can be run.")
     require_choices(problems)
     groups = [_option_rows(model, problem, examples) for problem in problems]
-    scorer = _Scorer(model, None if steering is None else Steerer(model, steering, operator, unit), tokens)
-    n_prefix = shared_length([row for group in groups for row in group]) if scorer.fast else 0
+    passes = SteeredPasses(model, None if steering is None else Steerer(model, steering, operator, unit), tokens)
     out = []
-    with scorer.ready():
+    with passes.active():
+        n_prefix = shared_length([row for group in groups for row in group]) if passes.fast else 0
+        shared = groups[0][0].ids[:n_prefix]
+        widths = [max(len(row.ids) for row in group) - n_prefix for group in groups]
+        n_rows = [len(group) for group in groups]
         for strength in strengths:
-            prefix = scorer.prefix(groups[0][0].ids[:n_prefix], strength) if n_prefix else None
+            prefix = passes.prefixes([(shared, strength)]) if n_prefix else []
             found: dict[int, list[float]] = {}
-            for batch in _batches(groups, n_prefix):
+            for batch in filled_batches(widths, _POSITIONS, n_rows, by_length=True):
                 rows = [row for index in batch for row in groups[index]]
-                values = iter(scorer.log_likelihoods(rows, n_prefix, prefix, strength))
+                values = iter(passes.log_likelihoods(rows, [strength] * len(rows), prefix * len(rows)).tolist())
                 found.update({index: [next(values) for _ in groups[index]] for index in batch})
                 progress(len(batch))
             out.append([_scores(p, strength, groups[i], found[i]) for i, p in enumerate(problems)])
@@ -141,69 +141,6 @@ def require_choices(problems: Sequence[Problem]) -> None:
             f"{without.id} has no options to rank by likelihood; score {without.task or 'this task'} by generation "
             f'(scoring="generate").'
         )
-
-
-class _Scorer:
-    """Forward passes of one model: over a shared prefix where the architecture allows it, else over whole rows."""
-
-    def __init__(self, model: LoadedModel, steerer: Steerer | None, tokens: TokenScope) -> None:
-        self.model, self._steerer = model, steerer
-        self._tokens: TokenScope = tokens
-        self.fast = stock_attention_problem(model) is None
-        self._prefixes: dict[float, PrefixKV] = {}
-
-    @contextmanager
-    def ready(self) -> Iterator[None]:
-        """Hooks and attention in place."""
-        register()
-        attention = stock_attention(self.model, IMPLEMENTATION) if self.fast else nullcontext()
-        hooks = [] if self._steerer is None else self._steerer.hooks()
-        with attention, self.model.bridge.hooks(fwd_hooks=hooks):
-            yield
-
-    def prefix(self, ids: tuple[int, ...], strength: float) -> PrefixKV:
-        """Keys and values of the shared beginning; the same for all strengths where steering leaves it alone."""
-        if self._steerer is None or self._tokens == "generated":
-            strength = 0.0
-        if strength not in self._prefixes:
-            self._prefixes.clear()  # strengths come one after another
-            row = TargetRow((*ids, 0), len(ids) + 1)
-            step = PrefixStep(self.model, len(ids))
-            self._hidden(row_batch(self.model, [row]), strength, step)
-            self._prefixes[strength] = step.kept[0]
-        return self._prefixes[strength]
-
-    def log_likelihoods(
-        self, rows: Sequence[TargetRow], start: int, prefix: PrefixKV | None, strength: float
-    ) -> list[float]:
-        """Log-likelihood of the option of each row, whose first `start` tokens are the prefix."""
-        batch = row_batch(self.model, rows, start)
-        if self.fast:
-            scratch = SlotCache(self.model, len(rows), batch.input_ids.shape[1], one_layer=True)
-            prefixes = None if prefix is None else SharedPrefixes([prefix] * len(rows))
-            out = self._hidden(batch, strength, PromptStep(scratch, 0, prefixes, start))
-        else:
-            out = self._hidden(batch, strength, None)
-        chosen = out[batch.predicting[:, 0], batch.predicting[:, 1]]  # (option tokens, d_model) or (.., vocab)
-        values = target_log_probabilities(self.model, chosen, batch.targets, normed=self.fast)
-        return batch.per_row(values).tolist()
-
-    def _hidden(self, batch: RowBatch, strength: float, step: Step | None) -> Tensor:
-        """One steered pass over all but the last token of each row.
-
-        Returns: (rows, pos, d_model) after the final norm with a step, (rows, pos, vocab) logits without.
-        """
-        n_rows = len(batch.input_ids)
-        if self._steerer is not None:
-            self._steerer.begin(self._steerer.plan(torch.full((n_rows,), strength), batch.steered(self._tokens)))
-        if step is None:
-            mask = batch.real.long()
-            out = self.model.hf(input_ids=batch.input_ids, attention_mask=mask, use_cache=False).logits
-        else:
-            out = run_step(self.model, step, batch.input_ids, batch.position.expand(n_rows, -1))
-        if self._steerer is not None:
-            self._steerer.finish()
-        return out
 
 
 def plain_likelihood_prompt(model: LoadedModel, problem: Problem, examples: tuple[Problem, ...]) -> LikelihoodPrompt:
@@ -232,29 +169,14 @@ def option_row(model: LoadedModel, problem: Problem, prompt: LikelihoodPrompt, l
             f"option {label} of {problem.id} and its context are one token for {model.name}, which nothing predicts; "
             f"drop the item."
         )
-    if not model.context.holds(len(ids)):
-        raise ConfigError(
-            f"option {label} of {problem.id} has {len(ids)} tokens with its context, more than the context of "
-            f"{model.name} ({model.context}). Use fewer examples (n_shots)."
-        )
+    found = f"option {label} of {problem.id} has {len(ids)} tokens with its context"
+    model.require_room(len(ids), found, "Use fewer examples (n_shots).")
     return TargetRow(tuple(ids), first)
 
 
 def _option_rows(model: LoadedModel, problem: Problem, examples: tuple[Problem, ...]) -> list[TargetRow]:
     prompt = plain_likelihood_prompt(model, problem, examples)
     return [option_row(model, problem, prompt, label) for label in prompt.labels]
-
-
-def _batches(groups: Sequence[Sequence[TargetRow]], start: int) -> Iterator[list[int]]:
-    """Indices of problems of similar length, whose rows make one pass."""
-    width = [max(len(row.ids) for row in group) - start for group in groups]
-    batch: list[int] = []
-    for index in sorted(range(len(groups)), key=width.__getitem__):
-        if batch and width[index] * sum(len(groups[i]) for i in (*batch, index)) > _POSITIONS:
-            yield batch
-            batch = []
-        batch.append(index)
-    yield batch
 
 
 def _scores(problem: Problem, strength: float, rows: Sequence[TargetRow], values: Sequence[float]) -> OptionScores:

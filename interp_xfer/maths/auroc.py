@@ -1,20 +1,17 @@
 """How well a direction tells the members of held-out contrast pairs apart: a test of transfer by forward passes only.
 
 AUROC is the probability that a positive member scores above a negative one, ties counting half; .5 is chance, below it
-the sign is wrong. Two forms: of the members themselves, where differences between questions are noise, and of the
-differences (each counted as positive, its negative as negative), where the question cancels. Easy pairs are separated
-by many directions, so random directions belong beside every value.
+the sign is wrong. Differences between questions are noise in it; the share of pairs in order is free of them. Easy
+pairs are separated by many directions, so random directions belong beside every value. Intervals are of 95 %.
 """
 
 from typing import NamedTuple
 
 import torch
-from einops import einsum
 from jaxtyping import Float
 from torch import Tensor
 
 from interp_xfer.checks import require_finite, require_paired, require_rows
-from interp_xfer.errors import ShapeError
 from interp_xfer.stats.intervals import Interval, score_interval, wilson_interval
 
 _NOTHING = 1e-20  # a variance below it is rounding
@@ -30,49 +27,7 @@ class Readout(NamedTuple):
     n_pairs: int
 
 
-def member_readout(
-    direction: Float[Tensor, " d_model"],
-    positive: Float[Tensor, "positive_pairs d_model"],
-    negative: Float[Tensor, "negative_pairs d_model"],
-    confidence: float = 0.95,
-) -> Readout:
-    """Separation of positive from negative members by their scores on a direction.
-
-    Arguments:
-        direction: sign resolved on other pairs; any length but zero.
-        positive: held-out activations.
-        negative: the other members of the same pairs.
-        confidence: coverage of the intervals.
-    Returns: AUROC and pair accuracy.
-    Raises: ShapeError on unpaired members, fewer than two pairs, NaN, or a direction of length zero.
-    Source: house rule; interval as in `paired_auroc`.
-    """
-    require_paired(len(positive), len(negative), "members", "the positive side", "the negative side", "on both sides")
-    return score_readout(_score(direction, positive), _score(direction, negative), confidence)
-
-
-def difference_readout(
-    direction: Float[Tensor, " d_model"], differences: Float[Tensor, "pairs d_model"], confidence: float = 0.95
-) -> Readout:
-    """Separation of contrast differences from their negatives by their scores on a direction.
-
-    P(d_i . v > -d_j . v) over all i, j: the question, common to both members of a pair, has cancelled.
-
-    Arguments:
-        direction: sign resolved on other pairs; any length but zero.
-        differences: held-out h(positive) - h(negative).
-        confidence: coverage of the intervals.
-    Returns: AUROC and pair accuracy.
-    Raises: ShapeError on fewer than two pairs, NaN, or a direction of length zero.
-    Source: house rule; interval as in `paired_auroc`.
-    """
-    scores = _score(direction, differences)
-    return score_readout(scores, -scores, confidence)
-
-
-def paired_auroc(
-    positive: Float[Tensor, " positive_pairs"], negative: Float[Tensor, " negative_pairs"], confidence: float = 0.95
-) -> Interval:
+def paired_auroc(positive: Float[Tensor, " positive_pairs"], negative: Float[Tensor, " negative_pairs"]) -> Interval:
     """Area under the ROC curve of paired scores, with an interval that knows of the pairs.
 
     A = mean_ij [p_i > n_j] + [p_i = n_j] / 2; interval as `auroc_interval` of one layer.
@@ -80,39 +35,36 @@ def paired_auroc(
     Arguments:
         positive: score of the positive member of each pair.
         negative: of the negative member.
-        confidence: coverage.
     Returns: estimate, low, high.
     Raises: ShapeError on unpaired scores, fewer than two pairs, or NaN.
     Source: Mann and Whitney 1947; interval as `auroc_interval`.
     """
-    return auroc_interval(pair_values(positive, negative)[None], confidence)
+    return auroc_interval(pair_values(positive, negative)[None])
 
 
-def mean_auroc(wins: Float[Tensor, "layers pairs pairs"], confidence: float = 0.95) -> Interval:
+def mean_auroc(wins: Float[Tensor, "layers pairs pairs"]) -> Interval:
     """AUROC averaged over layers, with an interval over pairs; the layers see the same pairs and are not independent.
 
     Arguments:
         wins: `pairwise_wins` of each layer.
-        confidence: coverage.
     Returns: estimate, low, high.
     Source: as `auroc_interval`.
     """
-    return auroc_interval(_values_of(wins), confidence)
+    return auroc_interval(_values_of(wins))
 
 
 def auroc_difference(
-    wins: Float[Tensor, "layers pairs pairs"], others: Float[Tensor, "layers pairs pairs"], confidence: float = 0.95
+    wins: Float[Tensor, "layers pairs pairs"], others: Float[Tensor, "layers pairs pairs"]
 ) -> Interval:
     """How much larger the AUROC of one source of directions is than that of another, averaged over layers, paired.
 
     Arguments:
         wins: `pairwise_wins` of each layer.
         others: of the same pairs and layers under the other source.
-        confidence: coverage.
     Returns: estimate, low, high.
     Source: as `difference_interval`.
     """
-    return difference_interval(_values_of(wins), _values_of(others), confidence)
+    return difference_interval(_values_of(wins), _values_of(others))
 
 
 def pair_values(
@@ -138,7 +90,7 @@ def pair_values(
     return above + (1 - below) - above.mean(dim=-1, keepdim=True)
 
 
-def auroc_interval(values: Float[Tensor, "layers pairs"], confidence: float = 0.95, between: float = 0.0) -> Interval:
+def auroc_interval(values: Float[Tensor, "layers pairs"], between: float = 0.0) -> Interval:
     """AUROC averaged over layers, with an interval over pairs that covers near 1 too.
 
     Wilson's for N trials, with Student's quantile of n - 1: the normal interval of a mean AUROC of .99 covers .6 to .8
@@ -153,7 +105,6 @@ def auroc_interval(values: Float[Tensor, "layers pairs"], confidence: float = 0.
 
     Arguments:
         values: `pair_values` of each layer (or draw).
-        confidence: coverage.
         between: variance that has to be added to that over pairs, such as that of the mean over draws.
     Returns: estimate, low, high.
     Source: DeLong et al. 1988, doi 10.2307/2531595 (variance and covariance of layers); Newcombe 2006, doi
@@ -167,13 +118,12 @@ def auroc_interval(values: Float[Tensor, "layers pairs"], confidence: float = 0.
     spread = area * (1 - area)
     rest = (1 - weight) / (2 * n * (1 + weight * (layers - 1)))
     inverse = weight * variance / spread + between / spread + rest if spread > _NOTHING else 1 / (2 * n)
-    return score_interval(area, 1 / inverse, confidence, degrees=n - 1)
+    return score_interval(area, 1 / inverse, degrees=n - 1)
 
 
 def difference_interval(
     values: Float[Tensor, "layers pairs"],
     others: Float[Tensor, "other_layers pairs"],
-    confidence: float = 0.95,
     between: float = 0.0,
 ) -> Interval:
     """AUROC of one source minus that of another on the same pairs, each averaged over layers (or draws).
@@ -185,13 +135,12 @@ def difference_interval(
     Arguments:
         values: `pair_values` of the one.
         others: of the other.
-        confidence: coverage.
         between: as in `auroc_interval`, of the other.
     Returns: estimate, low, high.
     Source: square-and-add, Newcombe 1998, doi 10.1002/(SICI)1097-0258(19981130)17:22<2635::AID-SIM954>3.0.CO;2-C; with
         correlation Zou and Donner 2008, doi 10.1002/sim.3095.
     """
-    first, second = auroc_interval(values, confidence), auroc_interval(others, confidence, between)
+    first, second = auroc_interval(values), auroc_interval(others, between)
     a, b = (side.mean(dim=0) - side.mean() for side in (values, others))
     lengths = float(a.norm() * b.norm())
     r = float(a @ b) / lengths if lengths > _NOTHING else 0.0
@@ -224,21 +173,18 @@ def pairwise_wins(
     return torch.sign(positive.double()[:, None] - negative.double()) / 2 + 0.5
 
 
-def score_readout(
-    positive: Float[Tensor, " positive_pairs"], negative: Float[Tensor, " negative_pairs"], confidence: float = 0.95
-) -> Readout:
+def score_readout(positive: Float[Tensor, " positive_pairs"], negative: Float[Tensor, " negative_pairs"]) -> Readout:
     """Separation of pairs whose members were scored before.
 
     Arguments:
         positive: score of the positive member of each pair.
         negative: of the negative member.
-        confidence: coverage of the intervals.
     Returns: AUROC and pair accuracy.
     Raises: ShapeError on unpaired scores, fewer than two pairs, or NaN.
     """
-    auroc = paired_auroc(positive, negative, confidence)
+    auroc = paired_auroc(positive, negative)
     right = int((positive > negative).sum())
-    return Readout(auroc, wilson_interval(right, len(positive), confidence), len(positive))
+    return Readout(auroc, wilson_interval(right, len(positive)), len(positive))
 
 
 def _values_of(wins: Float[Tensor, "layers pairs pairs"]) -> Float[Tensor, "layers pairs"]:
@@ -263,12 +209,3 @@ def _require_pairs(positive: Tensor, negative: Tensor) -> None:
     require_paired(n, other, "scores", "the positive side", "the negative side", "on both sides")
     require_rows("pairs", n, 2, "AUROC with an interval")
     require_finite("scores", torch.stack([positive, negative]))
-
-
-def _score(direction: Tensor, rows: Tensor) -> Float[Tensor, " pairs"]:
-    require_finite("activations", rows)
-    require_finite("direction", direction)
-    length = direction.double().norm()
-    if length == 0:
-        raise ShapeError("the direction has length 0 and reads nothing; leave the layer out.")
-    return einsum(rows.double(), direction.double() / length, "pairs d_model, d_model -> pairs")

@@ -30,48 +30,6 @@ Estimator = Literal["unbiased", "biased"]
 _BLOCK = 128  # rows; only blocks on and above the diagonal of X Xᵀ are multiplied out
 
 
-def linear_cka(
-    x: Float[Tensor, "parent_prompts d_parent"],
-    y: Float[Tensor, "child_prompts d_child"],
-    estimator: Estimator = "unbiased",
-) -> float:
-    """Similarity of two representations of the same prompts, 1 when equal up to shift, rotation and scale.
-
-    HSIC(K, L) / sqrt(HSIC(K, K) HSIC(L, L)), K = x xᵀ, L = y yᵀ.
-
-    Arguments:
-        x: rows are prompts; any unit, the scale cancels; no row normalisation here.
-        y: the same prompts in the other model.
-        estimator: "unbiased" can be negative; "biased" grows with width.
-    Returns: a float; NaN when a self-term is not positive.
-    Raises: ShapeError if row counts differ, prompts < 4, NaN values, or a constant layer.
-    Source: arXiv 1905.00414 (biased); arXiv 2010.15327, eq. 3 (unbiased).
-    """
-    return float(cka_matrix([x], [y], estimator, normalize_rows=False))
-
-
-def hsic(
-    x: Float[Tensor, "parent_prompts d_parent"],
-    y: Float[Tensor, "child_prompts d_child"],
-    estimator: Estimator = "unbiased",
-) -> float:
-    """Hilbert-Schmidt independence criterion with linear kernels: |cov(x, y)|² summed over entries.
-
-    <A, B> / (n (n - 3)) for U-centred A, B ("unbiased"); <H K H, H L H> / (n - 1)² ("biased").
-
-    Arguments:
-        x: rows are prompts.
-        y: the same prompts in the other model.
-        estimator: see the formula.
-    Returns: a float in the squared units of x and y; "unbiased" can be negative.
-    Raises: ShapeError if row counts differ, prompts < 4, NaN values, or a constant layer.
-    Source: arXiv 2010.15327, eq. 3, in the equivalent U-centred form of arXiv 1310.2926.
-    """
-    (a,), (b,) = paired_grams([x], [y], estimator, normalize_rows=False)
-    n = len(a)
-    return float((a * b).sum()) / (n * (n - 3) if estimator == "unbiased" else (n - 1) ** 2)
-
-
 def cka_matrix(
     xs: Sequence[Float[Tensor, "parent_prompts d_parent"]] | Float[Tensor, "n_parent parent_prompts d_parent"],
     ys: Sequence[Float[Tensor, "child_prompts d_child"]] | Float[Tensor, "n_child child_prompts d_child"],
@@ -87,42 +45,10 @@ def cka_matrix(
         normalize_rows: scale rows to unit length first.
     Returns: (n_parent, n_child); NaN where a self-term is not positive.
     Raises: ShapeError if row counts differ, prompts < 4, NaN values, or a constant layer.
-    Source: arXiv 2010.15327.
+    Source: arXiv 1905.00414 (biased); arXiv 2010.15327, eq. 3, in the equivalent U-centred form of arXiv 1310.2926
+        (unbiased).
     """
     return cka_of_grams(*paired_grams(xs, ys, estimator, normalize_rows))
-
-
-def participation_ratio(x: Float[Tensor, "prompts d_model"], estimator: Estimator = "unbiased") -> float:
-    """Effective number of dimensions that the rows vary in.
-
-    (tr S)² / tr S², S the covariance. The plug-in ("biased") value cannot exceed n - 1; "unbiased" takes tr S² from the
-    U-statistic.
-
-    Arguments:
-        x: rows are prompts.
-        estimator: of tr S².
-    Returns: between 1 and d_model, up to sampling error; NaN when the estimate of tr S² is not positive.
-    Raises: ShapeError on NaN values, prompts < 4, or a constant layer.
-    Source: house rule.
-    """
-    squares = hsic(x, x, estimator)
-    total = float(x.double().var(dim=0).sum())
-    return total**2 / squares if squares > 0 else float("nan")
-
-
-def biased_null(n: int, pr_x: float, pr_y: float) -> float:
-    """The biased CKA that unrelated representations show.
-
-    sqrt(PR_x PR_y / ((n - 1 + PR_x)(n - 1 + PR_y))).
-
-    Arguments:
-        n: prompts.
-        pr_x: participation ratio of one side.
-        pr_y: participation ratio of the other.
-    Returns: between 0 and 1.
-    Source: house rule, from the expectation of <HKH, HLH> for independent rows.
-    """
-    return (pr_x * pr_y / ((n - 1 + pr_x) * (n - 1 + pr_y))) ** 0.5
 
 
 def paired_grams(

@@ -42,25 +42,8 @@ class MeanIntervals(NamedTuple):
     high: Float[Tensor, "*rest"]
 
 
-def isotropic_z(
-    gradient: Float[Tensor, "layers d_model"], vectors: Float[Tensor, "*candidates layers d_model"]
-) -> Float[Tensor, "*candidates layers"]:
-    """sqrt(d) cos(G_l, v_l): N(0, 1) for isotropic random v.
-
-    Arguments:
-        gradient: G, mean over questions.
-        vectors: any length but zero; NaN comes out where a vector is zero (a layer without one).
-    Returns: z, float64.
-    Raises: ShapeError on NaN, or a layer whose gradient is zero.
-    Source: house rule; the moments are those of a coordinate of a uniform unit vector.
-    """
-    deviation = isotropic_deviation(gradient)
-    scores = einsum(gradient.double(), vectors.double(), "layers d_model, ... layers d_model -> ... layers")
-    return scores / (deviation * vectors.double().norm(dim=-1))
-
-
 def isotropic_deviation(gradient: Float[Tensor, "layers d_model"]) -> Float[Tensor, " layers"]:
-    """|G| / sqrt(d): standard deviation of <G, v> for isotropic random unit v; `isotropic_z` is <G, v> over it.
+    """|G| / sqrt(d): standard deviation of <G, v> for isotropic random unit v.
 
     Arguments:
         gradient: G, mean over questions.
@@ -119,12 +102,11 @@ def largest_z(z: Float[Tensor, " layers"]) -> LargestZ:
     return LargestZ(layer, float(z[layer]), p_value)
 
 
-def mean_intervals(values: Float[Tensor, "questions *rest"], confidence: float = 0.95) -> MeanIntervals:
-    """Mean over questions and its t interval, for every column.
+def mean_intervals(values: Float[Tensor, "questions *rest"]) -> MeanIntervals:
+    """Mean over questions and its 95 % t interval, for every column.
 
     Arguments:
         values: one row for each question.
-        confidence: coverage.
     Raises: ShapeError on NaN or fewer than two questions.
     Source: Student 1908; arXiv 2411.00640 on questions as the unit of sampling.
     """
@@ -132,5 +114,5 @@ def mean_intervals(values: Float[Tensor, "questions *rest"], confidence: float =
     require_rows("questions", len(values), 2, "an interval over questions")
     n = len(values)
     mean = values.double().mean(dim=0)
-    half = float(student.ppf((1 + confidence) / 2, n - 1)) * values.double().std(dim=0) / math.sqrt(n)
+    half = float(student.ppf(0.975, n - 1)) * values.double().std(dim=0) / math.sqrt(n)
     return MeanIntervals(mean, mean - half, mean + half)

@@ -62,7 +62,7 @@ class LayerMatch(NamedTuple):
     layer_map: LayerMap
     """With scores, margins, bootstrap, held-out scores and p values."""
     null: PermutationNull
-    """Observed and calibrated similarity of all layer pairs, and the null of their maximum."""
+    """Observed similarity of all layer pairs, and the null of their maximum."""
 
 
 def match_layers(

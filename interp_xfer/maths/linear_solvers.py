@@ -6,11 +6,9 @@ Rows are centred, X of the parent (n, d_parent), Y of the child (n, d_child); wh
 from collections.abc import Iterator, Sequence
 
 import torch
-from einops import einsum
 from jaxtyping import Float
 from torch import Tensor
 
-from interp_xfer.checks import require_finite, require_paired
 from interp_xfer.errors import ShapeError
 from interp_xfer.maths.paired_sums import Moments
 
@@ -143,31 +141,3 @@ def principal_axes(scatter: Float[Tensor, "d d"]) -> tuple[Float[Tensor, " d"], 
     """
     variances, axes = torch.linalg.eigh(scatter)
     return variances.flip(0), axes.flip(1)
-
-
-def leave_one_out_residuals(
-    x: Float[Tensor, "parent_rows d_parent"], y: Float[Tensor, "child_rows d_child"], penalty: float
-) -> Float[Tensor, "child_rows d_child"]:
-    """Errors of ridge with intercept on each row when that row is left out of the fit, from one fit.
-
-    e_i / (1 - h_ii), h_ii = 1/n + x_iᵀ (XᵀX + penalty I)⁻¹ x_i. For independent rows only, such as one per prompt:
-    tokens of one prompt predict each other, and leaving out one of them hides nothing.
-
-    Arguments:
-        x: parent activations.
-        y: child activations.
-        penalty: a, absolute.
-    Returns: (rows, d_child), float64.
-    Raises: ShapeError on unpaired rows, NaN, or a penalty of 0 with fewer rows than d_parent + 2.
-    Source: arXiv 1509.09169 (the shortcut for ridge).
-    """
-    require_paired(len(x), len(y), "rows")
-    require_finite("parent activations", x)
-    require_finite("child activations", y)
-    n, d_parent = x.shape
-    if penalty <= 0 and n < d_parent + 2:
-        raise ShapeError(f"{n} rows without a penalty leave nothing to predict in {d_parent} dimensions; use one > 0.")
-    x, y = x.double() - x.double().mean(dim=0), y.double() - y.double().mean(dim=0)
-    solved = torch.linalg.solve(x.T @ x + penalty * torch.eye(d_parent).double(), x.T)  # (d_parent, rows)
-    leverage = 1 / n + einsum(x, solved, "rows d_parent, d_parent rows -> rows")
-    return (y - x @ (solved @ y)) / (1 - leverage)[:, None]

@@ -34,9 +34,6 @@ class PermutationNull:
     threshold: float
     """Entries above it are beyond chance at the level alpha, adjusted for the search."""
 
-    calibrated: Float[Tensor, "n_parent n_child"]
-    """max(0, (s - threshold) / (1 - threshold))."""
-
 
 def permutation_null(
     parent: Float[Tensor, "n_parent prompts prompts"],
@@ -45,7 +42,7 @@ def permutation_null(
     alpha: float = 0.05,
     seed: int = 0,
 ) -> PermutationNull:
-    """CKA of all layer pairs against jointly permuted prompts, calibrated by the maximum over pairs.
+    """CKA of all layer pairs against jointly permuted prompts, by the maximum over pairs.
 
     p = (1 + #{max S* >= max S}) / (K + 1); threshold = order statistic ceil((1 - alpha)(K + 1)) of max S*.
 
@@ -55,7 +52,7 @@ def permutation_null(
         n_permutations: K, at least 1/alpha - 1.
         alpha: level of the threshold.
         seed: of the permutations.
-    Returns: observed and calibrated matrices (n_parent, n_child), the null and its p value.
+    Returns: the observed matrix (n_parent, n_child), the null and its p value.
     Raises: ConfigError when K is too small for alpha; ShapeError when a similarity is NaN.
     Source: arXiv 2602.14486.
     """
@@ -76,7 +73,7 @@ def permutation_null(
     null_max = torch.stack(largest) if largest else flat.new_zeros(0)
     threshold = null_threshold(null_max, alpha)
     p_value = (1 + int((null_max >= observed.max() - 1e-12).sum())) / (n_permutations + 1)
-    return PermutationNull(observed, null_max, p_value, threshold, calibrate(observed, threshold))
+    return PermutationNull(observed, null_max, p_value, threshold)
 
 
 def null_threshold(null: Float[Tensor, " draws"], alpha: float = 0.05) -> float:
@@ -111,17 +108,3 @@ def threshold_rank(n_draws: int, alpha: float = 0.05) -> int:
             f"use at least {math.ceil(1 / alpha - 1 - 1e-9)}."
         )
     return rank
-
-
-def calibrate(scores: Float[Tensor, "*axes"], threshold: float) -> Float[Tensor, "*axes"]:
-    """Similarities on a scale where 0 is no better than chance and 1 is equality.
-
-    max(0, (s - threshold) / (1 - threshold)).
-
-    Arguments:
-        scores: any shape.
-        threshold: of `null_threshold`.
-    Returns: the same shape.
-    Source: arXiv 2602.14486.
-    """
-    return ((scores - threshold) / (1 - threshold)).clamp(min=0.0)

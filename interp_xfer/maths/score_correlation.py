@@ -82,27 +82,6 @@ class MatrixNull:
         return self.observed.abs() > self.search_threshold
 
 
-def score_correlation(
-    parent: Float[Tensor, "n_parent 2 parent_pairs"],
-    child: Float[Tensor, "n_child 2 child_pairs"],
-    view: View = "differences",
-) -> Float[Tensor, "n_parent n_child"]:
-    """Correlation of the scores of all pairs of layers over the same prompts.
-
-    r_pc = sum_i a_pi b_ci / (|a_p| |b_c|), a and b the centred scores of the view.
-
-    Arguments:
-        parent: scores of the positive (0) and the negative (1) members on one direction per layer.
-        child: of the same pairs in the other model.
-        view: what is correlated, see the module docstring.
-    Returns: between -1 and 1, float64; NaN at a layer whose scores do not vary.
-    Raises: ShapeError on unpaired scores, NaN, or fewer than four pairs; ConfigError for an unknown view.
-    Source: Pearson; arXiv 2512.19069, figure 2, asks the question without saying how; views: house rule.
-    """
-    a, b = _both(parent, child, view)
-    return einsum(a, b, "p members pairs, c members pairs -> p c").clamp(-1, 1)
-
-
 def score_null(
     parent: Float[Tensor, "n_parent 2 parent_pairs"],
     child: Float[Tensor, "n_child 2 child_pairs"],
@@ -111,18 +90,22 @@ def score_null(
     alpha: float = 0.05,
     seed: int = 0,
 ) -> MatrixNull:
-    """`score_correlation` beside jointly permuted prompts.
+    """Correlation of the scores of all pairs of layers over the same prompts, beside jointly permuted prompts.
+
+    r_pc = sum_i a_pi b_ci / (|a_p| |b_c|), a and b the centred scores of the view.
 
     Arguments:
-        parent: as in `score_correlation`.
-        child: as in `score_correlation`.
-        view: what is correlated.
+        parent: scores of the positive (0) and the negative (1) members on one direction per layer.
+        child: of the same pairs in the other model.
+        view: what is correlated, see the module docstring.
         n_permutations: at least 1/alpha - 1.
         alpha: level of the thresholds, two-sided.
         seed: of the permutations.
-    Returns: observed and permuted correlations.
-    Raises: as `score_correlation`; ConfigError when there are too few permutations for the level.
-    Source: Westfall and Young 1993 (maximum statistic); arXiv 2602.14486 for layers of two models.
+    Returns: observed and permuted correlations, float64; NaN at a layer whose scores do not vary.
+    Raises: ShapeError on unpaired scores, NaN, or fewer than four pairs; ConfigError for an unknown view, or too few
+        permutations for the level.
+    Source: Pearson; arXiv 2512.19069, figure 2, asks the question without saying how; views: house rule;
+        Westfall and Young 1993 (maximum statistic); arXiv 2602.14486 for layers of two models.
     """
     threshold_rank(n_permutations, alpha)
     a, b = _both(parent, child, view)

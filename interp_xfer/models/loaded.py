@@ -3,14 +3,14 @@
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from jaxtyping import Int
 from torch import Tensor
 
 from interp_xfer.chat import chat_facts, token_ids
-from interp_xfer.errors import ConfigError, LayerError, ModelError, SteeringError
+from interp_xfer.errors import ConfigError, InterpXferError, LayerError, ModelError, SteeringError
 from interp_xfer.models.context import Context, context_of
 from interp_xfer.models.fingerprint import Fingerprint
 
@@ -89,8 +89,26 @@ class LoadedModel:
             add_special_tokens: None: one BOS before plain texts, where the tokenizer puts one; rendered texts, which
                 begin with a control token, stay as they are. True and False as in `interp_xfer.chat.token_ids`.
         """
-        input_ids, mask = pad_left([self.token_ids(text, add_special_tokens) for text in texts], self)
+        input_ids, mask = self.padded([self.token_ids(text, add_special_tokens) for text in texts], "left")
         return {"input_ids": input_ids, "attention_mask": mask}
+
+    def padded(
+        self, rows: Sequence[Sequence[int]], side: Literal["left", "right"]
+    ) -> tuple[Int[Tensor, "batch pos"], Int[Tensor, "batch pos"]]:
+        """Token rows as one tensor on the model's device, padded on one side, and its attention mask."""
+        width = max(len(row) for row in rows)
+        input_ids = torch.full((len(rows), width), self.pad_id)
+        mask = torch.zeros_like(input_ids)
+        for index, row in enumerate(rows):
+            own = slice(width - len(row), width) if side == "left" else slice(len(row))
+            input_ids[index, own] = torch.tensor(row, dtype=torch.long)
+            mask[index, own] = 1
+        return input_ids.to(self.device), mask.to(self.device)
+
+    def require_room(self, n_tokens: int, found: str, remedy: str, error: type[InterpXferError] = ConfigError) -> None:
+        """Raise `error` unless the context holds so many tokens; `found` and `remedy` begin and end its message."""
+        if not self.context.holds(n_tokens):
+            raise error(f"{found}, more than the context of {self.name} ({self.context}). {remedy}")
 
     @contextmanager
     def plain_greedy(self) -> Iterator[None]:
@@ -128,11 +146,11 @@ class LoadedModel:
         """
         batch = self.encode(prompts, add_special_tokens)
         width = batch["input_ids"].shape[1]
-        if not self.context.holds(width + max_new_tokens):
-            raise ConfigError(
-                f"the longest prompt has {width} tokens; with {max_new_tokens} new ones it exceeds the context of "
-                f"{self.name} ({self.context})."
-            )
+        self.require_room(
+            width + max_new_tokens,
+            f"the longest prompt has {width} tokens, with {max_new_tokens} new ones {width + max_new_tokens}",
+            "Use a shorter prompt or fewer new tokens.",
+        )
         finite: list[bool] = []
 
         def watch(input_ids: Tensor, scores: Tensor) -> Tensor:
@@ -169,16 +187,3 @@ def without_end(model: LoadedModel, ids: Sequence[int]) -> str:
     ends = model.end_tokens
     length = next((i for i, token in enumerate(ids) if token in ends), len(ids))
     return model.tokenizer.decode(ids[:length], skip_special_tokens=True)
-
-
-def pad_left(
-    rows: Sequence[Sequence[int]], model: LoadedModel
-) -> tuple[Int[Tensor, "batch pos"], Int[Tensor, "batch pos"]]:
-    """Token rows as one tensor padded on the left, and its attention mask."""
-    width = max(len(row) for row in rows)
-    input_ids = torch.full((len(rows), width), model.pad_id)
-    mask = torch.zeros_like(input_ids)
-    for index, row in enumerate(rows):
-        input_ids[index, width - len(row) :] = torch.tensor(row, dtype=torch.long)
-        mask[index, width - len(row) :] = 1
-    return input_ids.to(model.device), mask.to(model.device)

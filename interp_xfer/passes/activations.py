@@ -16,6 +16,7 @@ from torch import Tensor
 from interp_xfer.errors import DataError, ShapeError
 from interp_xfer.models import LoadedModel
 from interp_xfer.models.bridge_check import require_finite
+from interp_xfer.passes.batching import filled_batches
 from interp_xfer.passes.stock_attention import stock_attention, stock_attention_problem
 from interp_xfer.progress import Progress, no_progress
 
@@ -83,36 +84,12 @@ def batches(
     Raises: DataError if a text has no tokens, or more than the model's context.
     """
     ids = [model.token_ids(text, add_special_tokens) for text in texts]
-    context = model.context
     for index, tokens in enumerate(ids):
         if not tokens:
             raise DataError(f"text {index} of {len(ids)} has no tokens for {model.name}; drop it.")
-        if not context.holds(len(tokens)):
-            raise DataError(
-                f"text {index} has {len(tokens)} tokens, but {model.name} has a context of {context}; shorten it."
-            )
-    order = sorted(range(len(ids)), key=lambda index: len(ids[index]))
-    start = 0
-    while start < len(order):
-        stop = start + 1
-        while stop < len(order) and (stop + 1 - start) * len(ids[order[stop]]) <= POSITIONS_PER_BATCH:
-            stop += 1
-        chosen = order[start:stop]
-        yield chosen, *pad_right([ids[index] for index in chosen], model.pad_id, model.device)
-        start = stop
-
-
-def pad_right(
-    rows: Sequence[Sequence[int]], pad_id: int, device: torch.device
-) -> tuple[Int[Tensor, "batch pos"], Int[Tensor, "batch pos"]]:
-    """Token rows as one tensor, and its attention mask."""
-    width = max(len(row) for row in rows)
-    input_ids = torch.full((len(rows), width), pad_id, dtype=torch.long)
-    mask = torch.zeros_like(input_ids)
-    for index, row in enumerate(rows):
-        input_ids[index, : len(row)] = torch.tensor(row)
-        mask[index, : len(row)] = 1
-    return input_ids.to(device), mask.to(device)
+        model.require_room(len(tokens), f"text {index} has {len(tokens)} tokens", "Shorten it.", DataError)
+    for chosen in filled_batches([len(tokens) for tokens in ids], POSITIONS_PER_BATCH, by_length=True):
+        yield chosen, *model.padded([ids[index] for index in chosen], "right")
 
 
 def last_token_activations(

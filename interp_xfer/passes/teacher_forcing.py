@@ -75,17 +75,12 @@ def row_batch(model: LoadedModel, rows: Sequence[TargetRow], start: int = 0) -> 
         start: tokens that are left off, because all rows share them and they are run apart.
     """
     device = model.device
-    lengths = torch.tensor([len(row.ids) - 1 for row in rows], device=device)
-    width = int(lengths.max()) - start
-    input_ids = torch.full((len(rows), width), model.pad_id, device=device)
-    for index, row in enumerate(rows):
-        input_ids[index, : len(row.ids) - 1 - start] = torch.tensor(row.ids[start:-1], device=device)
-    position = start + torch.arange(width, device=device)
+    input_ids, mask = model.padded([row.ids[start:-1] for row in rows], "right")
     where = [(i, j - 1 - start) for i, row in enumerate(rows) for j in range(row.n_context, len(row.ids))]
     return RowBatch(
         input_ids=input_ids,
-        position=position,
-        real=position < lengths[:, None],
+        position=start + torch.arange(input_ids.shape[1], device=device),
+        real=mask.bool(),
         contexts=torch.tensor([row.n_context for row in rows], device=device),
         predicting=torch.tensor(where, dtype=torch.long, device=device).reshape(-1, 2),
         targets=torch.tensor([token for row in rows for token in row.targets], dtype=torch.long, device=device),

@@ -1,10 +1,10 @@
-"""Intervals of shares and means over questions, and standard errors of means."""
+"""Intervals of shares and means over questions."""
 
 import math
 from typing import NamedTuple
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from scipy.stats import norm
 from scipy.stats import t as student
 from torch import Tensor
@@ -87,23 +87,3 @@ def paired_bootstrap(
     tails = torch.tensor([(1 - confidence) / 2, (1 + confidence) / 2], dtype=torch.float64)
     low, high = torch.cat(means).quantile(tails).tolist()
     return Interval(float(values.mean()), low, high)
-
-
-def clustered_standard_error(values: Float[Tensor, " questions"], clusters: Int[Tensor, " questions"]) -> float:
-    """Standard error of a mean whose questions come in dependent groups.
-
-    sqrt(sum over groups of (sum of deviations)²) / n; with groups of one, the usual error with n in place of n - 1.
-
-    Arguments:
-        values: score or difference of each question.
-        clusters: group of each question.
-    Returns: the standard error in the unit of the values.
-    Raises: ShapeError on NaN or no questions.
-    Source: arXiv 2411.00640.
-    """
-    require_finite("values", values)
-    require_rows("questions", len(values), 1, "a standard error")
-    _, group = clusters.unique(return_inverse=True)
-    deviations = values.double() - values.double().mean()
-    sums = torch.zeros(int(group.max()) + 1, dtype=torch.float64).index_add_(0, group, deviations)
-    return float(sums.norm()) / len(values)

@@ -19,7 +19,7 @@ from typing import NamedTuple
 
 from jaxtyping import Bool, Float
 from scipy.optimize import root_scalar
-from scipy.stats import binom, norm
+from scipy.stats import norm
 from torch import Tensor
 
 from interp_xfer.checks import require_finite, require_paired, require_rows
@@ -96,22 +96,6 @@ def mcnemar_score(broken: int, fixed: int) -> float:
     """
     _require_counts(broken, fixed)
     return 2 * float(norm.sf(abs(fixed - broken) / math.sqrt(max(broken + fixed, 1))))
-
-
-def mcnemar_exact(broken: int, fixed: int) -> float:
-    """The same p value by the binomial distribution: never too small, often too large.
-
-    min(1, 2 P(Bin(b + c, 1/2) <= min(b, c))).
-
-    Arguments:
-        broken: b, right before and wrong after.
-        fixed: c, the reverse.
-    Returns: p; 1.0 when nothing changed.
-    Raises: ConfigError on negative counts.
-    Source: McNemar 1947, exact form.
-    """
-    _require_counts(broken, fixed)
-    return min(1.0, 2 * float(binom.cdf(min(broken, fixed), broken + fixed, 0.5)))
 
 
 def tango_interval(broken: int, fixed: int, n: int, confidence: float = 0.95) -> tuple[float, float]:

@@ -56,7 +56,6 @@ def rank_correlation(
     x: Float[Tensor, "questions layers"],
     y: Float[Tensor, "questions layers"],
     *,
-    confidence: float = 0.95,
     n_permutations: int = 9999,
     n_bootstrap: int = 2000,
     seed: int = 0,
@@ -66,11 +65,10 @@ def rank_correlation(
     Arguments:
         x: one measure, of each question at each layer.
         y: the other, of the same questions and layers (or windows of layers).
-        confidence: coverage of the interval.
         n_permutations: random orders where not all are tried.
         n_bootstrap: resamples of the questions.
         seed: of orders and resamples.
-    Returns: rho with interval and p values; all NaN, with p = 1, where a measure is constant.
+    Returns: rho with 95 % interval and p values; all NaN, with p = 1, where a measure is constant.
     Raises: ShapeError on unpaired rows, NaN, fewer than 3 layers or 2 questions.
     Source: p = (1 + #)/(K + 1): Phipson and Smyth 2010, doi 10.2202/1544-6115.1585; rotations: house rule.
     """
@@ -86,8 +84,7 @@ def rank_correlation(
     if math.isnan(rho):
         return RankCorrelation(rho, rho, rho, 1.0, 1.0, n)
     resampled = _bootstrap(x.double(), y.double(), n_bootstrap, stream(seed, "questions"))
-    tail = (1 - confidence) / 2
-    low, high = torch.quantile(resampled[~resampled.isnan()], torch.tensor([tail, 1 - tail]).double()).tolist()
+    low, high = torch.quantile(resampled[~resampled.isnan()], torch.tensor([0.025, 0.975]).double()).tolist()
     return RankCorrelation(
         rho,
         min(low, rho),

@@ -32,6 +32,7 @@ import yaml
 
 from interp_xfer.errors import ArtifactError, WriteError
 from interp_xfer.files.artifacts import write_text
+from interp_xfer.files.json_lines import Lines, json_lines
 from interp_xfer.files.places import RUN_MARK, require_settings_place
 from interp_xfer.files.reading import require_file
 from interp_xfer.files.writing import require_writable
@@ -139,7 +140,7 @@ class RunStore:
         """
         if self._settings is not None and not self._settings.exists():
             raise WriteError(f"{self.root} was removed or moved while the run was going on; run the command again.")
-        lines = "".join(json.dumps(item, ensure_ascii=False, allow_nan=False) + "\n" for item in items)
+        lines = json_lines(items)
         record = record.model_copy(update={"items_sha256": hashlib.sha256(lines.encode()).hexdigest()})
         write_text(self.items(record.key), lines)
         record.write(self.cell(record.key))
@@ -213,8 +214,7 @@ class RunStore:
             raise ArtifactError(f"{path} cannot be read: {error.strerror or error}.") from None
         if hashlib.sha256(content).hexdigest() != record.items_sha256:
             raise ArtifactError(f"{path} does not hold the answers of its cell; delete the cell and run it again.")
-        # Not splitlines: a text may hold U+2028, which JSON leaves as it is and which is no end of a record.
-        items = [json.loads(line) for line in content.decode("utf-8").removesuffix("\n").split("\n")]
+        items = [json.loads(line) for line in Lines.of(content).whole]
         _require_counts(path, items, record)
         return items
 

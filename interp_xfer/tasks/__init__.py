@@ -17,7 +17,6 @@ from interp_xfer.tasks.prompts import (
 from interp_xfer.tasks.rationales import RationaleStore, accept_rationale, rationale_prompt
 from interp_xfer.tasks.registry import TASKS, get_task
 from interp_xfer.tasks.rows import BadRow, Rows, data_folder, read_rows
-from interp_xfer.tasks.scoring.many import score_many
 from interp_xfer.tasks.splits import load_problems
 from interp_xfer.tasks.sums import LEVELS, SumsKnobs, sums_task
 
@@ -60,6 +59,5 @@ __all__ = [
     "read_rows",
     "render_pair",
     "render_prompt",
-    "score_many",
     "sums_task",
 ]

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from interp_xfer.errors import DataError
-from interp_xfer.tasks.problems import AnswerReader, Choice, HubSplit, Problem, Reading, Source, Task
+from interp_xfer.tasks.problems import AnswerReader, Choice, HubSplit, Problem, Score, Source, Task
 from interp_xfer.tasks.prompt_files import shipped_examples, shipped_text
 from interp_xfer.tasks.rows import require, row_id
 from interp_xfer.tasks.scoring.choice import CHOICE_RULES, extract_choice
@@ -77,11 +77,11 @@ def given_at(text: str) -> int | None:
     return boxed_answer_end(text, lambda content: _ONE_LABEL.fullmatch(strip_wrapping(content)) is not None)
 
 
-def judge(texts: Sequence[str], problems: Sequence[Problem]) -> list[Reading]:
+def judge(texts: Sequence[str], problems: Sequence[Problem]) -> list[Score]:
     """What each text answers, by the rules of `scoring.choice`; the canonical answer is the item's label."""
     found = [extract_choice(text, problem.choices) for text, problem in zip(texts, problems, strict=True)]
     return [
-        Reading(each.answer, each.answer == problem.answer, each.rule)
+        Score(each.answer, each.answer == problem.answer, each.rule)
         for each, problem in zip(found, problems, strict=True)
     ]
 

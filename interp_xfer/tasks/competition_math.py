@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import Any
 
 from interp_xfer.errors import DataError
-from interp_xfer.tasks.problems import AnswerReader, HubSplit, Problem, Reading, Source, Task
+from interp_xfer.tasks.problems import AnswerReader, HubSplit, Problem, Score, Source, Task
 from interp_xfer.tasks.prompt_files import shipped_examples, shipped_text
 from interp_xfer.tasks.rows import require, row_id
 from interp_xfer.tasks.scoring.latex import is_equiv, last_boxed, replace_boxes
@@ -87,7 +87,7 @@ def _hope_end(text: str) -> int | None:
     return None
 
 
-def judge(texts: Sequence[str], problems: Sequence[Problem]) -> list[Reading]:
+def judge(texts: Sequence[str], problems: Sequence[Problem]) -> list[Score]:
     """What each text answers, by the rules of `math_extraction` and `math_equality`, in parallel processes.
 
     Arguments:
@@ -106,7 +106,7 @@ def judge(texts: Sequence[str], problems: Sequence[Problem]) -> list[Reading]:
         key, equal, timed_out = compared[pair]
         same_string = is_equiv(problem.answer, last_boxed(tail(text)))
         rule = each.rule if key is not None else None
-        readings.append(Reading(key, equal, rule, timed_out, {"same_string": same_string}))
+        readings.append(Score(key, equal, rule, timed_out, {"same_string": same_string}))
     return readings
 
 

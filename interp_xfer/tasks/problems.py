@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, Literal, NamedTuple
 
+from interp_xfer.errors import ShapeError
 from interp_xfer.tasks.scoring.private_reasoning import REASONING_TAGS, ReasoningTag, public_text
 
 Split = Literal["train", "validation", "test"]
@@ -47,22 +48,17 @@ class Problem:
         return "\n".join([self.question, *(choice.text for choice in self.choices)])
 
 
-@dataclass(frozen=True)
-class Score:
-    """What a scorer read from one generated text."""
+class Score(NamedTuple):
+    """What a benchmark reads from one answer."""
 
-    raw: str
-    """The text as generated."""
     parsed: str | None
     """Canonical answer: equal answers are equal strings ("18", "18.0" and "$18" are "18"). None: no answer found."""
     correct: bool
     rule: str | None
     """Which extraction rule found the answer, for instance "hash" or "last_number"."""
-    truncated: bool
-    """The generation ran into its token limit."""
     timed_out: bool = False
     """The comparison with the reference was given up (time, memory, length); `correct` is then False for want of it."""
-    extra: Mapping[str, bool] = field(default_factory=dict)
+    extra: Mapping[str, bool] = MappingProxyType({})
     """The same text read by other patterns; see the task's `AnswerReader`."""
 
 
@@ -71,16 +67,6 @@ class Extracted(NamedTuple):
 
     answer: str | None
     rule: str | None
-
-
-class Reading(NamedTuple):
-    """What a benchmark reads from one answer."""
-
-    parsed: str | None
-    correct: bool
-    rule: str | None
-    timed_out: bool = False
-    extra: Mapping[str, bool] = MappingProxyType({})
 
 
 @dataclass(frozen=True)
@@ -92,8 +78,8 @@ class AnswerReader:
     given_at: Callable[[str], int | None]
     """Where the final answer has been given, once and for all: the end of what is read, None if it has not.
     A longer text gives the same place."""
-    judge: Callable[[Sequence[str], Sequence[Problem]], list[Reading]]
-    """Readings of many answers, in order."""
+    judge: Callable[[Sequence[str], Sequence[Problem]], list[Score]]
+    """Scores of many answers, in order."""
 
 
 @dataclass(frozen=True)
@@ -193,17 +179,22 @@ class Task:
         """True once the text decoded so far holds its final answer, so that decoding can stop."""
         return self.answer_text(text).is_complete
 
-    def score(self, text: str, problem: Problem, truncated: bool = False) -> Score:
+    def score(self, text: str, problem: Problem) -> Score:
         """The score of one generation; for many, `score_many` is faster."""
-        return self.score_many([text], [problem], [truncated])[0]
+        return self.score_many([text], [problem])[0]
 
-    def score_many(self, texts: Sequence[str], problems: Sequence[Problem], truncated: Sequence[bool]) -> list[Score]:
-        """The scores of many generations, one problem and one flag (it ran into its token limit) for each."""
-        readings = self.reader.judge([self.answer_text(text).text for text in texts], problems)
-        return [
-            Score(text, reading.parsed, reading.correct, reading.rule, cut, reading.timed_out, reading.extra)
-            for text, reading, cut in zip(texts, readings, truncated, strict=True)
-        ]
+    def score_many(self, texts: Sequence[str], problems: Sequence[Problem]) -> list[Score]:
+        """The scores of many generations, in parallel where the task can.
+
+        Arguments:
+            texts: generations.
+            problems: one for each text; problems may repeat.
+        Returns: in order, equal to `score` one by one.
+        Raises: ShapeError if the lengths differ.
+        """
+        if len(texts) != len(problems):
+            raise ShapeError(f"{len(texts)} texts and {len(problems)} problems; give one problem for each text.")
+        return self.reader.judge([self.answer_text(text).text for text in texts], problems)
 
 
 def cut_at_stop(text: str, stop_sequences: tuple[str, ...]) -> str:

@@ -4,7 +4,6 @@ A system prompt is a text file. Few-shot examples are JSON lines in the schema o
 `target` (worked solution) and an `answer` in place of the `answer` with its `####` line are read too.
 """
 
-import json
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -13,6 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from interp_xfer.errors import DataError
+from interp_xfer.files.json_lines import Lines
+from interp_xfer.files.reading import parse_object
 from interp_xfer.files.user_files import MiB, read_text
 from interp_xfer.tasks.problems import Problem, Task
 from interp_xfer.tasks.rows import checked, parse_lines
@@ -29,9 +30,9 @@ def shipped_text(name: str) -> str:
 
 def shipped_examples(name: str, parse_row: Callable[[Mapping[str, Any], str], Problem]) -> tuple[Problem, ...]:
     """Few-shot examples that ship with the package."""
-    lines = _SHIPPED.joinpath(name).read_text(encoding="utf-8").splitlines()
+    lines = Lines.of(_SHIPPED.joinpath(name).read_bytes()).whole
     task = name.split(".")[0]
-    return tuple(parse_row(json.loads(line), f"{task}/few-shot/{index}") for index, line in enumerate(lines))
+    return tuple(parse_row(parse_object(line), f"{task}/few-shot/{index}") for index, line in enumerate(lines))
 
 
 def load_system_prompt(path: str | os.PathLike[str]) -> str:

@@ -18,7 +18,8 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from interp_xfer.errors import DataError, FingerprintError
-from interp_xfer.files.reading import parse_json
+from interp_xfer.files.json_lines import Lines, append_lines
+from interp_xfer.files.reading import parse_object
 from interp_xfer.files.user_files import MiB, is_there, read_bytes
 from interp_xfer.files.workspaces import hidden
 from interp_xfer.files.writing import explained
@@ -118,10 +119,7 @@ class RationaleStore:
                 self._lock.acquire()
         try:
             if self._lock.lock_counter == 1 and self.path.exists():
-                whole = self._read()
-                if whole < self.path.stat().st_size:
-                    with explained(self.path):
-                        os.truncate(self.path, whole)
+                self._read().drop_torn(self.path)
             yield
         finally:
             if self._lock.lock_counter == 1:
@@ -143,8 +141,8 @@ class RationaleStore:
             "text": text,
             "fingerprint": self.fingerprint,
         }
-        with self.writing(), explained(self.path), self.path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(line, ensure_ascii=False) + "\n")
+        with self.writing():
+            append_lines(self.path, [line])
         self._take(problem.id, reasoning)
         return reasoning is not None
 
@@ -169,11 +167,10 @@ class RationaleStore:
             self.refused.discard(id_)
             self.reasoning[id_] = reasoning
 
-    def _read(self) -> int:
-        """Take in every whole line; how many bytes they have."""
-        content = read_bytes(self.path, "rationales", RATIONALES_BYTES)
-        whole = content[: content.rfind(b"\n") + 1]
-        for number, raw in enumerate(whole.splitlines(), start=1):
+    def _read(self) -> Lines:
+        """Take in every whole line."""
+        lines = Lines.of(read_bytes(self.path, "rationales", RATIONALES_BYTES))
+        for number, raw in enumerate(lines.whole, start=1):
             try:
                 id_, reasoning, fingerprint = _record(raw)
             except ValueError as error:
@@ -189,9 +186,9 @@ class RationaleStore:
                     f"{_short(self.fingerprint)}; give each model a file of its own."
                 )
             self._take(id_, reasoning)
-        if not (rest := content[len(whole) :]).startswith(_START[: len(rest)]):
+        if not lines.torn.startswith(_START[: len(lines.torn)]):
             raise DataError(f"{self.path}: its last line is no rationale record; remove it or give another file.")
-        return len(whole)
+        return lines
 
 
 def _record(raw: bytes) -> tuple[str, str | None, Any]:
@@ -199,9 +196,7 @@ def _record(raw: bytes) -> tuple[str, str | None, Any]:
 
     Raises: ValueError in words.
     """
-    line = parse_json(raw.decode("utf-8"))
-    if not isinstance(line, dict):
-        raise ValueError(f"a {type(line).__name__}, not an object")
+    line = parse_object(raw)
     if missing := [name for name in ("id", "reasoning", "fingerprint") if name not in line]:
         raise ValueError(f"no {', '.join(missing)}")
     id_, reasoning = line["id"], line["reasoning"]

@@ -25,7 +25,7 @@ from interp_xfer.errors import DataError, ShapeError
 from interp_xfer.maths.paired_sums import PairedSums, SharedSums
 from interp_xfer.maths.random_directions import rows_of_other_prompts
 from interp_xfer.models import LoadedModel
-from interp_xfer.passes.activations import pad_right, read_residuals
+from interp_xfer.passes.activations import read_residuals
 from interp_xfer.progress import Progress, no_progress
 from interp_xfer.steering.origins import Corpus
 from interp_xfer.streams import normals, stream
@@ -272,10 +272,7 @@ def _pair_tokens(parent: LoadedModel, child: LoadedModel, text: FitText) -> _Pai
     parent_ids, parent_offsets = tokens_with_offsets(parent.tokenizer, text.text)
     child_ids, child_offsets = tokens_with_offsets(child.tokenizer, text.text)
     for model, ids in ((parent, parent_ids), (child, child_ids)):
-        if not model.context.holds(len(ids)):
-            raise DataError(
-                f"{where} has {len(ids)} tokens, but {model.name} has a context of {model.context}; shorten it."
-            )
+        model.require_room(len(ids), f"{where} has {len(ids)} tokens", "Shorten it.", DataError)
     pairs = [pair for pair in paired_positions(parent_offsets, child_offsets) if pair.parent > 0 and pair.child > 0]
     return _PairedText(parent_ids, child_ids, pairs)
 
@@ -286,7 +283,7 @@ def _read_rows(
     """Rows of each layer at the chosen positions of (token ids, positions)."""
     if not layers:
         return {}
-    input_ids, mask = pad_right([ids for ids, _ in texts], model.pad_id, model.device)
+    input_ids, mask = model.padded([ids for ids, _ in texts], "right")
     rows = [row for row, (_, chosen) in enumerate(texts) for _ in chosen]
     columns = [position for _, chosen in texts for position in chosen]
     return read_residuals(model, input_ids, mask, layers, lambda residual: residual[rows, columns])

@@ -45,8 +45,8 @@ def test_what_we_write_is_read(value):
         (b'{"a": "\xe9"}', "can't decode byte"),
         (b"\xef\xbb\xbf{}", "BOM"),
         (b"\x7fELF\x02\x01", "Expecting value"),
-        (b"[{}]", "a list instead of named values"),
-        (b"null", "a NoneType instead of named values"),
+        (b"[{}]", "a list, not an object"),
+        (b"null", "a NoneType, not an object"),
         (b'{"a": 1} {"b": 2}', "Extra data"),
     ],
 )
@@ -132,7 +132,7 @@ def test_reading_is_not_permitted(tmp_path, monkeypatch):
     def forbidden(*_, **__):
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr(reading.Path, "read_text", forbidden)
+    monkeypatch.setattr(reading.Path, "read_bytes", forbidden)
     with pytest.raises(ArtifactError, match="a.json cannot be read: Permission denied"):
         read_json(tmp_path / "a.json")
     monkeypatch.setattr(reading.os, "stat", forbidden)

@@ -157,7 +157,7 @@ def test_rows_end_for_the_reason_they_say(models, monkeypatch):
     rows = [generation for row in found for generation in row]
     assert {g.stop_reason for g in rows} == {"eos", "complete", "length"}
     for g in rows:
-        assert g.truncated == (g.stop_reason == "length") == (len(g.token_ids) == NEW and not _ended(g, end, stop))
+        assert (g.stop_reason == "length") == (len(g.token_ids) == NEW and not _ended(g, end, stop))
         assert (g.token_ids[-1] in (1, end)) == (g.stop_reason == "eos")
         assert (stop in g.text) == (g.stop_reason == "complete")
 
@@ -286,7 +286,7 @@ def test_only_the_row_with_nan_logits_is_degenerate(models, architecture):
     found = SweepEngine(model, steering, max_memory=memory).generate(prompts, strengths, max_new_tokens=NEW)
     for generation in found[0]:
         assert generation.stop_reason == "degenerate" and generation.token_ids == () and generation.text == ""
-        assert not generation.truncated
+        assert generation.stop_reason != "length"
     expected = reference(model, steering, prompts, strengths[1:], max_new_tokens=NEW)
     assert count_ties(model, steering, prompts, strengths[1:], found[1:], expected) == 0
     assert {g.stop_reason for row in found[1:] for g in row} == {"length"}

@@ -58,7 +58,7 @@ def test_a_torn_last_line_costs_that_answer_only(tmp_path_factory, cut):
     ("line", "words"),
     [
         ('{"row": "x"}', "line 2 is damaged .row: String should match"),
-        ("[1]", "line 2 is no finished answer"),
+        ("[1]", "line 2 is damaged .a list, not an object"),
         ('{"row": ', "line 2 is damaged .Expecting value"),
         ("\\xff", "line 2 is damaged .Expecting value"),
         ("", "line 2 is damaged .Expecting value"),

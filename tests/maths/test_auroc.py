@@ -11,11 +11,10 @@ from interp_xfer.errors import ShapeError
 from interp_xfer.maths.auroc import (
     auroc_interval,
     difference_interval,
-    difference_readout,
-    member_readout,
     pair_values,
     paired_auroc,
     pairwise_wins,
+    score_readout,
 )
 
 
@@ -117,36 +116,18 @@ def test_more_layers_help_only_as_far_as_they_differ():
     assert wide.low < auroc_interval(apart).low and wide.high > auroc_interval(apart).high
 
 
-def test_differences_cancel_the_question_and_members_do_not():
-    """A question effect along the direction hides the concept from members, not from differences."""
-    question, direction = 5 * normal(60, 1), torch.tensor([1.0, 0.0])
-    positive = torch.cat([question + 1, normal(60, 1, seed=1)], dim=1)
-    negative = torch.cat([question, normal(60, 1, seed=2)], dim=1)
-    members = member_readout(direction, positive, negative)
-    differences = difference_readout(direction, positive - negative)
-    assert members.auroc.estimate < 0.65
-    assert differences.auroc.estimate == 1.0
-    assert members.pair_accuracy == differences.pair_accuracy
-    assert differences.n_pairs == 60
-
-
-def test_length_does_not_matter_and_sign_does():
-    rows = normal(30, 4) + 0.3
-    one, long, back = (difference_readout(k * torch.ones(4), rows) for k in (1.0, 99.0, -1.0))
-    assert one.auroc == pytest.approx(long.auroc)
-    assert back.auroc.estimate == pytest.approx(1 - one.auroc.estimate)
-    assert one.auroc.estimate > 0.5
+def test_pair_accuracy_is_the_share_of_pairs_in_order():
+    """A question effect hides the concept from the AUROC over members, and from no pair."""
+    question = 5 * normal(60)
+    found = score_readout(question + 1, question)
+    assert found.auroc.estimate < 0.65 and found.pair_accuracy.estimate == 1.0 and found.n_pairs == 60
+    assert score_readout(question, question + 1).pair_accuracy.estimate == 0.0
 
 
 REFUSALS = [
-    ("zero", lambda: difference_readout(torch.zeros(3), normal(5, 3)), "direction has length 0 and reads nothing"),
-    ("few", lambda: difference_readout(torch.ones(3), normal(1, 3)), "at least 2 pairs, got 1"),
-    (
-        "unpaired",
-        lambda: member_readout(torch.ones(3), normal(5, 3), normal(6, 3)),
-        "5 members and the negative side 6",
-    ),
-    ("NaN", lambda: difference_readout(torch.ones(3), normal(5, 3) * float("nan")), "activations .* 15 NaN"),
+    ("few", lambda: score_readout(normal(1), normal(1)), "at least 2 pairs, got 1"),
+    ("unpaired", lambda: score_readout(normal(5), normal(6)), "5 scores and the negative side 6"),
+    ("NaN", lambda: score_readout(normal(5), normal(5) * float("nan")), "scores .* 5 NaN"),
 ]
 
 

@@ -6,7 +6,7 @@ from tiny_models import N_LAYERS, OTHER_CORPUS, make_tokenizer, rotated_llamas, 
 
 from interp_xfer.concepts.extract import contrast_differences, contrast_members, extract_concept
 from interp_xfer.errors import LeakError
-from interp_xfer.maths.score_correlation import score_correlation, score_null
+from interp_xfer.maths.score_correlation import score_null
 from interp_xfer.measures.component_alignment import (
     N_DRAWS,
     AlreadyRead,
@@ -57,7 +57,7 @@ def test_a_model_and_its_copy(models, pairs, held_out):
         held_out,
     )
     ones = torch.ones(N_LAYERS).double()
-    torch.testing.assert_close(score_correlation(*first_scores(found)).diagonal(), ones, atol=1e-5, rtol=0)
+    torch.testing.assert_close(score_null(*first_scores(found)).observed.diagonal(), ones, atol=1e-5, rtol=0)
     torch.testing.assert_close(found.raw.cosines.diagonal(), ones, atol=1e-5, rtol=0)
     torch.testing.assert_close(found.raw.angles.diagonal().T, torch.ones(N_LAYERS, 3).double(), atol=1e-4, rtol=0)
     assert found.carried is None and found.raw.null.shape == (N_DRAWS, N_LAYERS, N_LAYERS)

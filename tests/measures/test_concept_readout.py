@@ -10,9 +10,9 @@ from interp_xfer.maths.auroc import (
     auroc_difference,
     auroc_interval,
     mean_auroc,
-    member_readout,
     paired_auroc,
     pairwise_wins,
+    score_readout,
 )
 from interp_xfer.measures import concept_readout
 from interp_xfer.measures.concept_readout import (
@@ -53,7 +53,8 @@ def test_scores_equal_readouts_of_whole_activations(models, pairs, monkeypatch):
             if name == "b" and layer == 1:
                 assert found[layer] is None
                 continue
-            expected = member_readout(rows[layer], members.positive[layer], members.negative[layer])
+            sides = (members.positive[layer], members.negative[layer])
+            expected = score_readout(*(side.double() @ rows[layer] for side in sides))
             assert found[layer].auroc == pytest.approx(expected.auroc, abs=1e-6)
             assert found[layer].pair_accuracy == pytest.approx(expected.pair_accuracy)
 

@@ -6,7 +6,9 @@ import subprocess
 import sys
 import venv
 import zipfile
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -98,6 +100,14 @@ def test_dtype_and_processing_are_recorded(tmp_path):
             load_model(str(tmp_path / "m"), dtype="int8")
         with pytest.raises(ConfigError, match="weight_processing 'folded' is not one of"):
             wrap_model(hf_model("llama"), make_tokenizer(), reference="x", weight_processing="folded")
+
+
+def test_rows_are_padded_on_one_side_with_a_mask(models):
+    model = replace(models["llama"], tokenizer=SimpleNamespace(pad_token_id=2))
+    ids, mask = model.padded([(5, 6, 7), (8,)], "right")
+    assert ids.tolist() == [[5, 6, 7], [8, 2, 2]] and mask.tolist() == [[1, 1, 1], [1, 0, 0]]
+    ids, mask = model.padded([[5, 6, 7], [8], []], "left")
+    assert ids.tolist() == [[5, 6, 7], [2, 2, 8], [2, 2, 2]] and mask.tolist() == [[1, 1, 1], [0, 0, 1], [0, 0, 0]]
 
 
 def test_encode_pads_on_the_left(models):

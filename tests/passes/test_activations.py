@@ -13,7 +13,6 @@ from interp_xfer.passes.activations import (
     batches,
     last_token_activations,
     last_tokens_and_norms,
-    pad_right,
     read_residuals,
 )
 
@@ -118,16 +117,11 @@ def test_median_norms_leave_the_first_token_out(models, monkeypatch):
         assert sum(done) == len(texts)
 
 
-def test_padding_on_the_right():
-    ids, mask = pad_right([[5, 6, 7], [8]], 2, torch.device("cpu"))
-    assert ids.tolist() == [[5, 6, 7], [8, 2, 2]] and mask.tolist() == [[1, 1, 1], [1, 0, 0]]
-
-
 def test_refusals(models):
     model = models["llama"]
     with pytest.raises(DataError, match="text 1 of 2 has no tokens for tiny/llama-0; drop it"):
         last_token_activations(model, ["a", ""], add_special_tokens=False)
-    with pytest.raises(DataError, match="text 0 has 600 tokens, but tiny/llama-0 has a context of 512"):
+    with pytest.raises(DataError, match="text 0 has 600 tokens, more than the context of tiny/llama-0 .512.. Shorten"):
         last_token_activations(model, ["?" * 600], add_special_tokens=False)
     with pytest.raises(LayerError, match="tiny/llama-0 has no layer 3; its layers are 0 to 2"):
         last_token_activations(model, ["a"], [3], add_special_tokens=False)

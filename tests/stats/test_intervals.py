@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from statsmodels.stats.proportion import proportion_confint
 
 from interp_xfer.errors import ConfigError, ShapeError
-from interp_xfer.stats.intervals import clustered_standard_error, paired_bootstrap, wilson_interval
+from interp_xfer.stats.intervals import paired_bootstrap, wilson_interval
 
 
 def normal(*shape: int, seed: int = 0) -> torch.Tensor:
@@ -40,14 +40,6 @@ def test_bootstrap_agrees_with_the_normal_interval_and_repeats_with_its_seed():
     assert found.high == pytest.approx(found.estimate + 1.96 * error, abs=0.15 * error)
     assert paired_bootstrap(values, n_resamples=3000) == found
     assert paired_bootstrap(torch.zeros(9)) == (0, 0, 0)
-
-
-def test_clustered_error_counts_copies_once():
-    values = normal(50)
-    alone = clustered_standard_error(values, torch.arange(50))
-    assert alone == pytest.approx(float(values.std(correction=0)) / math.sqrt(50))
-    copies = clustered_standard_error(values.repeat(4), torch.arange(50).repeat(4) * 7)
-    assert copies == pytest.approx(alone)
 
 
 REFUSALS = [

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from interp_xfer.tasks import Choice, Problem, get_task, score_many
+from interp_xfer.tasks import Choice, Problem, get_task
 
 ROWS = [
     json.loads(line)
@@ -27,7 +27,7 @@ def test_cases(name, kind):
     for row in rows:
         choices = tuple(Choice(label, text) for label, text in row.get("choices", {}).items())
         problems.append(Problem("case", "?", None, row["gold"], choices, name))
-    scores = score_many(task, [row["text"] for row in rows], problems)
+    scores = task.score_many([row["text"] for row in rows], problems)
     for row, score in zip(rows, scores, strict=True):
         found = {"correct": score.correct, "read": score.parsed, "complete": task.is_complete(row["text"])}
         wanted = {key: row[key] for key in found if key in row}

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from interp_xfer.tasks import check_disjoint, get_task, load_problems, read_rows, score_many
+from interp_xfer.tasks import check_disjoint, get_task, load_problems, read_rows
 
 _FOLDERS = [os.environ.get("INTERP_XFER_DATA"), Path(__file__).parents[3] / "shared" / "data"]
 DATA = next((Path(folder) for folder in _FOLDERS if folder and Path(folder, "gsm8k").is_dir()), None)
@@ -82,10 +82,10 @@ def test_math_gold_answers_score_as_correct_and_wrong_ones_do_not():
     problems = [*read_rows(task, "test", DATA).problems, *read_rows(task, "train", DATA).problems[::20]]
     rng = random.Random(0)
     for form in FORMS:
-        scores = score_many(task, [form.format(problem.answer) for problem in problems], problems)
+        scores = task.score_many([form.format(problem.answer) for problem in problems], problems)
         assert [score.correct for score in scores] == [problem.answer != "" for problem in problems]
     wrong = [replace(problem, answer=task.wrong_answer(problem, rng)) for problem in problems]
-    assert not any(score.correct for score in score_many(task, [task.format_answer(p) for p in wrong], problems))
+    assert not any(score.correct for score in task.score_many([task.format_answer(p) for p in wrong], problems))
 
 
 def test_math_solutions_are_read_to_their_end():
@@ -94,5 +94,5 @@ def test_math_solutions_are_read_to_their_end():
     problems = [p for p in read_rows(task, "train", DATA).problems if (p.reasoning or "").count(r"\boxed") > 1]
     assert len(problems) > 100
     texts = [problem.reasoning or "" for problem in problems]
-    assert sum(score.correct for score in score_many(task, texts, problems)) >= len(problems) - 12
+    assert sum(score.correct for score in task.score_many(texts, problems)) >= len(problems) - 12
     assert not any(task.is_complete(text[: text.index(r"\boxed") + 30]) for text in texts)

@@ -7,8 +7,6 @@ from pathlib import Path
 
 from interp_xfer_analyses.cells import short_name
 
-SOURCE = "arXiv 2512.19069, Tables 1 and 6"
-
 _SAME = {"math_full": "math"}  # the paper's MATH is the full test split; `math` here is 500 problems of it
 
 

@@ -371,11 +371,6 @@ def _as_fraction(canonical: str) -> Fraction:
     return Fraction(canonical)
 
 
-def find_numbers(text: str) -> list[Mention]:
-    """The numbers of any text as written, in order; positions refer to `plain_maths(text)`."""
-    return find_values(plain_maths(text), calculate=False)
-
-
 def canonical_number(text: str) -> str | None:
     """The canonical spelling of a text that is one number as written, else None.
 

@@ -26,7 +26,7 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from interp_xfer.tasks.problems import Extracted, Problem, Reading
+from interp_xfer.tasks.problems import Extracted, Problem, Score
 from interp_xfer.tasks.scoring.latex import JOINED_BOXES, Box, boxes
 from interp_xfer.tasks.scoring.lm_eval_filters import lm_eval_flexible, lm_eval_normal, lm_eval_strict
 from interp_xfer.tasks.scoring.maths_text import plain_maths
@@ -273,7 +273,7 @@ def _is_rounding(exact: str, whole: str) -> bool:
     return abs(value - int(whole)) < 1
 
 
-def judge_numbers(texts: Sequence[str], problems: Sequence[Problem]) -> list[Reading]:
+def judge_numbers(texts: Sequence[str], problems: Sequence[Problem]) -> list[Score]:
     """What each text answers, and whether that is the reference.
 
     Arguments:
@@ -289,7 +289,7 @@ def judge_numbers(texts: Sequence[str], problems: Sequence[Problem]) -> list[Rea
         gold, reference = canonical_number(problem.answer), lm_eval_normal(problem.answer)
         end = tail(text)
         readings.append(
-            Reading(
+            Score(
                 parsed=parsed,
                 correct=parsed is not None and parsed == gold,
                 rule=rule,

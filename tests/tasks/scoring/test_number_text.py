@@ -7,7 +7,13 @@ from hypothesis import strategies as st
 
 from interp_xfer.tasks.scoring.literals import plain
 from interp_xfer.tasks.scoring.maths_text import plain_maths
-from interp_xfer.tasks.scoring.number_text import canonical_number, find_numbers, find_values
+from interp_xfer.tasks.scoring.number_text import canonical_number, find_values
+
+
+def find_numbers(text):
+    """Those of any text as written; positions refer to `plain_maths(text)`."""
+    return find_values(plain_maths(text), calculate=False)
+
 
 ALPHABET = "0123456789.,-/$% \\{}eE+x²½٣abc"
 

@@ -116,7 +116,7 @@ def test_readings_carry_the_patterns_of_lm_eval_under_names_of_their_own():
 def test_text_after_a_stop_sequence_does_not_count():
     task = get_task("gsm8k")
     score = task.score("It is 3.\n\nQuestion: and 4?", Problem("p", "?", None, "3", task="gsm8k"))
-    assert score.correct and score.raw.endswith("and 4?")
+    assert score.correct
 
 
 def test_without_an_answer_nothing_is_correct():
