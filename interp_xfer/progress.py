@@ -1,10 +1,11 @@
-"""Progress of long steps: a rich bar on a terminal, plain lines elsewhere.
+"""Progress of long steps: a rich bar on a terminal, plain lines elsewhere; of public functions, a bar in a notebook.
 
 A step reports by calling `progress(n)` with the number of units just done; the library itself never prints.
 """
 
 import sys
 import time
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import IO, Protocol, cast, runtime_checkable
@@ -55,7 +56,38 @@ class _Courtesy:
 
 
 def no_progress(_: int) -> None:
-    """Reports nothing; the default everywhere."""
+    """Reports nothing; the default of everything that is no step of its own."""
+
+
+def in_notebook() -> bool:
+    """Whether this runs in Jupyter or IPython."""
+    ipython = sys.modules.get("IPython")  # who runs in it has imported it
+    return ipython is not None and ipython.get_ipython() is not None
+
+
+@contextmanager
+def shown_progress(progress: Progress | None, description: str, total: int, unit: str = "") -> Iterator[Progress]:
+    """The progress of a step that a person may have called.
+
+    Arguments:
+        progress: what the caller gave; it is used as it is. None: a bar in a notebook, silence elsewhere.
+        description: what is being done.
+        total: number of units.
+        unit: word for the units, "texts" or "answers".
+    Yields: the function to call with the number of units just done.
+    """
+    if progress is not None or not in_notebook():
+        yield progress or no_progress
+        return
+    with warnings.catch_warnings():  # without ipywidgets it says so and writes a bar of characters
+        warnings.simplefilter("ignore")
+        from tqdm.auto import tqdm
+    with tqdm(total=total, desc=description, unit=f" {unit}") as bar:
+
+        def report(done: int) -> None:
+            bar.update(done)
+
+        yield report
 
 
 @contextmanager

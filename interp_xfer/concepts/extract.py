@@ -10,10 +10,11 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import torch
 from jaxtyping import Float
+from pandas import DataFrame
 from torch import Tensor
 
 from interp_xfer.checks import require_unit
@@ -25,9 +26,10 @@ from interp_xfer.files.records import Record, require_tensors
 from interp_xfer.maths.directions import difference_cosines, mean_difference, resolve_sign
 from interp_xfer.models import Fingerprint, LoadedModel
 from interp_xfer.passes.activations import last_token_activations, last_tokens_and_norms
-from interp_xfer.progress import Progress, no_progress
+from interp_xfer.plain import numbers, span
+from interp_xfer.progress import Progress, no_progress, shown_progress
 from interp_xfer.steering.origins import ConceptSettings
-from interp_xfer.tasks import ContrastPair, adds_special_tokens, render_pair
+from interp_xfer.tasks import ContrastPair, Pairs, adds_special_tokens, as_pairs, render_pair
 from interp_xfer.tasks.prompt_hashes import PromptHashes
 
 
@@ -65,12 +67,34 @@ class ConceptVectors:
                     f"{tuple(values.shape)}; extract the concept again."
                 )
 
+    def __repr__(self) -> str:
+        s, cosines = self.settings, span(numbers(self.mean_cosine.tolist()))
+        return (
+            f"ConceptVectors({s.kind}, {self.model.reference}: {self.model.n_layers} layers, d_model "
+            f"{self.model.d_model}, {s.method} of {s.n_pairs} pairs, cosine with the mean {cosines})"
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON: all but the vectors, which `save` keeps."""
+        return {**self._description.to_dict(), **{name: numbers(getattr(self, name).tolist()) for name in _PER_LAYER}}
+
+    def to_pandas(self) -> DataFrame:
+        """One row a layer."""
+        columns = {name: getattr(self, name).tolist() for name in _PER_LAYER}
+        return DataFrame(
+            {"layer": layer, **{name: values[layer] for name, values in columns.items()}}
+            for layer in range(self.model.n_layers)
+        )
+
+    @property
+    def _description(self) -> "_Description":
+        return _Description(model=self.model, settings=self.settings, prompts=tuple(self.prompts.to_list()))
+
     def save(self, directory: Path | str) -> Path:
         """Write `concept.json` and `concept.safetensors` (vectors named `blocks.{l}.hook_resid_post`)."""
         tensors = {_hook(i): vector.clone() for i, vector in enumerate(self.vectors)}
         tensors |= {name: getattr(self, name).clone() for name in _PER_LAYER}
-        description = _Description(model=self.model, settings=self.settings, prompts=tuple(self.prompts.to_list()))
-        return description.save(directory, tensors)
+        return self._description.save(directory, tensors)
 
     @classmethod
     def load(cls, directory: Path | str) -> "ConceptVectors":
@@ -165,31 +189,33 @@ def contrast_differences(
 
 def extract_concept(
     model: LoadedModel,
-    pairs: Sequence[ContrastPair],
+    pairs: Pairs,
     *,
     method: str | Callable[[Tensor], Tensor] = "pca",
     centering: Centering = "symmetric",
     normalize_differences: bool = False,
     seed: int = 0,
-    progress: Progress = no_progress,
+    progress: Progress | None = None,
 ) -> ConceptVectors:
     """The concept that separates the members of the pairs, at every layer of the model.
 
     Arguments:
         model: the parent (or the child, for native vectors).
-        pairs: training pairs of one kind.
+        pairs: training pairs of one kind; or plain texts, see `interp_xfer.tasks.as_pairs`.
         method: a name of `METHODS`, or a function from differences (pairs, d_model) to a direction (d_model).
         centering: preparation of the differences for PCA; "ordered" loses the concept and is kept to show it.
         normalize_differences: unit length for each difference first, as the paper's formula says (its code does not).
         seed: of the "repe" swaps.
-        progress: called with the number of texts done.
+        progress: called with the number of texts done; None: a bar in a notebook.
     Returns: unit vectors (n_layers, d_model), float32, signed.
     Raises: DataError without pairs; ConfigError for an unknown method; ShapeError for degenerate differences.
     Source: arXiv 2512.19069, algorithm 1; arXiv 2310.01405.
     """
-    name = METHODS.accept(method)
-    extraction = Extraction(name, centering, normalize_differences, seed)
-    return concept_from_differences(contrast_differences(model, pairs, progress), pairs, model.fingerprint, extraction)
+    extraction = Extraction(METHODS.accept(method), centering, normalize_differences, seed)
+    pairs = as_pairs(pairs)
+    with shown_progress(progress, "extracting the concept", 2 * len(pairs), "texts") as report:
+        differences = contrast_differences(model, pairs, report)
+    return concept_from_differences(differences, pairs, model.fingerprint, extraction)
 
 
 def concept_from_differences(

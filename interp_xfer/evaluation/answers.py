@@ -8,15 +8,18 @@ question.
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
-from typing import Any
+from pathlib import Path
+from typing import Any, Literal
 
 import torch
 from jaxtyping import Bool
+from pandas import DataFrame
 from torch import Tensor
 
 from interp_xfer.choices import Scoring, StrengthUnit, TokenScope
 from interp_xfer.errors import ConfigError, DataError
 from interp_xfer.fields import STRICT
+from interp_xfer.files.records import Record
 from interp_xfer.generation import FinishedAnswers, IsComplete, SweepEngine, tokenise_prompt
 from interp_xfer.likelihood.options import OptionScores, require_choices, score_options
 from interp_xfer.progress import Progress, no_progress
@@ -103,6 +106,9 @@ class ArmSummary:
     """Extraction rule -> answers it found. A change of these between strengths is a change of style, whatever accuracy
     does; with `invalid` they add up to n."""
 
+    def __str__(self) -> str:
+        return f"{self.correct}/{self.n} right"
+
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON."""
         low, high = self.accuracy.low, self.accuracy.high
@@ -118,6 +124,35 @@ class AnswerTable:
     answers: tuple[tuple[Answer, ...], ...]
     first_prompt: str
     """The rendered prompt of the first problem, as it was run."""
+
+    def __repr__(self) -> str:
+        low, high = min(self.strengths), max(self.strengths)
+        return f"AnswerTable({len(self.problems)} problems at {len(self.strengths)} strengths, {low:g} to {high:g})"
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON: everything."""
+        return _File(table=self.without_places()).to_dict()["table"]
+
+    def to_pandas(self) -> DataFrame:
+        """One row an answer, strength by strength, beside the question and its reference answer."""
+        return DataFrame(
+            {"strength": strength, "question": problem.question, "reference": problem.answer, **answer.to_dict()}
+            for strength, row in zip(self.strengths, self.answers, strict=True)
+            for problem, answer in zip(self.problems, row, strict=True)
+        )
+
+    def save(self, path: Path | str) -> Path:
+        """Write everything into one JSON file."""
+        return _File(table=self.without_places()).write(path)
+
+    @classmethod
+    def load(cls, path: Path | str) -> "AnswerTable":
+        """What `save` wrote; ArtifactError if the file is missing or damaged."""
+        return _File.read(path).table
+
+    def without_places(self) -> "AnswerTable":
+        """The same table, which does not say where on a machine the problems were read."""
+        return replace(self, problems=tuple(replace(problem, where="") for problem in self.problems))
 
     def at(self, strength: float) -> tuple[Answer, ...]:
         """The answers at one strength.
@@ -135,6 +170,11 @@ class AnswerTable:
     def summary(self, strength: float) -> ArmSummary:
         """Accuracy and telemetry at one strength."""
         return summarise(self.at(strength))
+
+
+class _File(Record):
+    kind: Literal["answers"] = "answers"
+    table: AnswerTable
 
 
 def summarise(answers: Sequence[Answer]) -> ArmSummary:

@@ -8,13 +8,19 @@ that is a result.
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from pandas import DataFrame
 
 from interp_xfer.bounds import MAX_STRENGTH, MAX_STRENGTHS
 from interp_xfer.errors import ConfigError
 from interp_xfer.evaluation.answers import AnswerTable, GenerationSettings, answer_problems, engine_for, require_unseen
+from interp_xfer.fields import damaged
+from interp_xfer.files.records import Record
 from interp_xfer.generation import FinishedAnswers, SweepEngine
 from interp_xfer.models import LoadedModel
-from interp_xfer.progress import Progress, no_progress
+from interp_xfer.progress import Progress, shown_progress
 from interp_xfer.steering.hooks import checked_strengths
 from interp_xfer.steering.operators import strength_grid
 from interp_xfer.steering.vectors import SteeringVectors
@@ -35,6 +41,45 @@ class SearchResult:
     table: AnswerTable
     """All answers, those of the baseline (strength 0) included."""
 
+    def __repr__(self) -> str:
+        best, baseline = self.table.summary(self.best), self.table.summary(0.0)
+        return f"SearchResult(best {self.best:g} of {len(self.grid)} strengths: {best}, baseline {baseline})"
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON, without the single answers: accuracy and what else was counted at every strength."""
+        return {"best": self.best, "grid": list(self.grid), "strengths": strength_rows(self.table)}
+
+    def to_pandas(self) -> DataFrame:
+        """One row a strength, the baseline (0) first."""
+        return DataFrame(strength_rows(self.table))
+
+    def save(self, path: Path | str) -> Path:
+        """Write everything, all answers included, into one JSON file."""
+        return _SearchFile(grid=self.grid, table=self.table.without_places()).write(path)
+
+    @classmethod
+    def load(cls, path: Path | str) -> "SearchResult":
+        """What `save` wrote.
+
+        Raises: ArtifactError if the file is missing or damaged.
+        """
+        found = _SearchFile.read(path)
+        with damaged(path):
+            return cls(choose_strength(found.table, found.grid), found.grid, found.table)
+
+
+class _SearchFile(Record):
+    """A saved search with all its answers (the file of `interp-xfer search` has their counts and the conditions)."""
+
+    kind: Literal["search-result"] = "search-result"
+    grid: tuple[float, ...]
+    table: AnswerTable
+
+
+def strength_rows(table: AnswerTable) -> list[dict[str, Any]]:
+    """Plain JSON of the summary at each strength, in the order in which they were run."""
+    return [{"strength": strength, **table.summary(strength).to_dict()} for strength in table.strengths]
+
 
 def search_lambda(
     child: LoadedModel,
@@ -47,7 +92,7 @@ def search_lambda(
     engine: SweepEngine | None = None,
     known: AnswerTable | None = None,
     keep: FinishedAnswers | None = None,
-    progress: Progress = no_progress,
+    progress: Progress | None = None,
 ) -> SearchResult:
     """lambda* on validation problems.
 
@@ -61,7 +106,7 @@ def search_lambda(
         engine: reuse one to keep its prefixes, made for these vectors and settings; None makes one.
         known: answers to the same problems under the same settings, such as the baseline's; they are not made again.
         keep: as in `answer_problems`.
-        progress: called with the number of answers just finished.
+        progress: called with the number of answers just finished; None: a bar in a notebook.
     Raises: ConfigError for an empty grid, duplicates or a 0 in it; LeakError if a problem took part in the vectors;
         SteeringError for an engine of another model, other vectors or other settings.
     Source: arXiv 2512.19069, algorithm 2; the tie rule is ours.
@@ -71,9 +116,10 @@ def search_lambda(
     grid = strength_grid(settings.operator, grid)
     require_unseen(validation, steering, engine, "validation")
     engine = engine_for(child, steering, settings, engine)
-    table = answer_problems(
-        engine, validation, (0.0, *grid), settings, task=task, known=known, keep=keep, progress=progress
-    )
+    with shown_progress(progress, "searching lambda", (1 + len(grid)) * len(validation), "answers") as report:
+        table = answer_problems(
+            engine, validation, (0.0, *grid), settings, task=task, known=known, keep=keep, progress=report
+        )
     return SearchResult(choose_strength(table, grid), tuple(grid), table)
 
 

@@ -22,6 +22,7 @@ from typing import Any, Literal
 
 import torch
 from jaxtyping import Float, Int
+from pandas import DataFrame
 from torch import Tensor
 
 from interp_xfer.checks import require_finite
@@ -102,6 +103,12 @@ class LayerMap:
                     "layers; give one for each."
                 )
 
+    def __repr__(self) -> str:
+        scores = [score for score in self.scores or () if score is not None]
+        mean = f", mean score {sum(scores) / len(scores):.2f}" if scores else ""
+        layers = f"{len(self.pairs)} of {self.n_child_layers} child layers from {self.n_parent_layers} parent layers"
+        return f"LayerMap({self.strategy}: {layers}{mean})"
+
     @property
     def n_child_layers(self) -> int:
         """Depth of the child model."""
@@ -129,6 +136,15 @@ class LayerMap:
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON: lists, numbers, strings and None."""
         return {key: _as_lists(value) for key, value in asdict(self).items()}
+
+    def to_pandas(self) -> DataFrame:
+        """One row a child layer; columns of what was measured alone."""
+        columns = ("scores", "margins", "held_out_scores")
+        measured = {name: values for name in columns if (values := getattr(self, name)) is not None}
+        return DataFrame(
+            {"child_layer": c, "parent_layer": p, **{name.rstrip("s"): values[c] for name, values in measured.items()}}
+            for c, p in enumerate(self.parent_of)
+        )
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any], source: str = "a layer map") -> "LayerMap":

@@ -18,11 +18,12 @@ contrast differences, the concept itself taken out by centring, take the place o
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from einops import einsum
 from jaxtyping import Float
+from pandas import DataFrame
 from torch import Tensor
 
 from interp_xfer.checks import require_finite
@@ -96,13 +97,43 @@ class ComponentAlignment:
     prompts: PromptHashes
     """Of all pairs and texts."""
 
+    def __repr__(self) -> str:
+        s, spaces = self.settings, [name for name, matrix in self._spaces.items() if matrix is not None]
+        return (
+            f"ComponentAlignment({self.parent.reference}, {self.child.reference}: {self.parent.n_layers} x "
+            f"{self.child.n_layers} layers, {s.n_components} components, {s.n_held_out} held-out pairs, "
+            f"cosines {' and '.join(spaces) or 'none'})"
+        )
+
+    @property
+    def _spaces(self) -> dict[str, CosineMatrix | None]:
+        return {"carried": self.carried, "raw": self.raw}
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON: cosines of first components by space, parent layer and child layer; `save` keeps the rest."""
+        cosines = {name: matrix and matrix.cosines.tolist() for name, matrix in self._spaces.items()}
+        return {**self._description.to_dict(), "cosines": cosines}
+
+    def to_pandas(self) -> DataFrame:
+        """One row a pair of layers: cosine of first components in each space."""
+        there = {name: matrix.cosines.tolist() for name, matrix in self._spaces.items() if matrix is not None}
+        return DataFrame(
+            {"parent_layer": p, "child_layer": c, **{name: rows[p][c] for name, rows in there.items()}}
+            for p in range(self.parent.n_layers)
+            for c in range(self.child.n_layers)
+        )
+
     def save(self, directory: Path | str) -> Path:
         """Write `alignment.json` and `alignment.safetensors`."""
         tensors = {name: getattr(self, name).float() for name in _PLAIN}
-        for space, matrix in (("carried", self.carried), ("raw", self.raw)):
+        for space, matrix in self._spaces.items():
             if matrix is not None:
                 tensors |= {f"{space}.{name}": getattr(matrix, name).float() for name in ("cosines", "null", "angles")}
-        description = _Description(
+        return self._description.save(directory, tensors)
+
+    @property
+    def _description(self) -> "_Description":
+        return _Description(
             parent=self.parent,
             child=self.child,
             settings=self.settings,
@@ -110,7 +141,6 @@ class ComponentAlignment:
             has_raw=self.raw is not None,
             prompts=tuple(self.prompts.to_list()),
         )
-        return description.save(directory, tensors)
 
     @classmethod
     def load(cls, directory: Path | str) -> "ComponentAlignment":

@@ -3,13 +3,13 @@
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, overload
 
 import torch
 from jaxtyping import Int
 from torch import Tensor
 
-from interp_xfer.chat import chat_facts, token_ids
+from interp_xfer.chat import chat_facts, has_chat_template, render_chat, require_plain_text, token_ids
 from interp_xfer.errors import ConfigError, InterpXferError, LayerError, ModelError, SteeringError
 from interp_xfer.models.context import Context, context_of
 from interp_xfer.models.fingerprint import Fingerprint
@@ -24,6 +24,10 @@ class LoadedModel:
     tokenizer: Any
     """Hugging Face tokenizer, padding on the left."""
     fingerprint: Fingerprint
+
+    def __repr__(self) -> str:
+        f = self.fingerprint
+        return f"LoadedModel({f.reference}: {f.architecture}, {f.n_layers} layers, d_model {f.d_model}, {f.dtype})"
 
     @property
     def hf(self) -> Any:
@@ -129,21 +133,33 @@ class LoadedModel:
         finally:
             self.hf.generation_config = before
 
+    @overload
+    def generate(self, prompts: str, max_new_tokens: int = 128, add_special_tokens: bool | None = None) -> str: ...
+
+    @overload
+    def generate(
+        self, prompts: list[str] | tuple[str, ...], max_new_tokens: int = 128, add_special_tokens: bool | None = None
+    ) -> list[str]: ...
+
     @torch.inference_mode()
     def generate(
-        self, prompts: Sequence[str], max_new_tokens: int = 128, add_special_tokens: bool | None = None
-    ) -> list[str]:
+        self, prompts: str | Sequence[str], max_new_tokens: int = 128, add_special_tokens: bool | None = None
+    ) -> str | list[str]:
         """Greedy continuations, one per prompt, steered where called inside `steer(...)`.
 
         The plain path through Hugging Face `generate`; sweeps over strengths go through `interp_xfer.generation`.
 
         Arguments:
-            prompts: complete texts; apply the chat template first (`interp_xfer.tasks.render_prompt`).
+            prompts: complete texts, or one; apply the chat template first (`chat`, `interp_xfer.tasks.render_prompt`).
             max_new_tokens: upper limit; a row ends earlier at one of `end_tokens`.
             add_special_tokens: as in `encode`.
-        Returns: the new text only, special tokens and the end removed.
-        Raises: ConfigError for a prompt beyond the context; SteeringError where logits are not finite.
+        Returns: the new text only, special tokens and the end removed; a list of texts for a list of prompts.
+        Raises: ConfigError without prompts, or for one beyond the context; SteeringError where logits are not finite.
         """
+        if isinstance(prompts, str):
+            return self.generate([prompts], max_new_tokens, add_special_tokens)[0]
+        if not prompts:
+            raise ConfigError("there are no prompts to continue; give at least one text.")
         batch = self.encode(prompts, add_special_tokens)
         width = batch["input_ids"].shape[1]
         self.require_room(
@@ -165,6 +181,24 @@ class LoadedModel:
                 f"float16 overflows. Use a smaller strength, or load it with dtype bfloat16 or float32."
             )
         return [without_end(self, row) for row in out[:, width:].tolist()]
+
+    def chat(self, text: str, system: str | None = None, max_new_tokens: int = 128) -> str:
+        """The model's answer to one user turn, by its own chat template; steered where called inside `steer(...)`.
+
+        Arguments:
+            text: what the user says.
+            system: system prompt, at the beginning of the user's turn where the template takes none; None for none.
+            max_new_tokens: as in `generate`.
+        Raises: ModelError without a chat template; DataError for a text that holds a control token; otherwise as
+            `generate`.
+        """
+        if not has_chat_template(self.tokenizer):
+            raise ModelError(f"{self.name} has no chat template; give `generate` a text to continue instead.")
+        for name, given in (("text", text), ("system prompt", system or "")):
+            require_plain_text(self.tokenizer, given, f"the {name}")
+        turns = [{"role": "user", "content": text}]
+        rendered = render_chat(self.tokenizer, system or "", turns, add_generation_prompt=True)
+        return self.generate(rendered, max_new_tokens, add_special_tokens=False)
 
 
 def end_tokens(hf_model: Any, tokenizer: Any) -> frozenset[int]:

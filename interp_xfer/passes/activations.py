@@ -7,18 +7,19 @@ layer that is read, and uses the stock attention where the architecture allows i
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple, overload
 
+import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from interp_xfer.errors import DataError, ShapeError
+from interp_xfer.errors import ConfigError, DataError, ShapeError
 from interp_xfer.models import LoadedModel
 from interp_xfer.models.bridge_check import require_finite
 from interp_xfer.passes.batching import filled_batches
 from interp_xfer.passes.stock_attention import stock_attention, stock_attention_problem
-from interp_xfer.progress import Progress, no_progress
+from interp_xfer.progress import Progress, no_progress, shown_progress
 
 # One batch holds at most this many positions, padding included.
 POSITIONS_PER_BATCH = 4096
@@ -83,7 +84,12 @@ def batches(
 
     Raises: DataError if a text has no tokens, or more than the model's context.
     """
-    ids = [model.token_ids(text, add_special_tokens) for text in texts]
+    yield from _batches(model, [model.token_ids(text, add_special_tokens) for text in texts])
+
+
+def _batches(
+    model: LoadedModel, ids: Sequence[Sequence[int]]
+) -> Iterator[tuple[list[int], Int[Tensor, "batch pos"], Int[Tensor, "batch pos"]]]:
     for index, tokens in enumerate(ids):
         if not tokens:
             raise DataError(f"text {index} of {len(ids)} has no tokens for {model.name}; drop it.")
@@ -170,6 +176,84 @@ def last_tokens_and_norms(
     if not norms[0] or not sum(map(len, norms[0])):
         raise DataError("median residual norms need texts of at least two tokens.")
     return TokensAndNorms(out, torch.stack([torch.cat(found).median() for found in norms]))
+
+
+Positions = Literal["last", "first", "all"] | int
+"""Which tokens of a text are read: one by its name or index, negative ones from the end, or all of them."""
+
+
+@overload
+def activations(
+    model: LoadedModel,
+    texts: str | Sequence[str],
+    positions: Literal["last", "first"] | int = "last",
+    *,
+    layers: Sequence[int] | None = None,
+    prepend_bos: bool | None = None,
+    progress: Progress | None = None,
+) -> np.ndarray: ...
+
+
+@overload
+def activations(
+    model: LoadedModel,
+    texts: str | Sequence[str],
+    positions: Literal["all"],
+    *,
+    layers: Sequence[int] | None = None,
+    prepend_bos: bool | None = None,
+    progress: Progress | None = None,
+) -> list[np.ndarray]: ...
+
+
+def activations(
+    model: LoadedModel,
+    texts: str | Sequence[str],
+    positions: Positions = "last",
+    *,
+    layers: Sequence[int] | None = None,
+    prepend_bos: bool | None = None,
+    progress: Progress | None = None,
+) -> np.ndarray | list[np.ndarray]:
+    """The residual stream after each layer, `blocks.{l}.hook_resid_post`, as numpy.
+
+    A text is read as `model.bridge.run_with_cache(text)` reads it: the same tokens, of `model.bridge.to_tokens`. So
+    TransformerLens chooses for the architecture whether it begins with BOS (`bridge.cfg.default_prepend_bos`: not for
+    Qwen or GPT-NeoX), whatever the tokenizer writes; contrast pairs and prompts go by the tokenizer instead
+    (`LoadedModel.token_ids`). A text that holds BOS, as chat templates write it, gets a second one unless
+    `prepend_bos=False`. One thing differs: a text beyond the context is refused here and cut there.
+
+    Arguments:
+        model: any loaded model.
+        texts: complete texts, or one.
+        positions: "last" (default), "first" (BOS, where there is one), an index (negative: from the end), or "all".
+        layers: 0-based blocks, in the order wanted; None for all.
+        prepend_bos: as in TransformerLens; None: its default for the architecture.
+        progress: called with the number of texts done; None: a bar in a notebook.
+    Returns: (texts, layers, d_model), float32; for "all" a list of (layers, tokens, d_model), one per text.
+    Raises: ConfigError for other positions; DataError without texts, for an overlong text, or one that has no such
+        position; LayerError for a layer the model does not have.
+    """
+    texts = [texts] if isinstance(texts, str) else list(texts)
+    if positions not in ("last", "first", "all") and (isinstance(positions, bool) or not isinstance(positions, int)):
+        raise ConfigError(f"positions {positions!r} is not 'last', 'first', 'all' or an index.")
+    if not texts:
+        raise DataError("there are no texts to read; give at least one.")
+    ids = [model.bridge.to_tokens(text, prepend_bos=prepend_bos, truncate=False)[0].tolist() for text in texts]
+    index = positions if isinstance(positions, int) else -1 if positions == "last" else 0
+    for number, row in enumerate(ids):
+        if not -len(row) <= index < len(row):
+            raise DataError(f"text {number} has {len(row)} tokens, so there is no position {index}; drop it.")
+    layers = range(model.n_layers) if layers is None else layers
+    out: list[np.ndarray] = [np.empty(0)] * len(texts)
+    with shown_progress(progress, "reading texts", len(texts), "texts") as report:
+        for chosen, input_ids, mask in _batches(model, ids):
+            kept = read_residuals(model, input_ids, mask, layers, lambda r, mask=mask: r[mask.bool()])
+            rows = torch.stack([kept[layer] for layer in layers])  # (layers, tokens of all texts, d_model)
+            for text, part in zip(chosen, rows.split([len(ids[text]) for text in chosen], dim=1), strict=True):
+                out[text] = (part if positions == "all" else part[:, index]).numpy().copy()
+            report(len(chosen))
+    return out if positions == "all" else np.stack(out)
 
 
 def quick_attention(model: LoadedModel) -> AbstractContextManager[None]:

@@ -12,7 +12,7 @@ at that layer, divided by the number of steered layers), one number or one per b
 """
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
@@ -24,7 +24,7 @@ from interp_xfer.choices import StrengthUnit, TokenScope
 from interp_xfer.errors import ConfigError, SteeringError
 from interp_xfer.models import LoadedModel, require_same_model
 from interp_xfer.steering.operators import OPERATORS, Operator
-from interp_xfer.steering.vectors import SteeringVectors
+from interp_xfer.steering.vectors import SteeringVectors, Vector
 
 TOKEN_SCOPES: tuple[TokenScope, ...] = ("all", "prompt", "generated")
 
@@ -154,9 +154,10 @@ class Steerer:
 @contextmanager
 def steer(
     model: LoadedModel,
-    steering: SteeringVectors,
+    steering: SteeringVectors | Mapping[int, Vector],
     *,
     strength: float | Sequence[float] | Float[Tensor, " batch"],
+    layers: Sequence[int] | None = None,
     operator: str | Operator = "add",
     tokens: TokenScope = "all",
     unit: StrengthUnit = "relative",
@@ -169,18 +170,22 @@ def steer(
 
     Arguments:
         model: the child the vectors were made for.
-        steering: unit vectors, one per steered layer.
+        steering: unit vectors, one per steered layer; or layer -> vector, made into some by `SteeringVectors.of`.
         strength: one number, or one per batch row; 0 leaves the row bit-identical to the unsteered model.
+        layers: steer these alone (`SteeringVectors.at`); None: all that have a vector.
         operator: a name of `OPERATORS`, or a function (residual, unit vector, coefficients) -> residual.
         tokens: which positions are steered, see the module docstring.
         unit: "relative" or "raw", see the module docstring.
     Raises: FingerprintError for another model; ConfigError for a strength that is not finite or an unknown option;
-        SteeringError if a hook does not fire, or the number of strengths is not that of the batch rows.
+        SteeringError if a hook does not fire, or the number of strengths is not that of the batch rows; LayerError for
+        a layer without a vector; for a mapping, as `SteeringVectors.of`.
     """
     strengths = checked_strengths(strength)
     if tokens not in TOKEN_SCOPES:
         raise ConfigError(f"tokens {tokens!r} is not one of {', '.join(TOKEN_SCOPES)}.")
-    steerer = Steerer(model, steering, operator, unit)
+    if not isinstance(steering, SteeringVectors):
+        steering = SteeringVectors.of(model, steering)
+    steerer = Steerer(model, steering if layers is None else steering.at(layers), operator, unit)
 
     def before(module: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         # Some architectures pass the ids by position and the embeddings as None, some the other way round.

@@ -1,25 +1,43 @@
 """`SteeringVectors`: one unit direction per steered child layer, and everything needed to judge and repeat it."""
 
 import hashlib
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
+import numpy as np
 import torch
 from jaxtyping import Float
+from pandas import DataFrame
 from torch import Tensor
 
 from interp_xfer.checks import require_finite, require_unit
 from interp_xfer.choices import StrengthUnit
-from interp_xfer.errors import ConfigError, ShapeError
+from interp_xfer.errors import ConfigError, LayerError, ShapeError
 from interp_xfer.fields import Digest, damaged
 from interp_xfer.files.records import Record, require_tensors
 from interp_xfer.maths.layer_maps import LayerMap
-from interp_xfer.models import Fingerprint
+from interp_xfer.models import Fingerprint, LoadedModel
+from interp_xfer.passes.activations import last_tokens_and_norms
+from interp_xfer.plain import numbers
 from interp_xfer.steering.origins import ConceptOrigin, ProjectionOrigin
 from interp_xfer.tasks.prompt_hashes import PromptHashes
 
 STRENGTH_UNITS: tuple[StrengthUnit, ...] = ("relative", "raw")
+
+Vector = Float[Tensor, " d_model"] | np.ndarray | Sequence[float]
+"""A direction from anywhere."""
+
+NORM_TEXTS = (
+    "The train leaves the station at half past seven and arrives before noon.",
+    "To make the soup, cut two onions into small pieces and cook them slowly in butter.",
+    "She opened the window, looked at the garden, and wrote a short letter to her brother.",
+    "Water boils at a lower temperature in the mountains, because the air is thinner there.",
+    "If you add the numbers from one to ten, you get fifty-five.",
+    "The museum is closed on Mondays; on other days it opens at ten and costs eight euros.",
+)
+"""Ordinary texts on which the length of a residual stream is measured where no others are named."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,6 +88,93 @@ class SteeringVectors:
                 f"residual norms must be above 0, got {self.residual_norms.min():g}; calibrate the child again."
             )
 
+    def __repr__(self) -> str:
+        n, c = len(self.steered_layers), self.child
+        made = "" if self.concept.kind == self.projection.kind else f", {self.projection.kind}"
+        turned = f", {sum(self.flipped)} turned round" if any(self.flipped) else ""
+        models = c.reference if self.parent == c else f"{self.parent.reference} -> {c.reference}"
+        shape = f"{n} of {c.n_layers} layers, d_model {c.d_model}"
+        return f"SteeringVectors({self.concept.kind}{made}, {models}: {shape}{turned})"
+
+    @classmethod
+    def of(
+        cls,
+        model: LoadedModel,
+        vectors: Mapping[int, Vector],
+        *,
+        name: str = "given",
+        texts: Sequence[str] = NORM_TEXTS,
+        residual_norms: Float[Tensor, " layers"] | None = None,
+    ) -> "SteeringVectors":
+        """Steering vectors from anywhere: a probe, a dictionary feature, another tool.
+
+        They are scaled to unit length; the strength says how far they push. Nothing is known of the texts that they
+        were made from, so that no evaluation can be refused for using one of them.
+
+        Arguments:
+            model: what is steered.
+            vectors: layer -> direction of d_model numbers, any length but 0.
+            name: what they are called in figures and records.
+            texts: the unit "relative" needs the length of the model's residual stream: it is measured at all tokens of
+                these texts but the first, median by layer, in one or a few forward passes. Default: six ordinary
+                sentences (`NORM_TEXTS`).
+            residual_norms: these lengths where they are known, one for each layer; nothing is read then.
+        Raises: LayerError without vectors, or for a layer that the model does not have; ShapeError for a vector of
+            another width, one that is not finite, or one of length 0.
+        """
+        rows = torch.zeros(model.n_layers, model.d_model)
+        if not vectors:
+            raise LayerError("there are no vectors; give one for at least one layer, as {12: vector}.")
+        for layer, vector in vectors.items():
+            place = model.hook_name(layer)
+            given = torch.as_tensor(vector).detach().cpu().double()
+            if tuple(given.shape) != (model.d_model,):
+                raise ShapeError(
+                    f"the vector for {place} has shape {tuple(given.shape)}, but {model.name} has d_model "
+                    f"{model.d_model}; give one number for each dimension of its residual stream."
+                )
+            require_finite(f"the vector for {place}", given)
+            if not given.norm() > 0:
+                raise ShapeError(f"the vector for {place} has length 0, so that it has no direction; leave it out.")
+            rows[layer] = (given / given.norm()).float()
+        if residual_norms is None:
+            residual_norms = last_tokens_and_norms(model, texts, add_special_tokens=True).median_norms
+        return cls(
+            vectors=rows,
+            residual_norms=torch.as_tensor(residual_norms, dtype=torch.float32).cpu(),
+            layer_map=LayerMap(tuple(n if n in vectors else None for n in range(model.n_layers)), model.n_layers, name),
+            child=model.fingerprint,
+            parent=model.fingerprint,
+            flipped=(False,) * model.n_layers,
+            concept=ConceptOrigin(kind=name),
+            projection=ProjectionOrigin(kind=name),
+            prompts=PromptHashes(),
+        )
+
+    def at(self, layers: Collection[int]) -> "SteeringVectors":
+        """The same vectors at these layers alone.
+
+        In the unit "relative" strength is divided over the layers that are steered, so that fewer are pushed further.
+
+        Raises: LayerError without layers, or for one that has no vector.
+        """
+        if missing := sorted(set(layers) - set(self.steered_layers)):
+            raise LayerError(f"layer {missing[0]} has no steering vector; there are {list(self.steered_layers)}.")
+        if not layers:
+            raise LayerError(f"there are no layers to steer; name some of {list(self.steered_layers)}.")
+        fits = self.projection.fits
+        kept = [layer in layers for layer in range(self.layer_map.n_child_layers)]
+        parent_of = tuple(p if k else None for p, k in zip(self.layer_map.parent_of, kept, strict=True))
+        return replace(
+            self,
+            vectors=self.vectors * torch.tensor(kept)[:, None],
+            layer_map=replace(self.layer_map, parent_of=parent_of),
+            flipped=tuple(f and k for f, k in zip(self.flipped, kept, strict=True)),
+            projection=self.projection.model_copy(
+                update={"fits": fits and {layer: fit for layer, fit in fits.items() if kept[layer]}}
+            ),
+        )
+
     @property
     def steered_layers(self) -> tuple[int, ...]:
         """Child layers that have a vector."""
@@ -98,10 +203,27 @@ class SteeringVectors:
             return tuple(float(norm) / len(self.steered_layers) for norm in self.residual_norms)
         raise ConfigError(f"strength unit {unit!r} is not one of {', '.join(STRENGTH_UNITS)}.")
 
-    def save(self, directory: Path | str) -> Path:
-        """Write `transfer.json` and `transfer.safetensors` (tensors named `blocks.{l}.hook_resid_post`)."""
-        tensors = {_hook(layer): self.vectors[layer].clone() for layer in self.steered_layers}
-        description = _Description(
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON: all but the vectors, which `save` keeps."""
+        return {**self._description.to_dict(), "residual_norms": numbers(self.residual_norms.tolist())}
+
+    def to_pandas(self) -> DataFrame:
+        """One row a child layer: parent layer, sign, residual norm, and how well the map fits where it was fitted."""
+        fits = self.projection.fits or {}
+        return DataFrame(
+            {
+                "layer": layer,
+                "parent_layer": parent,
+                "flipped": self.flipped[layer],
+                "residual_norm": float(self.residual_norms[layer]),
+                **fits.get(layer, {}),
+            }
+            for layer, parent in enumerate(self.layer_map.parent_of)
+        )
+
+    @property
+    def _description(self) -> "_Description":
+        return _Description(
             digest=self.digest,
             parent=self.parent,
             child=self.child,
@@ -111,7 +233,11 @@ class SteeringVectors:
             projection=self.projection,
             prompts=tuple(self.prompts.to_list()),
         )
-        return description.save(directory, {**tensors, "residual_norms": self.residual_norms.clone()})
+
+    def save(self, directory: Path | str) -> Path:
+        """Write `transfer.json` and `transfer.safetensors` (tensors named `blocks.{l}.hook_resid_post`)."""
+        tensors = {_hook(layer): self.vectors[layer].clone() for layer in self.steered_layers}
+        return self._description.save(directory, {**tensors, "residual_norms": self.residual_norms.clone()})
 
     @classmethod
     def load(cls, directory: Path | str) -> "SteeringVectors":

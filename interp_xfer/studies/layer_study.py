@@ -28,7 +28,7 @@ from interp_xfer.studies.layer_record import LayerMeasured
 from interp_xfer.studies.steps import Step, silent_step
 from interp_xfer.studies.validation import settings_problems
 from interp_xfer.tasks import check_disjoint, contrast_pairs, get_task, load_problems, projection_texts
-from interp_xfer.transfer.fit import require_depths
+from interp_xfer.transfer.projections import require_depths
 
 
 class LayerStudy(MeasureSettings, PairSettings):

@@ -2,7 +2,7 @@
 
 from interp_xfer.chat import has_chat_template
 from interp_xfer.tasks.arc import LikelihoodPrompt, likelihood_prompt
-from interp_xfer.tasks.contrast import CONTRAST_KINDS, ContrastPair, contrast_pairs
+from interp_xfer.tasks.contrast import CONTRAST_KINDS, ContrastPair, Pairs, as_pairs, contrast_pairs
 from interp_xfer.tasks.leaks import FitText, check_disjoint, normalise_text, projection_texts
 from interp_xfer.tasks.problems import Choice, HubSplit, Problem, Score, Source, Split, Task, cut_at_stop
 from interp_xfer.tasks.prompt_files import load_few_shot, load_system_prompt
@@ -29,6 +29,7 @@ __all__ = [
     "CONTRAST_KINDS",
     "LEVELS",
     "LikelihoodPrompt",
+    "Pairs",
     "Problem",
     "RationaleStore",
     "RenderedPair",
@@ -42,6 +43,7 @@ __all__ = [
     "Task",
     "accept_rationale",
     "adds_special_tokens",
+    "as_pairs",
     "check_disjoint",
     "contrast_pairs",
     "cut_at_stop",

@@ -8,6 +8,7 @@ Kinds (a new one is a function and an entry of `CONTRAST_KINDS`):
 - `instruction`: the same solution under two opposed instructions (as in representation engineering, 2310.01405).
 """
 
+import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -16,6 +17,7 @@ from interp_xfer.kinds import Table
 from interp_xfer.streams import word_stream
 from interp_xfer.tasks.problems import Problem, Task
 from interp_xfer.tasks.registry import get_task
+from interp_xfer.words import shown
 
 THOROUGH = "Think carefully and reason step by step before you give the answer."
 HASTY = "Give the first answer that comes to mind, without any reasoning."
@@ -41,6 +43,43 @@ class ContrastPair:
     """User text of the negative member where it differs."""
     where: str = field(default="", compare=False)
     """File and line of the problems, for messages only."""
+
+
+Pairs = Sequence[ContrastPair | Sequence[str]]
+"""Contrast pairs, or plain texts: `(positive, negative)` or `(prompt, positive, negative)`; see `as_pairs`."""
+
+
+def as_pairs(pairs: Pairs) -> list[ContrastPair]:
+    """Contrast pairs, those that are plain texts made into some.
+
+    `(prompt, positive, negative)` is one user text and two answers to it; the leak checks look for the prompt.
+    `(positive, negative)` has no prompt: the two texts alone, or after an empty user turn where the model has a chat
+    template; the leak checks look for both texts. Ids come from the texts.
+
+    Raises: DataError for an entry that is neither, or has an empty positive or negative text.
+    """
+    return [pair if isinstance(pair, ContrastPair) else _from_texts(pair, at) for at, pair in enumerate(pairs)]
+
+
+def _from_texts(texts: Sequence[str], at: int) -> ContrastPair:
+    is_list = isinstance(texts, tuple | list) and all(isinstance(text, str) for text in texts)
+    if not is_list or len(texts) not in (2, 3) or not all(text.strip() for text in texts[-2:]):
+        raise DataError(
+            f"pair {at} is {shown(texts)}; give a ContrastPair, or texts that are not empty as (positive, negative) or "
+            "(prompt, positive, negative)."
+        )
+    prompt, (positive, negative) = texts[0] if len(texts) == 3 else "", texts[-2:]
+    name = "texts-" + hashlib.sha256("\0".join(texts).encode()).hexdigest()[:12]
+    return ContrastPair(
+        id=name,
+        kind="texts",
+        prompt=prompt,
+        positive=positive,
+        negative=negative,
+        problem_ids=(name,),
+        questions=(prompt,) if prompt.strip() else (positive, negative),
+        where=f"pair {at}",
+    )
 
 
 def contrast_pairs(

@@ -133,7 +133,7 @@ def render_pair(tokenizer: Any, pair: ContrastPair, system_prompt: str = "") -> 
 
 def _render_exchange(tokenizer: Any, system: str, prompt: str, answer: str) -> str:
     if not has_chat_template(tokenizer):
-        block = f"Question: {prompt}\nAnswer: {answer}"
+        block = f"Question: {prompt}\nAnswer: {answer}" if prompt else answer
         return f"{system}\n\n{block}" if system else block
     turns = [{"role": "user", "content": prompt}, {"role": "assistant", "content": answer}]
     text = render_chat(tokenizer, system, turns, add_generation_prompt=False)

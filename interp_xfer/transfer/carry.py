@@ -8,23 +8,28 @@ For child layer c with parent layer p = layer_map(c):
    from evaluation accuracy. On real pairs of models a third of the layers come out reversed otherwise.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import NamedTuple
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
 
 import torch
 from einops import reduce
 from jaxtyping import Float
+from pandas import DataFrame
 from torch import Tensor
 
 from interp_xfer.concepts.extract import ConceptVectors, Members, members_and_norms
 from interp_xfer.errors import FingerprintError, LeakError, ShapeError
+from interp_xfer.fields import Digest, Positive
+from interp_xfer.files.records import Record, require_tensors
 from interp_xfer.maths.layer_maps import LayerMap, proportional
 from interp_xfer.models import Fingerprint, LoadedModel, require_same_model
-from interp_xfer.progress import Progress, no_progress
+from interp_xfer.plain import numbers, span
+from interp_xfer.progress import Progress, shown_progress
 from interp_xfer.steering.origins import ConceptOrigin, Corpus, ProjectionOrigin
 from interp_xfer.steering.vectors import SteeringVectors
-from interp_xfer.tasks import ContrastPair
+from interp_xfer.tasks import Pairs, as_pairs
 from interp_xfer.tasks.prompt_hashes import PromptHashes
 from interp_xfer.transfer.fit import ProjectionSet
 
@@ -43,17 +48,65 @@ class Calibration:
     members: Members | None = None
     """What the differences were taken of; None where it was not kept."""
 
+    def __repr__(self) -> str:
+        norms, n = span(self.residual_norms.tolist(), 1), len(self.residual_norms)
+        return f"Calibration({self.child.reference}: {self.n_pairs} pairs, {n} residual norms {norms})"
 
-def calibrate(child: LoadedModel, pairs: Sequence[ContrastPair], *, progress: Progress = no_progress) -> Calibration:
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON: all but the mean differences and what they were taken of."""
+        return {**self._description.to_dict(), "residual_norms": numbers(self.residual_norms.tolist())}
+
+    def to_pandas(self) -> DataFrame:
+        """One row a layer: residual norm, and length of the mean difference."""
+        lengths = self.mean_differences.norm(dim=-1).tolist()
+        rows = enumerate(zip(self.residual_norms.tolist(), lengths, strict=True))
+        return DataFrame({"layer": n, "residual_norm": norm, "mean_difference": size} for n, (norm, size) in rows)
+
+    @property
+    def _description(self) -> "_CalibrationFile":
+        return _CalibrationFile(child=self.child, n_pairs=self.n_pairs, prompts=tuple(self.prompts.to_list()))
+
+    def save(self, directory: Path | str) -> Path:
+        """Write `calibration.json` and `calibration.safetensors`, without `members`."""
+        tensors = {name: getattr(self, name).clone() for name in ("mean_differences", "residual_norms")}
+        return self._description.save(directory, tensors)
+
+    @classmethod
+    def load(cls, directory: Path | str) -> "Calibration":
+        """What `save` wrote.
+
+        Raises: ArtifactError if files are missing or damaged.
+        """
+        found, tensors = _CalibrationFile.load(directory)
+        n_layers, d_model = found.child.n_layers, found.child.d_model
+        shapes: dict[str, tuple[int, ...]] = {"mean_differences": (n_layers, d_model), "residual_norms": (n_layers,)}
+        require_tensors(tensors, shapes, directory)
+        means, norms = tensors["mean_differences"], tensors["residual_norms"]
+        return cls(means, norms, found.child, PromptHashes.from_list(found.prompts), found.n_pairs)
+
+
+class _CalibrationFile(Record):
+    """`calibration.json`."""
+
+    kind: Literal["calibration"] = "calibration"
+    child: Fingerprint
+    n_pairs: Positive
+    prompts: tuple[Digest, ...]
+
+
+def calibrate(child: LoadedModel, pairs: Pairs, *, progress: Progress | None = None) -> Calibration:
     """Mean contrast differences and median residual norms of the child.
 
     Arguments:
         child: the model to steer.
-        pairs: labelled pairs of the same kind as the concept's, from training problems.
-        progress: called with twice the number of texts done: each is read for two measures.
+        pairs: labelled pairs of the same kind as the concept's, from training problems; or plain texts, see
+            `interp_xfer.tasks.as_pairs`.
+        progress: called with twice the number of texts done: each is read for two measures. None: a bar in a notebook.
     Raises: DataError without pairs.
     """
-    members, norms = members_and_norms(child, pairs, lambda n: progress(2 * n))
+    pairs = as_pairs(pairs)
+    with shown_progress(progress, "calibrating the child", 4 * len(pairs), "texts") as report:
+        members, norms = members_and_norms(child, pairs, lambda n: report(2 * n))
     means = reduce(members.differences.double(), "layers pairs d_model -> layers d_model", "mean").float()
     return Calibration(means, norms, child.fingerprint, PromptHashes.of(pairs), len(pairs), members)
 

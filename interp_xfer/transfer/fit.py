@@ -6,174 +6,58 @@ from the contrast pairs and from every evaluation question: `transfer_concept` a
 """
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import Literal, NamedTuple
+from dataclasses import replace
+from typing import NamedTuple
 
 from torch import Tensor
 
 from interp_xfer.concepts.extract import ConceptVectors, contrast_differences
-from interp_xfer.errors import ConfigError, DataError, InterpXferError, ShapeError, as_value
-from interp_xfer.fields import Count, Digest, damaged
-from interp_xfer.files.records import Record, require_tensors
+from interp_xfer.errors import ConfigError, DataError, InterpXferError, as_value
 from interp_xfer.maths.layer_map_kinds import LAYER_MAPS, LayerMapInputs
 from interp_xfer.maths.layer_maps import LayerMap
 from interp_xfer.maths.linear_map_kinds import LINEAR_MAPS
 from interp_xfer.maths.linear_maps import Projection, ridge_r2_along
 from interp_xfer.maths.paired_sums import Moments, PairedSums
-from interp_xfer.models import Fingerprint, LoadedModel
-from interp_xfer.progress import Progress, no_progress
-from interp_xfer.steering.origins import Corpus
-from interp_xfer.tasks import ContrastPair, FitText
+from interp_xfer.models import LoadedModel
+from interp_xfer.progress import Progress, no_progress, shown_progress
+from interp_xfer.tasks import FitText, Pairs, as_pairs
 from interp_xfer.tasks.prompt_hashes import PromptHashes
 from interp_xfer.transfer.corpus import LayerPair, PairedCorpus, passes, stream_sums
+from interp_xfer.transfer.projections import ProjectionSet
 
 _TEXTS_PER_BATCH = 16
 _SUMS_BYTES = 4 * 2**30  # paired sums of one pass over the corpus; more layer pairs take more passes
 
 
-@dataclass(frozen=True, eq=False)
-class ProjectionSet:
-    """One linear map per child layer that has a parent layer."""
-
-    maps: dict[int, Projection]
-    """Child layer -> map from its parent layer."""
-    layer_map: LayerMap
-    parent: Fingerprint
-    child: Fingerprint
-    kind: str
-    corpus: Corpus | None
-    """None if not fitted."""
-    prompts: PromptHashes
-    """The texts of the corpus."""
-
-    def __post_init__(self) -> None:
-        if sorted(self.maps) != [child for _, child in self.layer_map.pairs]:
-            raise ShapeError(
-                f"there are maps for child layers {sorted(self.maps)}, but the layer map feeds "
-                f"{[child for _, child in self.layer_map.pairs]}; fit one for each of them."
-            )
-        require_depths(self.layer_map, self.parent, self.child, "the layer map of the projection")
-        shape = (self.parent.d_model, self.child.d_model)
-        for layer, made in self.maps.items():
-            if tuple(made.weight.shape) != shape or len(made.bias) != shape[1]:
-                raise ShapeError(
-                    f"the map to child layer {layer} is {tuple(made.weight.shape)}, but the models are {shape[0]} and "
-                    f"{shape[1]} wide; fit it for them."
-                )
-
-    def save(self, directory: Path | str) -> Path:
-        """Write `projection.json` and `projection.safetensors`."""
-        tensors: dict[str, Tensor] = {}
-        for layer, projection in self.maps.items():
-            tensors[f"{layer}.weight"] = projection.weight.float()
-            tensors[f"{layer}.bias"] = projection.bias.float()
-        description = _Description(
-            kind_of_map=self.kind,
-            parent=self.parent,
-            child=self.child,
-            layer_map=self.layer_map,
-            corpus=self.corpus,
-            fits={
-                layer: _Fit(kind=p.kind, n_rows=p.n_rows, diagnostics=p.diagnostics) for layer, p in self.maps.items()
-            },
-            prompts=tuple(self.prompts.to_list()),
-        )
-        return description.save(directory, tensors)
-
-    @classmethod
-    def load(cls, directory: Path | str) -> "ProjectionSet":
-        """What `save` wrote (weights are stored as float32).
-
-        Raises: ArtifactError if files are missing or damaged.
-        """
-        found, tensors = _Description.load(directory)
-        d_parent, d_child = found.parent.d_model, found.child.d_model
-        shapes: dict[str, tuple[int, ...]] = {f"{layer}.weight": (d_parent, d_child) for layer in found.fits}
-        shapes |= {f"{layer}.bias": (d_child,) for layer in found.fits}
-        require_tensors(tensors, shapes, directory)
-        with damaged(directory):
-            maps = {
-                layer: Projection(
-                    tensors[f"{layer}.weight"].double(),
-                    tensors[f"{layer}.bias"].double(),
-                    fit.kind,
-                    fit.n_rows,
-                    fit.diagnostics,
-                )
-                for layer, fit in found.fits.items()
-            }
-            return cls(
-                maps=maps,
-                layer_map=found.layer_map,
-                parent=found.parent,
-                child=found.child,
-                kind=found.kind_of_map,
-                corpus=found.corpus,
-                prompts=PromptHashes.from_list(found.prompts),
-            )
-
-
-class _Fit(Record):
-    """One map, without its tensors."""
-
-    kind: str
-    n_rows: Count
-    diagnostics: dict[str, float]
-
-
-class _Description(Record):
-    """`projection.json`."""
-
-    kind: Literal["projection"] = "projection"
-    kind_of_map: str
-    parent: Fingerprint
-    child: Fingerprint
-    layer_map: LayerMap
-    corpus: Corpus | None
-    fits: dict[int, _Fit]
-    """By child layer."""
-    prompts: tuple[Digest, ...]
-
-
-def require_depths(mapping: LayerMap, parent: Fingerprint, child: Fingerprint, what: str) -> None:
-    """Nothing, if a layer map has the depths of two models.
-
-    Raises: ShapeError naming all of them.
-    """
-    depths = (mapping.n_parent_layers, mapping.n_child_layers)
-    if depths != (parent.n_layers, child.n_layers):
-        raise ShapeError(
-            f"{what} is from {depths[0]} to {depths[1]} layers, but {parent.reference} has {parent.n_layers} and "
-            f"{child.reference} {child.n_layers}; use a map of these two models."
-        )
-
-
 def map_layers(
     parent: LoadedModel,
     child: LoadedModel,
-    pairs: Sequence[ContrastPair] = (),
+    pairs: Pairs = (),
     strategy: str | Callable[[LayerMapInputs], LayerMap | Sequence[int | None]] = "cka",
     *,
     seed: int = 0,
-    progress: Progress = no_progress,
+    progress: Progress | None = None,
 ) -> LayerMap:
     """Which parent layer feeds each child layer.
 
     Arguments:
         parent: the model the concept was found in.
         child: the model to steer.
-        pairs: contrast pairs that both models read; used by the measured strategies alone.
+        pairs: contrast pairs that both models read, or plain texts (`interp_xfer.tasks.as_pairs`); used by the measured
+            strategies alone.
         strategy: a name of `LAYER_MAPS`, or a function from `LayerMapInputs` to a map or its parent layers; it gets the
             contrast differences where pairs are given.
         seed: of random maps and resampling.
-        progress: called with the number of texts done (both members of each pair, in both models).
+        progress: called with the number of texts done (both members of each pair, in both models); None: a bar in a
+            notebook.
     Raises: ConfigError for an unknown strategy; DataError or ShapeError if a measured one has too few pairs.
     """
     kind = LAYER_MAPS[LAYER_MAPS.accept(strategy)]
     x = y = None
     if kind.needs_pairs or (callable(strategy) and pairs):
-        x, y = (contrast_differences(model, pairs, progress) for model in (parent, child))
+        pairs = as_pairs(pairs)
+        with shown_progress(progress, "matching layers", 4 * len(pairs), "texts") as report:
+            x, y = (contrast_differences(model, pairs, report) for model in (parent, child))
     return kind.layer_map(LayerMapInputs(parent.n_layers, child.n_layers, seed, x, y))
 
 
@@ -187,7 +71,7 @@ def fit_projection(
     along: ConceptVectors | None = None,
     measure_shuffled: bool = True,
     seed: int = 0,
-    progress: Progress = no_progress,
+    progress: Progress | None = None,
 ) -> ProjectionSet:
     """One linear map for every child layer that the layer map feeds.
 
@@ -203,7 +87,8 @@ def fit_projection(
         measure_shuffled: ridge maps also store "shuffled_r2", the R² of rows paired with those of other texts, on 64
             random combinations of child dimensions. Costs about a tenth of the time and next to no memory.
         seed: of random maps, shuffled pairs and sketches.
-        progress: called with the number of texts done; `n_passes` times over the corpus in all.
+        progress: called with the number of texts done; `n_passes` times over the corpus in all. None: a bar in a
+            notebook.
     Raises: ConfigError for an unknown kind; DataError for an empty corpus; ShapeError for too few rows or widths that
         do not fit "identity".
     """
@@ -214,9 +99,11 @@ def fit_projection(
     if not texts:
         raise DataError(f"a {name} projection needs texts to be fitted on; give some that are no contrast pairs.")
     corpus = PairedCorpus(parent, child, texts, texts_per_batch=_TEXTS_PER_BATCH)
-    sets = fit_projections(
-        corpus, {"": mapping}, name, along=along, measure_shuffled=measure_shuffled, seed=seed, progress=progress
-    )
+    total = n_passes(mapping, parent.d_model, child.d_model) * corpus.n_texts
+    with shown_progress(progress, "fitting the maps", total, "texts") as report:
+        sets = fit_projections(
+            corpus, {"": mapping}, name, along=along, measure_shuffled=measure_shuffled, seed=seed, progress=report
+        )
     return sets[""]
 
 

@@ -8,7 +8,7 @@ from interp_xfer.fields import Count, Digest
 from interp_xfer.files.records import Record
 from interp_xfer.maths.layer_maps import LayerMap
 from interp_xfer.models import Fingerprint, require_same_model
-from interp_xfer.transfer.fit import require_depths
+from interp_xfer.transfer.projections import require_depths
 
 
 class LayerMapRecord(Record):

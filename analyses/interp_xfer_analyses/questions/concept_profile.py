@@ -14,6 +14,7 @@ from interp_xfer_analyses.analysis import Analysis
 from interp_xfer_analyses.cells import Cell, load_cells
 from interp_xfer_analyses.drawing import style
 from interp_xfer_analyses.drawing.drafts import Draft
+from interp_xfer_analyses.drawing.heat_maps import layer_ticks
 from interp_xfer_analyses.drawing.panels import Panel, arrange, axes, empty_figure
 from interp_xfer_analyses.tables import distinct
 
@@ -87,6 +88,7 @@ def draw(table: ConceptProfile) -> Draft:
             hovertemplate="layer %{x}: %{y:.3f}", **axes(0),
         )  # fmt: skip
     low = min((row.mean_cosine for row in table.rows if row.mean_cosine is not None), default=0.0)
+    out.set(xaxis=layer_ticks(1 + max(row.layer for row in table.rows)))
     out.set(yaxis={"range": [-1.05 if low < 0 else 0, 1.05]})
     return arrange(out, content)
 

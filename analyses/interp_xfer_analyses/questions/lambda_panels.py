@@ -68,6 +68,21 @@ def draw_cell(rows: Sequence[Row]) -> Draft:
     return arrange(out, content)
 
 
+def draw_accuracy(rows: Sequence[Row]) -> Draft:
+    """Accuracy over strength alone.
+
+    Arguments:
+        rows: of one split, in increasing strength.
+    """
+    out = Draft()
+    axis = style.strength_axis([row.strength for row in rows if row.strength != 0])
+    split = _Split(rows[0].split, style.BLUE, style.DASHES[0], style.SYMBOLS[0], list(rows))
+    _accuracy(out, 0, split, split.steered, style.strength_values([row.strength for row in split.steered], axis))
+    _legend_keys(out, rows)
+    out.set(xaxis=axis, yaxis={"rangemode": "tozero", "tickformat": ".0%"})
+    return arrange(out, [Panel("Accuracy over strength, 95 % intervals", "strength λ", "accuracy", 300)])
+
+
 _RULES = 2 + len(_TELEMETRY)
 
 
@@ -107,6 +122,7 @@ def _accuracy(out: Draft, panel: int, split: _Split, rows: list[Row], x: list) -
             legendgroup=split.name, **axes(panel),
         )  # fmt: skip
     if rows:
+        shift = ", shift %{customdata[6]:.3~g}, %{customdata[5]:.1%} of the stream over all layers"
         out.scatter(
             x=x, y=[row.accuracy for row in rows], mode="lines+markers", name=f"{split.name} (n = {rows[0].n})",
             line={"color": split.colour, "dash": split.dash}, legendgroup=split.name, showlegend=panel == 0,
@@ -119,8 +135,8 @@ def _accuracy(out: Draft, panel: int, split: _Split, rows: list[Row], x: list) -
             customdata=[
                 [row.strength, row.low, row.high, row.correct, row.n, row.shift_share, row.shift_length] for row in rows
             ],
-            hovertemplate="λ = %{customdata[0]:g}, shift %{customdata[6]:.3~g}, %{customdata[5]:.1%} of the stream "
-            "over all layers<br>accuracy %{y:.1%} [%{customdata[1]:.1%}, %{customdata[2]:.1%}]<br>"
+            hovertemplate="λ = %{customdata[0]:g}" + ("" if rows[0].shift_length is None else shift) + "<br>"
+            "accuracy %{y:.1%} [%{customdata[1]:.1%}, %{customdata[2]:.1%}]<br>"
             f"%{{customdata[3]}} of %{{customdata[4]}} right<extra>{split.name}</extra>",
             **axes(panel),
         )  # fmt: skip

@@ -17,6 +17,7 @@ import plotly.graph_objects as go
 import torch
 from torch import Tensor
 
+from interp_xfer.maths.layer_maps import LayerMap
 from interp_xfer.maths.score_correlation import VIEWS, MatrixNull, score_null, subspace_null
 from interp_xfer.maths.subspaces import cosine_threshold
 from interp_xfer.measures.component_alignment import ComponentAlignment, CosineMatrix, why_not_aligned
@@ -46,7 +47,10 @@ def compute(store: RunStore) -> PcAlignment:
     for cells in groups.values():  # cells of one pair and data set share a comparison
         by_key = {cell.record.keys.alignment: cell for cell in reversed(cells)}
         there = {key: found for key in by_key if (found := store.read_alignment(key)) is not None}
-        parts += [_compare(by_key[key], found) for key, found in there.items()]
+        for key, found in there.items():
+            cell = by_key[key]
+            why_not_carried = f"nothing was fitted ({cell.record.study.projection} projection)"
+            parts.append(compare(found, cell.key, cell.label, cell.record.layer_map, why_not_carried))
         if not there:
             missing.append(f"{cells[0].label}: no components were compared ({_reason(cells[0])})")
     return PcAlignment(
@@ -96,7 +100,22 @@ WORDS = {
 }
 
 
-def _compare(cell: Cell, found: ComponentAlignment) -> tuple[list[Row], list[MeasureRow], ComparisonRow]:
+def compare(
+    found: ComponentAlignment,
+    key: str,
+    label: str,
+    layer_map: LayerMap | None = None,
+    why_not_carried: str = "nothing was fitted",
+) -> tuple[list[Row], list[MeasureRow], ComparisonRow]:
+    """Agreement of the components of two models, layer by layer and by measure, with its null.
+
+    Arguments:
+        found: what was measured.
+        key: of the comparison.
+        label: its name.
+        layer_map: is drawn over it.
+        why_not_carried: in words, where nothing was.
+    """
     n_pairs, k = found.parent_scores.shape[-1], found.parent_scores.shape[2]
     parent, child = found.parent_scores[:, :, 0].double(), found.child_scores[:, :, 0].double()
     nulls = {view: score_null(parent, child, view, _PERMUTATIONS, _ALPHA) for view in VIEWS}
@@ -106,13 +125,13 @@ def _compare(cell: Cell, found: ComponentAlignment) -> tuple[list[Row], list[Mea
         scores = found.parent_scores.double(), found.child_scores.double()
         nulls["overlap"] = subspace_null(*scores, _PERMUTATIONS, _ALPHA)
     dimensions = {"differences": n_pairs - 1, "carried": found.child.d_model, "raw": found.child.d_model}
-    measures = [_measure(cell.key, name, nulls[name], dimensions.get(name)) for name in MEASURES if name in nulls]
+    measures = [_measure(key, name, nulls[name], dimensions.get(name)) for name in MEASURES if name in nulls]
     grids = {name: null.observed.tolist() for name, null in nulls.items()}
     angles = None if found.carried is None else found.carried.angles.square().mean(dim=-1).tolist()
     rows = [
         Row(
-            cell.key,
-            cell.label,
+            key,
+            label,
             parent_layer=p,
             child_layer=c,
             differences=_at(grids["differences"], p, c),
@@ -126,22 +145,21 @@ def _compare(cell: Cell, found: ComponentAlignment) -> tuple[list[Row], list[Mea
         for p in range(len(parent))
         for c in range(len(child))
     ]
-    layer_map = cell.record.layer_map
     absent = []
     if found.carried is None:
-        absent.append(("carried", f"nothing was fitted ({cell.record.study.projection} projection)"))
+        absent.append(("carried", why_not_carried))
     if found.raw is None:
         widths = f"the parent is {found.parent.d_model} wide and the child {found.child.d_model}"
         absent.append(("raw", f"{widths}, so their coordinates cannot be compared"))
     if "overlap" not in nulls:
         absent.append(("overlap", f"{n_pairs} held-out pairs are too few for spans of {k} components"))
     comparison = ComparisonRow(
-        cell.key,
-        cell.label,
+        key,
+        label,
         n_pairs,
         k,
-        layer_map.strategy,
-        layer_map.parent_of,
+        layer_map and layer_map.strategy,
+        layer_map.parent_of if layer_map else (),
         tuple(absent),
     )
     return rows, measures, comparison

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 import plotly.graph_objects as go
 
 from interp_xfer.maths.linear_maps import ALPHAS
+from interp_xfer.steering.vectors import SteeringVectors
+from interp_xfer.studies.cell_record import CellRecord
 from interp_xfer.studies.run_store import RunStore
 from interp_xfer_analyses.analysis import Analysis
 from interp_xfer_analyses.cells import Cell, load_cells
@@ -59,7 +61,7 @@ def compute(store: RunStore) -> TransferProfile:
     missing = []
     seen: set[str] = set()
     for cell in load_cells(store):
-        made = _rows(cell)
+        made = rows_of(cell.record, cell.label, cell.key)
         content = repr([(cell.parent, cell.child, cell.dataset), [row_values(row) for row in made]])
         if content in seen:
             continue
@@ -183,22 +185,28 @@ def _note(row: Row) -> str:
     return f"from parent layer {row.parent_layer}, sign {'turned' if row.flipped else 'kept'}"
 
 
-def _rows(cell: Cell) -> list[Row]:
-    record = cell.record
-    fits = record.projection.fits or {}
+def rows_of(made: CellRecord | SteeringVectors, label: str, key: str = "") -> list[Row]:
+    """One row a child layer.
+
+    Arguments:
+        made: what was carried, or the record of a cell that was steered with it.
+        label: name of the transfer.
+        key: of the cell.
+    """
+    fits = made.projection.fits or {}
     return [
         Row(
-            transfer=cell.label,
-            key=cell.key,
-            child=cell.child,
+            transfer=label,
+            key=key,
+            child=made.child.reference if isinstance(made, SteeringVectors) else made.study.child,
             layer=layer,
             parent_layer=parent,
             r2=fits.get(layer, {}).get("r2"),
             r2_along=fits.get(layer, {}).get("r2_along"),
-            flipped=record.flipped[layer],
-            residual_norm=record.residual_norms[layer],
+            flipped=made.flipped[layer],
+            residual_norm=float(made.residual_norms[layer]),
         )
-        for layer, parent in enumerate(record.layer_map.parent_of)
+        for layer, parent in enumerate(made.layer_map.parent_of)
     ]
 
 
