@@ -17,6 +17,7 @@ from interp_xfer_cli.options import (
     DeviceOption,
     DTypeOption,
     FewShotOption,
+    GridOption,
     MaxMemoryOption,
     MaxTokensOption,
     OperatorOption,
@@ -24,12 +25,11 @@ from interp_xfer_cli.options import (
     ScoringOption,
     SeedOption,
     ShotsOption,
-    StrengthsOption,
     SystemPromptOption,
     TokensOption,
     UnitOption,
     in_bytes,
-    parse_strengths,
+    parse_grid,
 )
 from interp_xfer_cli.places import EvaluationOut, SearchOut
 
@@ -49,7 +49,7 @@ def search(
     dataset: DatasetOption = "gsm8k",
     data_dir: DataDirOption = None,
     n: Annotated[int, typer.Option("--n", min=1, max=MAX_PROBLEMS, help="Validation problems.")] = 128,
-    strengths: StrengthsOption = None,
+    grid: GridOption = None,
     n_shots: ShotsOption = 5,
     unit: UnitOption = "relative",
     operator: OperatorOption = "add",
@@ -69,14 +69,14 @@ def search(
     from interp_xfer.evaluation.record import conditions, search_record
     from interp_xfer.steering.operators import has_strength, strength_grid
 
-    grid = strength_grid(operator, parse_strengths(strengths))
+    strengths = strength_grid(operator, parse_grid(grid))
     task = _task(dataset, system_prompt, few_shot)
     problems = load_problems(task, "validation", n, data_dir, seed)
     vectors = SteeringVectors.load(steering)
     settings = _settings(n_shots, unit, operator, tokens, max_new_tokens, max_memory, scoring)
     model = load_model(child, dtype=dtype, device=device, weight_processing=weight_processing)
-    with shown_step("searching lambda", (len(grid) + 1) * len(problems), "answers") as progress:
-        found = search_lambda(model, vectors, problems, grid=grid, settings=settings, task=task, progress=progress)
+    with shown_step("searching lambda", (len(strengths) + 1) * len(problems), "answers") as progress:
+        found = search_lambda(model, vectors, problems, grid=strengths, settings=settings, task=task, progress=progress)
     record = search_record(conditions(model.fingerprint, vectors, settings, task), found)
     record.write(out)
     _print_strengths(f"{child}, {dataset}, {len(problems)} validation questions", record.strengths)
@@ -100,7 +100,7 @@ def evaluate(
         int | None, typer.Option("--n", min=1, max=MAX_PROBLEMS, help="Test problems; default the whole split.")
     ] = None,
     with_its: Annotated[bool, typer.Option(help="Also run the grid and vote.")] = True,
-    strengths: StrengthsOption = None,
+    grid: GridOption = None,
     n_shots: ShotsOption = 5,
     unit: UnitOption = "relative",
     operator: OperatorOption = "add",
@@ -128,7 +128,7 @@ def evaluate(
     if strength is not None:
         check_strength(strength)
     searched = None if search_file is None else SearchRecord.read(search_file)
-    grid = strength_grid(operator, parse_strengths(strengths))
+    strengths = strength_grid(operator, parse_grid(grid))
     task = _task(dataset, system_prompt, few_shot)
     problems = load_problems(task, "test", n, data_dir, seed)
     vectors = SteeringVectors.load(steering)
@@ -140,10 +140,10 @@ def evaluate(
         searched.require_unseen(problems, str(search_file))
         strength = searched.lambda_star
     assert strength is not None
-    n_arms = len({0.0, strength, *(grid if with_its and len(grid) > 1 else ())})
+    n_arms = len({0.0, strength, *(strengths if with_its and len(strengths) > 1 else ())})
     with shown_step("evaluating", n_arms * len(problems), "answers") as progress:
         result = run_evaluation(
-            model, vectors, problems, strength, with_its=with_its, grid=grid, settings=settings, task=task,
+            model, vectors, problems, strength, with_its=with_its, grid=strengths, settings=settings, task=task,
             progress=progress,
         )  # fmt: skip
     record = evaluation_record(asked, result)

@@ -60,8 +60,8 @@ MaxMemoryOption = Annotated[
         help="MiB that generation may add to the model; default half of what is free.",
     ),
 ]
-StrengthsOption = Annotated[
-    str | None, typer.Option("--strengths", help="Comma-separated grid; default the paper's 19 values, 0.01 to 1.0.")
+GridOption = Annotated[
+    str | None, typer.Option("--grid", help="Strengths, comma-separated; default the paper's 19, 0.01 to 1.0.")
 ]
 SystemPromptOption = Annotated[Path | None, typer.Option("--system-prompt", help="Text file; default the task's own.")]
 RationalesOption = Annotated[
@@ -100,7 +100,7 @@ def in_bytes(mebibytes: int | None) -> int | None:
     return None if mebibytes is None else mebibytes * 2**20
 
 
-def parse_strengths(text: str | None) -> tuple[float, ...]:
+def parse_grid(text: str | None) -> tuple[float, ...]:
     """The grid a user wrote, or the paper's.
 
     Raises: ConfigError if an entry is no number, or the numbers are no grid of strengths.
@@ -115,7 +115,7 @@ def parse_strengths(text: str | None) -> tuple[float, ...]:
         grid = tuple(float(part) for part in text.split(","))
     except ValueError:
         raise ConfigError(
-            f"--strengths {shown(text)} is not a comma-separated list of numbers, such as 0.1,0.2."
+            f"strengths {shown(text)} are not a comma-separated list of numbers, such as 0.1,0.2."
         ) from None
     check_grid(grid)
     return grid

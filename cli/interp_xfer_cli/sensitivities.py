@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from interp_xfer_cli.display import print_rows, shown_step
-from interp_xfer_cli.options import DeviceOption, MaxMemoryOption, in_bytes, parse_settings, parse_strengths
+from interp_xfer_cli.options import DeviceOption, MaxMemoryOption, in_bytes, parse_grid, parse_settings
 from interp_xfer_cli.studies import RunArgument
 
 
@@ -43,7 +43,7 @@ def sensitivity(
 
     settings = make_settings(
         n_questions=questions,
-        strengths=None if strengths is None else parse_strengths(strengths),
+        strengths=None if strengths is None else parse_grid(strengths),
         window=window,
         n_random=random,
         sweep=sweep,

@@ -111,12 +111,12 @@ class ComponentAlignment:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON: cosines of first components by space, parent layer and child layer; `save` keeps the rest."""
-        cosines = {name: matrix and matrix.cosines.tolist() for name, matrix in self._spaces.items()}
+        cosines = {name: matrix and matrix.cosines.float().tolist() for name, matrix in self._spaces.items()}
         return {**self._description.to_dict(), "cosines": cosines}
 
     def to_pandas(self) -> DataFrame:
         """One row a pair of layers: cosine of first components in each space."""
-        there = {name: matrix.cosines.tolist() for name, matrix in self._spaces.items() if matrix is not None}
+        there = {name: matrix.cosines.float().tolist() for name, matrix in self._spaces.items() if matrix is not None}
         return DataFrame(
             {"parent_layer": p, "child_layer": c, **{name: rows[p][c] for name, rows in there.items()}}
             for p in range(self.parent.n_layers)

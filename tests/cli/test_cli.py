@@ -10,7 +10,7 @@ import pytest
 def test_stages_in_order(folders, run, tmp_path):
     parent, child = folders / "parent", folders / "child"
     data = ("--dataset", "sums")
-    few = ("--n-shots", 0, "--max-new-tokens", 4, "--strengths", "0.1,1.0")
+    few = ("--n-shots", 0, "--max-new-tokens", 4, "--grid", "0.1,1.0")
 
     assert run("extract", "--parent", parent, *data, "--n-pairs", 12, "--out", tmp_path / "concept")[0] == 0
     code, out, _ = run("map", "--parent", parent, "--child", child, "--strategy", "greedy", "--out", tmp_path / "map")
@@ -67,7 +67,7 @@ def test_artifacts_of_other_models_maps_and_searches_are_refused(folders, run, t
     from interp_xfer import load_model
 
     random_steering(load_model(str(child))).save(tmp_path / "other")
-    asked = ("--child", child, *data, "--n-shots", 0, "--max-new-tokens", 2, "--n", 2, "--strengths", "0.5")
+    asked = ("--child", child, *data, "--n-shots", 0, "--max-new-tokens", 2, "--n", 2, "--grid", "0.5")
     made("search", *asked, "--steering", tmp_path / "steering", "--out", tmp_path / "search.json")
     evaluate = ("evaluate", *asked, "--search", tmp_path / "search.json", "--steering")
     assert "steering " in refused(*evaluate, tmp_path / "other")
@@ -187,7 +187,7 @@ def test_bad_strengths(folders, run, tmp_path, strengths):
     random_steering(load_model(str(folders / "child"))).save(tmp_path / "steering")
     code, _, err = run(
         "search", "--child", folders / "child", "--steering", tmp_path / "steering", "--dataset", "sums", "--n", 2,
-        "--n-shots", 0, "--strengths", strengths, "--out", tmp_path / "search.json",
+        "--n-shots", 0, "--grid", strengths, "--out", tmp_path / "search.json",
     )  # fmt: skip
     assert code == 1 and err.splitlines()[-1].startswith("error: ") and not (tmp_path / "search.json").exists()
 

@@ -149,8 +149,8 @@ def test_stages(folders, science, call, run, tmp_path, row):
     asked = ("--dataset", "arc_challenge", "--data-dir", science) if value("Scoring", row) == "likelihood" else DATA
     few = (*child, *asked, "--steering", steering, "--n", 2, "--n-shots", 0, "--max-new-tokens", 3)
     search = ("--search", tmp_path / "search", "--out", tmp_path / "evaluation")
-    call("search", row, *few, "--strengths", "0.1,1", "--out", tmp_path / "search")
-    call("evaluate", row, *few, "--strengths", "0.1,1", *search)
+    call("search", row, *few, "--grid", "0.1,1", "--out", tmp_path / "search")
+    call("evaluate", row, *few, "--grid", "0.1,1", *search)
     if importlib.util.find_spec("lm_eval") is not None and not covered("crosscheck", row):
         scopes = (*few, "--strength", 0.1) if value("TokenScope", row) == "all" else (*child, *DATA, "--n", 2)
         call("crosscheck", row, *scopes, "--out", tmp_path / "crosscheck")

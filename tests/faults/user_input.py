@@ -243,9 +243,9 @@ ALWAYS: dict[str, tuple[str, ...]] = {
 }  # fmt: skip
 OPTIONS: dict[str, dict[str, tuple[str, ...]]] = {
     "search": {"--n": (*NUMBERS, "0"), "--n-shots": NUMBERS, "--max-new-tokens": (*NUMBERS, "0"), "--seed": SEEDS,
-               "--max-memory": (*NUMBERS, "0"), "--strengths": STRENGTHS, "--unit": NAMES, "--operator": NAMES,
+               "--max-memory": (*NUMBERS, "0"), "--grid": STRENGTHS, "--unit": NAMES, "--operator": NAMES,
                "--tokens": NAMES, "--scoring": NAMES, "--dtype": NAMES, "--dataset": NAMES, "--out": ("", " ")},
-    "evaluate": {"--n": (*NUMBERS, "0"), "--strength": FLOATS, "--strengths": STRENGTHS, "--search": ("",)},
+    "evaluate": {"--n": (*NUMBERS, "0"), "--strength": FLOATS, "--grid": STRENGTHS, "--search": ("",)},
     "extract": {"--n-pairs": (*NUMBERS, "0", "1"), "--offset": NUMBERS, "--seed": SEEDS, "--dataset": NAMES,
                 "--pairs": NAMES, "--method": NAMES, "--centering": NAMES, "--weight-processing": NAMES,
                 "--parent": MODELS, "--data-dir": ("", " "), "--rationales": ("",), "--out": ("",)},
