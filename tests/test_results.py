@@ -48,7 +48,7 @@ def results(models):
         "LayerMap": mapping,
         "ProjectionSet": projection,
         "Calibration": calibration,
-        "SteeringVectors": transfer_concept(concept, mapping, projection, calibration),
+        "SteeringVectors": transfer_concept(concept, projection, calibration),
         "SearchResult": search,
         "AnswerTable": search.table,
         "Evaluation": evaluate(child, random_steering(child), asked, strength=search.best, **options),

@@ -212,7 +212,7 @@ def transfer(
     mapped.require(str(map_file), child=child_model.fingerprint)
     with shown_step("calibrating the child", 4 * len(pairs), "texts") as progress:
         calibration = calibrate(child_model, pairs, progress=progress)
-    steering = transfer_concept(found, mapped.layer_map, maps, calibration)
+    steering = transfer_concept(found, maps, calibration)
     steering = replace(steering, prompts=steering.prompts | PromptHashes.from_list(mapped.prompts))
     steering.save(out)
     typer.echo(

@@ -122,7 +122,8 @@ def shuffled_pairs_control(sources: ControlSources, seed: int, draw: int) -> Ste
     concept = _needed(sources.concept, "shuffled-pairs", "concept")
     if not LINEAR_MAPS[projection.kind].wrong_pairs:
         raise ConfigError(f"shuffled_projection is of kind {projection.kind!r}; fit one of kind 'shuffled-pairs'.")
-    made = transfer_concept(concept, _same_layers(sources, projection), projection, sources.calibration)
+    _same_layers(sources, projection)
+    made = transfer_concept(concept, projection, sources.calibration)
     control = _control(sources, "shuffled-pairs", made.vectors, seed=projection.corpus and projection.corpus.seed)
     return replace(control, prompts=control.prompts | made.prompts)
 
@@ -143,7 +144,7 @@ def wrong_layer_control(sources: ControlSources, seed: int, draw: int) -> Steeri
     same = [c for p, c in real.pairs if other.parent_of[c] == p]
     if len(same) == len(real.pairs):
         raise LayerError(f"the {other.strategy} map equals the real one; take `other_layers` of it, or another draw.")
-    made = transfer_concept(concept, other, projection, sources.calibration)
+    made = transfer_concept(concept, projection, sources.calibration)
     kept = tuple(p if real.parent_of[c] is not None else None for c, p in enumerate(other.parent_of))
     control = _control(sources, "wrong-layer", made.vectors, same_as_real=len(same))
     layer_map = LayerMap(kept, other.n_parent_layers, other.strategy)

@@ -203,9 +203,7 @@ def _directions(
     settings: MeasureSettings,
 ) -> tuple[dict[str, Float[Tensor, "n_child d_child"]], dict[str, list[bool]]]:
     """Source -> directions with their signs resolved, and which were turned round."""
-    made = {
-        f"transferred-{name}": transfer_concept(concept, fit.layer_map, fit, calibration) for name, fit in fits.items()
-    }
+    made = {f"transferred-{name}": transfer_concept(concept, fit, calibration) for name, fit in fits.items()}
     sources = ControlSources(
         controlled=made[f"transferred-{_USED}"],
         calibration=calibration,

@@ -111,22 +111,21 @@ def calibrate(child: LoadedModel, pairs: Pairs, *, progress: Progress | None = N
     return Calibration(means, norms, child.fingerprint, PromptHashes.of(pairs), len(pairs), members)
 
 
-def transfer_concept(
-    concept: ConceptVectors, mapping: LayerMap, projection: ProjectionSet, calibration: Calibration
-) -> SteeringVectors:
+def transfer_concept(concept: ConceptVectors, projection: ProjectionSet, calibration: Calibration) -> SteeringVectors:
     """The concept in the child's space: one signed unit vector per mapped child layer.
 
     Arguments:
         concept: found in the parent.
-        mapping: the layer map the projection was fitted for.
-        projection: maps from parent to child layers, fitted on texts that share nothing with the contrast pairs.
+        projection: maps from parent to child layers and the layer map they were fitted for, on texts that share nothing
+            with the contrast pairs.
         calibration: measured in the child.
-    Raises: FingerprintError if the parts belong to different models or maps; LeakError if the projection corpus holds
+    Raises: FingerprintError if the parts belong to different models; LeakError if the projection corpus holds
         a question of the contrast pairs; ShapeError if a mapped direction vanishes.
     Source: arXiv 2512.19069, section 3, for the setting; arXiv 2506.06609 for directions under linear maps; sign and
         unit length are house rules.
     """
-    require_fit(concept, mapping, projection)
+    mapping = projection.layer_map
+    require_same_model(projection.parent, concept.model, "the projection (parent side)")
     require_same_model(projection.child, calibration.child, "the projection (child side)")
     directions = {c: projection.maps[c].map_direction(concept.vectors[p].double()) for p, c in mapping.pairs}
     fitted = FittedOn(

@@ -27,7 +27,7 @@ def sources(models):
     projection = fit_projection(parent, child, texts, MAP)
     members = contrast_members(child, contrast_pairs(held))
     return ControlSources(
-        controlled=transfer_concept(concept, MAP, projection, calibration),
+        controlled=transfer_concept(concept, projection, calibration),
         calibration=calibration,
         concept=concept,
         projection=projection,

@@ -81,7 +81,7 @@ def test_a_study_makes_what_the_public_functions_make(base, data, loaded, tmp_pa
     concept = extract_concept(parent, data.pairs, method=base.method)
     mapping = map_layers(parent, child, strategy=base.layer_map)
     projection = fit_projection(parent, child, data.fit_texts, mapping, base.projection, along=concept)
-    expected = transfer_concept(concept, mapping, projection, calibrate(child, data.calibration))
+    expected = transfer_concept(concept, projection, calibrate(child, data.calibration))
     made = make_steering(base, data, loaded, RunStore(tmp_path))
     torch.testing.assert_close(made.vectors, expected.vectors)
     assert (made.flipped, made.layer_map, made.concept) == (expected.flipped, expected.layer_map, expected.concept)

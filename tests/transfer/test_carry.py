@@ -15,7 +15,7 @@ from interp_xfer.passes.activations import last_token_activations, read_residual
 from interp_xfer.steering.hooks import steer
 from interp_xfer.tasks import contrast_pairs, get_task, load_problems, projection_texts, render_pair
 from interp_xfer.tasks.prompt_hashes import PromptHashes
-from interp_xfer.transfer.carry import Calibration, calibrate, native_steering, transfer_concept
+from interp_xfer.transfer.carry import Calibration, calibrate, native_steering, require_fit, transfer_concept
 from interp_xfer.transfer.fit import fit_projection
 
 SAME = proportional(N_LAYERS, N_LAYERS)
@@ -58,7 +58,7 @@ def rotated(pairs, calibration_pairs, texts):
 
 def transferred(rotated, **changes):
     parts = {**rotated, **changes}
-    return transfer_concept(parts["concept"], parts.get("mapping", SAME), parts["projection"], parts["calibration"])
+    return transfer_concept(parts["concept"], parts["projection"], parts["calibration"])
 
 
 def test_identity_between_copies_returns_the_concept(models, pairs, calibration_pairs):
@@ -66,7 +66,7 @@ def test_identity_between_copies_returns_the_concept(models, pairs, calibration_
     model, copy = models["llama"], tiny("llama", reference="tiny/copy")
     concept = extract_concept(model, pairs)
     projection = fit_projection(model, copy, [], SAME, "identity")
-    found = transfer_concept(concept, SAME, projection, calibrate(copy, calibration_pairs))
+    found = transfer_concept(concept, projection, calibrate(copy, calibration_pairs))
     torch.testing.assert_close(found.vectors, concept.vectors, atol=1e-6, rtol=0)
     assert found.flipped == (False,) * N_LAYERS
     native = native_steering(concept, calibrate(model, calibration_pairs))
@@ -133,7 +133,7 @@ def test_child_layers_beyond_the_parent_get_nothing(models, pairs, calibration_p
     parent, child = models["llama"], tiny("mistral", hidden_size=24, num_hidden_layers=5)
     mapping = greedy(N_LAYERS, 5)
     projection = fit_projection(parent, child, texts, mapping)
-    found = transfer_concept(extract_concept(parent, pairs), mapping, projection, calibrate(child, calibration_pairs))
+    found = transfer_concept(extract_concept(parent, pairs), projection, calibrate(child, calibration_pairs))
     assert found.vectors.shape == (5, 24) and found.steered_layers == (0, 1, 2)
     assert not found.vectors[3:].any() and found.flipped[3:] == (False, False)
     torch.testing.assert_close(found.vectors[:3].norm(dim=1), torch.ones(3))
@@ -208,7 +208,7 @@ def test_calibration_on_the_contrast_pairs_is_allowed(rotated, pairs):
 def test_another_layer_map_is_refused(rotated):
     other = LayerMap((0, 0, 2), N_LAYERS, "manual")
     with pytest.raises(FingerprintError, match="fitted for a proportional layer map, not for this manual one"):
-        transferred(rotated, mapping=other)
+        require_fit(rotated["concept"], other, rotated["projection"])
 
 
 def test_parts_of_other_models_are_refused(models, rotated, pairs, calibration_pairs):
