@@ -42,8 +42,16 @@ def checked(kind: type[T], values: Any, source: str) -> T:
 
     Raises: ArtifactError naming source, place and what is wrong there.
     """
+    return checked_text(kind, to_json(values, inf_nan_mode="constants"), source)
+
+
+def checked_text(kind: type[T], text: str | bytes, source: str) -> T:
+    """JSON text as `checked`.
+
+    Raises: as `checked`.
+    """
     try:
-        return _reader(kind).validate_json(to_json(values, inf_nan_mode="constants"), strict=True)
+        return _reader(kind).validate_json(text, strict=True)
     except ValidationError as error:
         raise ArtifactError(f"{source} is damaged ({reasons(error, 1)}). Delete it and make it again.") from None
     except (InterpXferError, ValueError) as error:  # of a dataclass's own checks; of text that is no Unicode

@@ -19,7 +19,6 @@ again. No file of a run says where on a machine anything lies.
 """
 
 import hashlib
-import json
 import os
 import re
 from collections import Counter
@@ -31,6 +30,7 @@ from typing import Any, TypeVar
 import yaml
 
 from interp_xfer.errors import ArtifactError, WriteError
+from interp_xfer.fields import checked_text
 from interp_xfer.files.artifacts import write_text
 from interp_xfer.files.places import RUN_MARK, require_settings_place
 from interp_xfer.files.reading import require_file
@@ -38,6 +38,7 @@ from interp_xfer.files.writing import require_writable
 from interp_xfer.measures.component_alignment import ComponentAlignment
 from interp_xfer.studies.cell_record import CellRecord, FailureRecord, PlanRecord
 from interp_xfer.studies.config import Study
+from interp_xfer.studies.item_record import ItemRecord
 
 _KEY = re.compile(r"[0-9a-f]{12}")
 R = TypeVar("R", CellRecord, FailureRecord)
@@ -128,7 +129,7 @@ class RunStore:
         path = self.root / "plan.json"
         return PlanRecord.read(path) if os.path.lexists(path) else None
 
-    def write_cell(self, record: CellRecord, items: Iterable[dict[str, Any]]) -> CellRecord:
+    def write_cell(self, record: CellRecord, items: Iterable[ItemRecord]) -> CellRecord:
         """Keep the answers, then the record: a cell that is there has its answers. A failure of it is removed.
 
         Arguments:
@@ -139,7 +140,7 @@ class RunStore:
         """
         if self._settings is not None and not self._settings.exists():
             raise WriteError(f"{self.root} was removed or moved while the run was going on; run the command again.")
-        lines = "".join(json.dumps(item, ensure_ascii=False, allow_nan=False) + "\n" for item in items)
+        lines = "".join(item.line() for item in items)
         record = record.model_copy(update={"items_sha256": hashlib.sha256(lines.encode()).hexdigest()})
         write_text(self.items(record.key), lines)
         record.write(self.cell(record.key))
@@ -199,7 +200,7 @@ class RunStore:
         path = self.alignment(key)
         return ComponentAlignment.load(path) if os.path.lexists(path) else None
 
-    def read_items(self, key: str) -> list[dict[str, Any]]:
+    def read_items(self, key: str) -> list[ItemRecord]:
         """The single answers of a cell, as many and as right as its record says.
 
         Raises: MissingError if they are not there; ArtifactError if they are not those the cell was written with.
@@ -214,7 +215,8 @@ class RunStore:
         if hashlib.sha256(content).hexdigest() != record.items_sha256:
             raise ArtifactError(f"{path} does not hold the answers of its cell; delete the cell and run it again.")
         # Not splitlines: a text may hold U+2028, which JSON leaves as it is and which is no end of a record.
-        items = [json.loads(line) for line in content.decode("utf-8").removesuffix("\n").split("\n")]
+        lines = content.decode("utf-8").removesuffix("\n").split("\n")
+        items = [checked_text(ItemRecord, line, str(path)) for line in lines]
         _require_counts(path, items, record)
         return items
 
@@ -226,13 +228,10 @@ class RunStore:
         return record
 
 
-def _require_counts(path: Path, items: Sequence[dict[str, Any]], record: CellRecord) -> None:
-    right: Counter[tuple[str, float]] = Counter()
-    asked: Counter[tuple[str, float]] = Counter()
-    for item in items:
-        if item["arm"] == "sweep":
-            asked[item["split"], item["strength"]] += 1
-            right[item["split"], item["strength"]] += item["correct"]
+def _require_counts(path: Path, items: Sequence[ItemRecord], record: CellRecord) -> None:
+    swept = [item for item in items if item.arm == "sweep"]
+    asked = Counter((item.split, item.strength) for item in swept)
+    right = Counter((item.split, item.strength) for item in swept if item.correct)
     for split, part in (("validation", record.validation), ("test", record.test)):
         for row in part.strengths:
             found = (asked[split, row.strength], right[split, row.strength])

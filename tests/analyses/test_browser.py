@@ -119,10 +119,10 @@ def test_demo_report(look, demo):
 def test_slider_shows_the_answers_of_its_strength(look, demo):
     seen, _ = look(demo)
     (cell,) = (found.model_dump(mode="json") for found in demo.read_cells())
-    items = [item for item in demo.read_items(cell["key"]) if item["split"] == "test" and item["arm"] == "sweep"]
+    items = [item for item in demo.read_items(cell["key"]) if item.swept]
     star = cell["validation"]["lambda_star"]
     for name, strength in (("before", star), ("atBaseline", 0.0), ("atLargest", 1.0)):
-        expected = [item["text"] for item in items if item["strength"] == strength][:4]
+        expected = [item.text for item in items if item.strength == strength][:4]
         assert seen[name] == expected
     assert seen["label"] == f"λ = {star:g} (λ*)"
     assert seen["baselineLabel"] == "baseline (λ = 0)"

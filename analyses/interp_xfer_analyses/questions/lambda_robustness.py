@@ -14,13 +14,14 @@ so that raw and relative strengths never share an axis.
 
 import zlib
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
 
 import plotly.graph_objects as go
 
 from interp_xfer.errors import MissingError
+from interp_xfer.studies.item_record import ItemRecord
 from interp_xfer.studies.run_store import RunStore
 from interp_xfer_analyses.analysis import Analysis
 from interp_xfer_analyses.cells import Cell, Point, cell_gaps, load_cells
@@ -124,7 +125,7 @@ def _accuracy(row: Row) -> float:
     return row.accuracy
 
 
-def _row(cell: Cell, split: str, point: Point, ratios: dict[float, float]) -> Row:
+def _row(cell: Cell, split: str, point: Point, ratios: Mapping[float | None, float]) -> Row:
     return Row(
         key=cell.key,
         label=cell.label,
@@ -151,14 +152,13 @@ def _row(cell: Cell, split: str, point: Point, ratios: dict[float, float]) -> Ro
     )
 
 
-def _compression(items: Sequence[dict]) -> dict[float, float]:
-    ratios: dict[float, list[float]] = defaultdict(list)
+def _compression(items: Sequence[ItemRecord]) -> dict[float | None, float]:
+    ratios: dict[float | None, list[float]] = defaultdict(list)
     for item in items:
-        found = ratios[item["strength"]] if item["split"] == "test" and item["arm"] == "sweep" else None
-        if found is not None and item["text"] and len(found) < _TEXTS_COMPRESSED:
-            raw = item["text"].encode()
+        if item.swept and item.text and len(found := ratios[item.strength]) < _TEXTS_COMPRESSED:
+            raw = item.text.encode()
             found.append(len(zlib.compress(raw, 6)) / len(raw))
-    return {strength: sum(values) / len(values) for strength, values in ratios.items() if values}
+    return {strength: sum(values) / len(values) for strength, values in ratios.items()}
 
 
 ANALYSIS = Analysis(

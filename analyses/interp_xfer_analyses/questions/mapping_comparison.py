@@ -124,10 +124,10 @@ def _size(row: Row) -> float:
 
 
 def _answers(store: RunStore, cell: Cell) -> _Answered:
-    items = [item for item in store.read_items(cell.key) if item["split"] == "test" and item["arm"] == "sweep"]
-    by_strength: dict[float, dict[str, bool]] = defaultdict(dict)
-    for item in items:
-        by_strength[item["strength"]][str(item["problem_id"])] = bool(item["correct"])
+    by_strength: dict[float | None, dict[str, bool]] = defaultdict(dict)
+    for item in store.read_items(cell.key):
+        if item.swept:
+            by_strength[item.strength][item.problem_id] = item.correct
     if 0.0 not in by_strength or cell.lambda_star not in by_strength:
         raise MissingError(f"{cell.label} has no test answers at its baseline and its chosen strength; run it again.")
     return _Answered(cell, by_strength[cell.lambda_star], by_strength[0.0])
