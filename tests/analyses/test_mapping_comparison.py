@@ -130,7 +130,10 @@ def test_what_is_missing_is_said(tmp_path):
         "identity: left out, widths differ",
     )  # fmt: skip
     page = write_report(store).read_text(encoding="utf-8")
-    assert "the cell failed, ShapeError: too few rows" in page and "interp-xfer compare comparison.yaml" in page
+    assert (
+        "sums, cka, procrustes: failed, ShapeError: too few rows" in page
+        and "interp-xfer compare comparison.yaml" in page
+    )
 
 
 def test_cells_that_differ_in_mapping_alone_are_told_apart(grid):

@@ -205,9 +205,9 @@ def _failures(store: RunStore) -> list[str]:
 
 
 def _limits(cells: Sequence[Cell]) -> list[str]:
-    sizes = sorted({arm.n for cell in cells if (arm := cell.arm("baseline")) is not None})
-    seeds = sorted({str(cell.settings.get("seed", 0)) for cell in cells})
-    ranked = all(cell.settings.get("scoring") == "likelihood" for cell in cells)
+    sizes = sorted({cell.test.n for cell in cells})
+    seeds = sorted({str(cell.study.seed) for cell in cells})
+    ranked = all(cell.study.scoring == "likelihood" for cell in cells)
     how = "Options ranked by likelihood, nothing is generated" if ranked else "Greedy decoding"
     out = [
         f"{how}; one prompt and one set of few-shot examples per data set. Prompt, seed and hardware alone can move "
@@ -216,9 +216,9 @@ def _limits(cells: Sequence[Cell]) -> list[str]:
         "No control directions are part of this report: that a random direction of the same length would change as "
         "much is not excluded.",
     ]
-    if any(cell.arm("vote") for cell in cells):
+    if any(cell.test.vote for cell in cells):
         out.append("The vote spends one generation per strength and is compared with a single one.")
-    if sizes and sizes[0] < 300:
+    if sizes[0] < 300:
         out.insert(0, f"Small: {sizes[0]} test questions in the smallest cell. Effects of a few points cannot be seen.")
     return out
 

@@ -21,10 +21,11 @@ from statistics import median
 import plotly.graph_objects as go
 
 from interp_xfer.errors import MissingError
+from interp_xfer.evaluation.record import Point
 from interp_xfer.studies.item_record import ItemRecord
 from interp_xfer.studies.run_store import RunStore
 from interp_xfer_analyses.analysis import Analysis
-from interp_xfer_analyses.cells import Cell, Point, cell_gaps, load_cells
+from interp_xfer_analyses.cells import Cell, cell_gaps, load_cells
 from interp_xfer_analyses.drawing import style
 from interp_xfer_analyses.drawing.drafts import Draft
 from interp_xfer_analyses.drawing.panels import empty_figure
@@ -58,8 +59,8 @@ def compute(store: RunStore) -> LambdaRobustness:
         except MissingError:
             ratios = {}
             missing.append(f"{cell.label}: the single answers are missing, so repetition in the texts is not shown")
-        for split, found in (("validation", cell.validation), ("test", cell.test)):
-            rows += [_row(cell, split, point, ratios) for point in found]
+        for split, part in (("validation", cell.record.validation), ("test", cell.test)):
+            rows += [_row(cell, split, point, ratios) for point in sorted(part.strengths, key=_strength)]
     return LambdaRobustness(tuple(rows), tuple(missing))
 
 
@@ -117,7 +118,7 @@ def _describe_cell(rows: Sequence[Row], name_it: bool) -> str:
     return text + (f"; λ* = {star.strength:g} gives {style.percent(star.accuracy)}." if star else ".")
 
 
-def _strength(row: Row) -> float:
+def _strength(row: Row | Point) -> float:
     return row.strength
 
 
@@ -132,7 +133,7 @@ def _row(cell: Cell, split: str, point: Point, ratios: Mapping[float | None, flo
         parent=cell.parent,
         child=cell.child,
         dataset=cell.dataset,
-        unit=cell.unit,
+        unit=cell.study.unit,
         split=split,
         strength=point.strength,
         is_lambda_star=cell.has_strength and point.strength == cell.lambda_star,

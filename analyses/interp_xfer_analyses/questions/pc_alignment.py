@@ -129,7 +129,7 @@ def _compare(cell: Cell, found: ComponentAlignment) -> tuple[list[Row], list[Mea
     layer_map = cell.record.layer_map
     absent = []
     if found.carried is None:
-        absent.append(("carried", f"nothing was fitted ({cell.record.study.projection} projection)"))
+        absent.append(("carried", f"nothing was fitted ({cell.study.projection} projection)"))
     if found.raw is None:
         widths = f"the parent is {found.parent.d_model} wide and the child {found.child.d_model}"
         absent.append(("raw", f"{widths}, so their coordinates cannot be compared"))
@@ -179,7 +179,7 @@ def _at(grid: Sequence[Sequence[float]] | None, p: int, c: int) -> float | None:
 
 
 def _reason(cell: Cell) -> str:
-    study = cell.record.study
+    study = cell.study
     n_pairs = min(study.n_pairs, study.n_aligned)
     return why_not_aligned(n_pairs, study.n_calibration) or "the comparison failed, or was removed from the run"
 

@@ -208,7 +208,7 @@ def _gaps(cell: Cell, rows: list[Row]) -> list[str]:
     if unsteered:
         gaps.append(f"child layers {', '.join(map(str, unsteered))} have no parent layer and are not steered")
     if all(row.r2 is None for row in rows):
-        gaps.append(f"there is no out-of-fold R² (projection: {cell.record.study.projection})")
+        gaps.append(f"there is no out-of-fold R² (projection: {cell.study.projection})")
     fits = cell.record.projection.fits or {}
     edge = [layer for layer, fit in fits.items() if fit.get("alpha") in (ALPHAS[0], ALPHAS[-1])]
     if edge:
