@@ -15,6 +15,8 @@ from pydantic_core import to_json
 
 from interp_xfer.errors import ArtifactError, InterpXferError
 
+Json = dict[str, Any]
+"""Named values of plain JSON: to be written, or read and not yet checked."""
 Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{16}$")]
 """First hex digits of a sha256."""
 Key = Annotated[str, Field(pattern=r"^[0-9a-f]{12}$")]

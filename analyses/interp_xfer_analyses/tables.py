@@ -6,6 +6,7 @@ from dataclasses import asdict, fields, is_dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
+from interp_xfer.fields import Json
 from interp_xfer.files.artifacts import write_json
 
 
@@ -24,7 +25,7 @@ class Table(Protocol):
         ...
 
 
-def table_json(table: Table) -> dict[str, Any]:
+def table_json(table: Table) -> Json:
     """The table as plain JSON; what is not a number is None."""
     return {name: _finite(value) for name, value in _as_dict(table).items()}
 
@@ -61,7 +62,7 @@ def columns(table: Table) -> tuple[list[str], list[list[Any]]]:
     return names, [[getattr(row, name) for name in names] for row in table.rows]
 
 
-def _as_dict(table: Any) -> dict[str, Any]:
+def _as_dict(table: Any) -> Json:
     if not is_dataclass(table) or isinstance(table, type):
         raise TypeError(f"{table!r} is no table.")
     return asdict(table)

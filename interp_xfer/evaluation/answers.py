@@ -16,7 +16,7 @@ from torch import Tensor
 
 from interp_xfer.choices import OperatorName, Scoring, StrengthUnit, TokenScope
 from interp_xfer.errors import ConfigError, DataError
-from interp_xfer.fields import STRICT
+from interp_xfer.fields import STRICT, Json
 from interp_xfer.generation import FinishedAnswers, IsComplete, SweepEngine, tokenise_prompt
 from interp_xfer.likelihood.options import OptionScores, require_choices, score_options
 from interp_xfer.progress import Progress, no_progress
@@ -72,7 +72,7 @@ class Answer:
     timed_out: bool = False
     """The comparison with the reference was given up; `correct` is then False for want of it."""
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> Json:
         """Plain JSON; without `log_likelihoods` for a generation."""
         values = asdict(self)
         if not self.log_likelihoods:
@@ -80,7 +80,7 @@ class Answer:
         return values
 
     @classmethod
-    def from_dict(cls, values: dict[str, Any]) -> "Answer":
+    def from_dict(cls, values: Json) -> "Answer":
         """The answer that `to_dict` wrote."""
         return cls(**values)
 
@@ -104,7 +104,7 @@ class ArmSummary:
     """Extraction rule -> answers it found. A change of these between strengths is a change of style, whatever accuracy
     does; with `invalid` they add up to n."""
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> Json:
         """Plain JSON."""
         low, high = self.accuracy.low, self.accuracy.high
         return {**asdict(self), "accuracy": self.accuracy.estimate, "low": low, "high": high}

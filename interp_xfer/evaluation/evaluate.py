@@ -6,7 +6,6 @@ paired difference from the baseline on the same questions.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 
@@ -23,6 +22,7 @@ from interp_xfer.evaluation.answers import (
 )
 from interp_xfer.evaluation.search import PAPER_GRID, check_grid
 from interp_xfer.evaluation.vote import UnsteeredVotes, unsteered_votes, vote
+from interp_xfer.fields import Json
 from interp_xfer.generation import FinishedAnswers, SweepEngine
 from interp_xfer.models import LoadedModel
 from interp_xfer.progress import Progress, no_progress
@@ -45,7 +45,7 @@ class Arm:
     difference: PairedDifference | None
     """From the baseline, paired by question; None for the baseline itself."""
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> Json:
         """Plain JSON, without the answers."""
         difference = None if self.difference is None else self.difference._asdict()
         return {"strength": self.strength, **self.summary.to_dict(), "difference": difference}

@@ -16,7 +16,7 @@ from interp_xfer.errors import ConfigError
 from interp_xfer.evaluation.answers import AnswerTable, GenerationSettings
 from interp_xfer.evaluation.evaluate import Arm, Evaluation
 from interp_xfer.evaluation.search import SearchResult, smallest_of_the_best
-from interp_xfer.fields import Cosine, Count, Digest, Fraction, NotNegative, Positive
+from interp_xfer.fields import Cosine, Count, Digest, Fraction, Json, NotNegative, Positive
 from interp_xfer.files.records import Record
 from interp_xfer.models import Fingerprint
 from interp_xfer.steering.vectors import SteeringVectors
@@ -256,7 +256,7 @@ def evaluation_record(asked: Conditions, found: Evaluation) -> EvaluationRecord:
     )
 
 
-def answered(asked: Conditions, split: Split, problems: Sequence[Problem]) -> dict[str, Any]:
+def answered(asked: Conditions, split: Split, problems: Sequence[Problem]) -> Json:
     """The fields of `Answered`."""
     conditions = {name: getattr(asked, name) for name in Conditions.model_fields}
     return {**conditions, "split": split, "n": len(problems), "problems": problems_digest(problems)}

@@ -18,7 +18,7 @@ from pydantic import BaseModel, ConfigDict
 from torch import Tensor
 
 from interp_xfer.errors import ArtifactError
-from interp_xfer.fields import STRICT, T, checked
+from interp_xfer.fields import STRICT, Json, T, checked
 from interp_xfer.files.artifacts import load_artifact, read_json, save_artifact, write_json
 
 _CHECKSUM = "checksum"
@@ -30,7 +30,7 @@ class Record(BaseModel):
 
     model_config: ClassVar[ConfigDict] = {**STRICT, "frozen": True}
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> Json:
         """Plain JSON."""
         return self.model_dump(mode="json")
 
@@ -72,7 +72,7 @@ class Record(BaseModel):
         return unsealed(cls, description, str(directory)), tensors
 
 
-def sealed(values: Mapping[str, Any]) -> dict[str, Any]:
+def sealed(values: Mapping[str, Any]) -> Json:
     """Plain JSON with a checksum of itself."""
     return {**values, _CHECKSUM: checksum(values)}
 

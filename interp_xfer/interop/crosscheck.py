@@ -23,7 +23,7 @@ from pydantic import JsonValue
 from interp_xfer.errors import ConfigError, DataError, SteeringError
 from interp_xfer.evaluation.answers import Answer, GenerationSettings, answer_problems, make_engine
 from interp_xfer.evaluation.record import Answered, Conditions, answered
-from interp_xfer.fields import Count, Fraction, NotNegative
+from interp_xfer.fields import Count, Fraction, Json, NotNegative
 from interp_xfer.interop.lm_eval import choice_task, require_lm_eval, run_harness, text_task
 from interp_xfer.likelihood.options import require_choices
 from interp_xfer.models import LoadedModel
@@ -49,7 +49,7 @@ class Crosscheck:
     steered_passes: int
     """Forward passes of the harness in which every steering hook fired; 0 when unsteered."""
     lm_eval_version: str
-    items: tuple[dict[str, Any], ...]
+    items: tuple[Json, ...]
     """One record per question."""
 
 
@@ -133,8 +133,8 @@ def _compare_texts(
     problems: Sequence[Problem],
     answers: Sequence[Answer],
     stop_sequences: tuple[str, ...],
-    samples: list[dict[str, Any]],
-    results: dict[str, Any],
+    samples: list[Json],
+    results: Json,
     passes: int,
 ) -> Crosscheck:
     by_filter = {name: {s["doc_id"]: s for s in samples if s["filter"] == name} for name in _filter_names()}
@@ -183,8 +183,8 @@ def _compare_texts(
 def _compare_choices(
     problems: Sequence[Problem],
     answers: Sequence[Answer],
-    samples: list[dict[str, Any]],
-    results: dict[str, Any],
+    samples: list[Json],
+    results: Json,
     passes: int,
 ) -> Crosscheck:
     by_id = {sample["doc_id"]: sample for sample in samples}

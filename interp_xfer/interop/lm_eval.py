@@ -11,6 +11,7 @@ from typing import Any
 
 from interp_xfer.errors import ConfigError, ModelError, SteeringError
 from interp_xfer.evaluation.answers import GenerationSettings
+from interp_xfer.fields import Json
 from interp_xfer.models import LoadedModel
 from interp_xfer.steering.hooks import steer
 from interp_xfer.steering.vectors import SteeringVectors
@@ -55,9 +56,7 @@ def require_lm_eval() -> None:
         ) from None
 
 
-def text_task(
-    model: LoadedModel, problems: Sequence[Problem], task: Task, settings: GenerationSettings
-) -> dict[str, Any]:
+def text_task(model: LoadedModel, problems: Sequence[Problem], task: Task, settings: GenerationSettings) -> Json:
     """A harness task of our generation prompts, scored by the filters and metric of its own `gsm8k` task."""
     rows = []
     for problem in problems:
@@ -79,7 +78,7 @@ def text_task(
     )
 
 
-def choice_task(problems: Sequence[Problem], task: Task, settings: GenerationSettings) -> dict[str, Any]:
+def choice_task(problems: Sequence[Problem], task: Task, settings: GenerationSettings) -> Json:
     """A harness task of our likelihood prompts and options, scored as its ARC tasks are."""
     rows = [
         {
@@ -101,11 +100,11 @@ def choice_task(problems: Sequence[Problem], task: Task, settings: GenerationSet
 
 def run_harness(
     model: LoadedModel,
-    config: dict[str, Any],
+    config: Json,
     steering: SteeringVectors | None,
     strength: float,
     settings: GenerationSettings,
-) -> tuple[list[dict[str, Any]], dict[str, Any], int]:
+) -> tuple[list[Json], Json, int]:
     """Logged samples, results, and how many forward passes were steered.
 
     Raises: SteeringError if a hook did not fire, or the bridged model was not run; ModelError if the harness reads
@@ -143,7 +142,7 @@ def run_harness(
     return samples, dict(found["results"][_NAME]), passes if is_steered else 0
 
 
-def _task(rows: list[dict[str, Any]], **config: Any) -> dict[str, Any]:
+def _task(rows: list[Json], **config: Any) -> Json:
     import datasets
 
     return {

@@ -13,9 +13,10 @@ from typing import Annotated, Any
 import torch
 from pydantic import Field
 
+from interp_xfer.chat.tokenizer import Tokenizer
 from interp_xfer.choices import WeightProcessing
 from interp_xfer.errors import FingerprintError
-from interp_xfer.fields import STRICT, Digest, Layers, Width, checked
+from interp_xfer.fields import STRICT, Digest, Json, Layers, Width, checked
 
 _DESCRIPTIVE = ("reference", "revision", "chat_system")
 
@@ -72,12 +73,12 @@ class Fingerprint:
     def __str__(self) -> str:
         return f"{self.reference} [{self.digest}: {self.architecture}, {self.n_layers} layers, d_model {self.d_model}]"
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> Json:
         """Plain JSON."""
         return asdict(self)
 
     @classmethod
-    def from_dict(cls, values: dict[str, Any], source: str = "a fingerprint") -> "Fingerprint":
+    def from_dict(cls, values: Json, source: str = "a fingerprint") -> "Fingerprint":
         """The fingerprint stored by `to_dict`.
 
         Raises: ArtifactError naming `source` for fields that are missing, unknown or malformed.
@@ -125,7 +126,7 @@ def _counted(value: Any) -> Any:
     return [_counted(inner) for inner in value] if isinstance(value, list | tuple) else value
 
 
-def tokenizer_digest(tokenizer: Any) -> str:
+def tokenizer_digest(tokenizer: Tokenizer) -> str:
     """Sixteen hex digits over vocabulary, merges and special tokens."""
     backend = getattr(tokenizer, "backend_tokenizer", None)
     state = json.loads(backend.to_str()) if backend is not None else sorted(tokenizer.get_vocab().items())
@@ -135,7 +136,7 @@ def tokenizer_digest(tokenizer: Any) -> str:
     return _short_sha256(json.dumps([state, tokenizer.special_tokens_map], sort_keys=True, default=str).encode())
 
 
-def chat_template_digest(tokenizer: Any) -> str | None:
+def chat_template_digest(tokenizer: Tokenizer) -> str | None:
     """Sixteen hex digits over the chat template; None where there is none."""
     template = getattr(tokenizer, "chat_template", None)
     return None if template is None else _short_sha256(json.dumps(template, sort_keys=True).encode())

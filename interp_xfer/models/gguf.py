@@ -17,6 +17,7 @@ import gguf
 import torch
 
 from interp_xfer.errors import ModelError
+from interp_xfer.fields import Json
 from interp_xfer.files.reading import file_sha256
 from interp_xfer.models.cache import cache_dir, cached_folder
 from interp_xfer.models.files import check_config, library_errors
@@ -95,7 +96,7 @@ def convert_gguf(path: Path, folder: Path) -> None:
     tokenizer.save_pretrained(folder)
 
 
-def require_all_weights(info: dict[str, Any], source: str) -> None:
+def require_all_weights(info: Json, source: str) -> None:
     """Nothing, if transformers found every weight; it fills in random numbers otherwise, and only warns.
 
     Raises: ModelError with the number of missing weights and the first.

@@ -10,6 +10,7 @@ from jaxtyping import Int
 from torch import Tensor
 
 from interp_xfer.chat import chat_facts, token_ids
+from interp_xfer.chat.tokenizer import Tokenizer
 from interp_xfer.errors import ConfigError, LayerError, ModelError, SteeringError
 from interp_xfer.models.context import Context, context_of
 from interp_xfer.models.fingerprint import Fingerprint
@@ -21,7 +22,7 @@ class LoadedModel:
 
     bridge: Any
     """`transformer_lens.model_bridge.TransformerBridge`."""
-    tokenizer: Any
+    tokenizer: Tokenizer
     """Hugging Face tokenizer, padding on the left."""
     fingerprint: Fingerprint
 
@@ -149,7 +150,7 @@ class LoadedModel:
         return [without_end(self, row) for row in out[:, width:].tolist()]
 
 
-def end_tokens(hf_model: Any, tokenizer: Any) -> frozenset[int]:
+def end_tokens(hf_model: Any, tokenizer: Tokenizer) -> frozenset[int]:
     """See `LoadedModel.end_tokens`.
 
     Raises: ModelError if the generation config names what is no token id.

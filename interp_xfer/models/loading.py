@@ -20,8 +20,10 @@ from typing import Any
 import torch
 
 from interp_xfer.chat import chat_facts, token_ids
+from interp_xfer.chat.tokenizer import Tokenizer
 from interp_xfer.choices import DTypeName
 from interp_xfer.errors import ConfigError, ModelError
+from interp_xfer.fields import Json
 from interp_xfer.models.bridge_check import PROBE, check_bridge, hidden_states
 from interp_xfer.models.bundled import bundled_folder
 from interp_xfer.models.files import check_config, check_folder, library_errors, read_config
@@ -94,7 +96,7 @@ def _checked_device(device: str) -> str:
 
 def wrap_model(
     hf_model: Any,
-    tokenizer: Any,
+    tokenizer: Tokenizer,
     *,
     reference: str,
     revision: str | None = None,
@@ -144,7 +146,7 @@ def wrap_model(
     return LoadedModel(bridge, tokenizer, fingerprint)
 
 
-def _bridge(hf_model: Any, tokenizer: Any, reference: str) -> Any:
+def _bridge(hf_model: Any, tokenizer: Tokenizer, reference: str) -> Any:
     """The model inside a TransformerLens bridge.
 
     Raises: ModelError if there is none for its architecture.
@@ -184,7 +186,7 @@ def _without_processor() -> Iterator[None]:
         source.load_modality_processor = original
 
 
-def _tokenizer_for_bridge(tokenizer: Any) -> Any:
+def _tokenizer_for_bridge(tokenizer: Tokenizer) -> Tokenizer:
     """A copy that TransformerLens may change. Marked as having BOS, or it would load one from where ours came from."""
     own = copy.deepcopy(tokenizer)
     own.init_kwargs.setdefault("name_or_path", "")
@@ -222,7 +224,7 @@ def _load_pretrained(reference: ModelReference, source: str, dtype: torch.dtype)
     from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedConfig
 
     name = str(reference)
-    options: dict[str, Any] = {"trust_remote_code": False, "local_files_only": reference.kind != "hub"}
+    options: Json = {"trust_remote_code": False, "local_files_only": reference.kind != "hub"}
     if reference.revision:
         options["revision"] = reference.revision
     if reference.kind == "hub":
@@ -252,7 +254,7 @@ def _remedy(reference: ModelReference) -> str:
     return "Check that the folder is complete."
 
 
-def _add_older_template(tokenizer: Any, source: str, options: dict[str, Any]) -> None:
+def _add_older_template(tokenizer: Tokenizer, source: str, options: Json) -> None:
     """Some models have their template beside the tokenizer, where transformers reads it for processors only."""
     from transformers.utils.hub import cached_file
 

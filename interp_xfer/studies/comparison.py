@@ -18,6 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from interp_xfer.bounds import MAX_CELLS
 from interp_xfer.choices import LayerMapName, ProjectionKind, StrengthUnit
 from interp_xfer.errors import ConfigError
+from interp_xfer.fields import Json
 from interp_xfer.steering.operators import WITHOUT_STRENGTH
 from interp_xfer.studies.cell_record import PlanCell, PlanLeftOut, PlanRecord
 from interp_xfer.studies.config import Study, make_study
@@ -39,11 +40,11 @@ class Comparison(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    shared: dict[str, Any]
+    shared: Json
     """Settings of a study."""
     parents: tuple[str, ...] = Field(min_length=1)
     children: tuple[str, ...] = Field(min_length=1)
-    datasets: tuple[dict[str, Any], ...] = Field(min_length=1)
+    datasets: tuple[Json, ...] = Field(min_length=1)
     """Each with `dataset` and the settings that differ there, such as `n_test` or `rationales`."""
     layer_maps: tuple[LayerMapName, ...] = Field(default=("greedy", "proportional", "cka"), min_length=1)
     projections: tuple[ProjectionKind, ...] = Field(default=("ridge", "procrustes", "random-orthogonal"), min_length=1)
@@ -58,11 +59,11 @@ class Comparison(BaseModel):
             return values
         return tuple({"dataset": value} if isinstance(value, str) else value for value in values)
 
-    def settings(self) -> dict[str, Any]:
+    def settings(self) -> Json:
         """What `make_comparison` takes to make this comparison again."""
         return {**self.model_dump(mode="json", exclude={"shared"}), **self.shared}
 
-    def shown_settings(self) -> dict[str, Any]:
+    def shown_settings(self) -> Json:
         """The same as they may be shown to anybody: files and folders by their names alone."""
         values = shown_files(self.settings())
         values |= {name: [shown_model(reference) for reference in values[name]] for name in ("parents", "children")}

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from interp_xfer.choices import DTypeName
-from interp_xfer.fields import Digest
+from interp_xfer.fields import Digest, Json
 from interp_xfer.files.records import Record
 from interp_xfer.models import default_dtype, model_identity
 from interp_xfer.studies.config import Study
@@ -155,7 +155,7 @@ FILE_SETTINGS = ("data_dir", "rationales", "system_prompt", "few_shot")
 """Settings of a study that name a file or folder."""
 
 
-def shown_files(values: Mapping[str, Any]) -> dict[str, Any]:
+def shown_files(values: Mapping[str, Any]) -> Json:
     """The same settings, with files and folders by their names alone."""
     return {
         name: _shown_file(value) if name in FILE_SETTINGS and isinstance(value, str) else value

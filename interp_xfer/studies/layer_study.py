@@ -17,7 +17,7 @@ from interp_xfer.bounds import MAX_PROBLEMS, Name
 from interp_xfer.checks import require_finite
 from interp_xfer.choices import DTypeName, WeightProcessing
 from interp_xfer.errors import ConfigError
-from interp_xfer.fields import Digest, Key, NotNegative, damaged
+from interp_xfer.fields import Digest, Json, Key, NotNegative, damaged
 from interp_xfer.files.records import Record, require_tensors
 from interp_xfer.models import Fingerprint, LoadedModel, default_dtype, load_model, model_identity
 from interp_xfer.studies.cell_record import versions
@@ -56,7 +56,7 @@ class LayerStudy(MeasureSettings):
     """Pairs that AUROC is measured on."""
 
 
-def make_layer_study(values: dict[str, Any]) -> LayerStudy:
+def make_layer_study(values: Json) -> LayerStudy:
     """A validated study.
 
     Raises: ConfigError naming every wrong key and what is wrong with it.

@@ -25,12 +25,12 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import yaml
 
 from interp_xfer.errors import ArtifactError, WriteError
-from interp_xfer.fields import checked_text
+from interp_xfer.fields import Json, checked_text
 from interp_xfer.files.artifacts import write_text
 from interp_xfer.files.places import RUN_MARK, require_settings_place
 from interp_xfer.files.reading import require_file
@@ -111,12 +111,12 @@ class RunStore:
         values = study.model_dump(mode="json")
         self._write_settings("study.yaml", values)
 
-    def write_plan(self, settings: dict[str, Any], plan: PlanRecord) -> None:
+    def write_plan(self, settings: Json, plan: PlanRecord) -> None:
         """Keep a resolved comparison and its plan."""
         self._write_settings("comparison.yaml", settings)
         plan.write(self.root / "plan.json")
 
-    def _write_settings(self, name: str, values: dict[str, Any]) -> None:
+    def _write_settings(self, name: str, values: Json) -> None:
         self._settings = self.root / name
         require_settings_place(self._settings)
         write_text(self._settings, RUN_MARK + yaml.safe_dump(values, sort_keys=False, allow_unicode=True, width=120))

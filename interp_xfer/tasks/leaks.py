@@ -9,9 +9,9 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, fields
 from itertools import combinations
-from typing import Any
 
 from interp_xfer.errors import LeakError
+from interp_xfer.fields import Json
 from interp_xfer.tasks.contrast import ContrastPair
 from interp_xfer.tasks.problems import Problem, Task
 
@@ -80,7 +80,7 @@ def check_disjoint(sets: Mapping[str, Iterable[Item]]) -> None:
             )
 
 
-def content(item: Item) -> dict[str, Any]:
+def content(item: Item) -> Json:
     """What an item says, without where it was read: equal items have equal contents."""
     values = asdict(item)
     return {field.name: values[field.name] for field in fields(item) if field.compare}

@@ -8,8 +8,8 @@ panels, as flat keys ("xaxis2.domain"); the report applies them on a phone.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from textwrap import wrap
-from typing import Any
 
+from interp_xfer.fields import Json
 from interp_xfer_analyses.drawing.drafts import Draft
 from interp_xfer_analyses.drawing.style import plain, template, wrapped
 
@@ -54,7 +54,7 @@ def say(out: Draft, index: int, text: str) -> None:
     )  # fmt: skip
 
 
-def category_labels(out: Draft, index: int, labels: Sequence[str], characters: int = 20) -> dict[str, Any]:
+def category_labels(out: Draft, index: int, labels: Sequence[str], characters: int = 20) -> Json:
     """Show long row labels on the y axis, top to bottom; returns the narrow changes that wrap them.
 
     Arguments:
@@ -80,7 +80,7 @@ def label_lines(labels: Sequence[str], characters: int = 20) -> int:
     return max((len(wrap(label, characters)) for label in labels), default=1)
 
 
-def arrange(out: Draft, content: Sequence[Panel], columns: int = 2, narrow: dict[str, Any] | None = None) -> Draft:
+def arrange(out: Draft, content: Sequence[Panel], columns: int = 2, narrow: Json | None = None) -> Draft:
     """The figure, with panels placed row by row, titles, axis titles and legend.
 
     Arguments:
@@ -144,7 +144,7 @@ def plain_length(label: str) -> int:
     return len(label.replace("&amp;", "&").replace("&lt;", "<").replace("&gt;", ">"))
 
 
-def _placed(content: Sequence[Panel], columns: int, width: int, legend: Sequence[int]) -> dict[str, Any]:
+def _placed(content: Sequence[Panel], columns: int, width: int, legend: Sequence[int]) -> Json:
     """Flat layout keys: heights, domains, titles, legend."""
     is_narrow = width == NARROW
     rows = [content[start : start + columns] for start in range(0, len(content), columns)]
@@ -159,7 +159,7 @@ def _placed(content: Sequence[Panel], columns: int, width: int, legend: Sequence
     bottom = _below(rows[-1])
     inner = float(sum(heights) + sum(gaps))
     total = top + inner + bottom
-    out: dict[str, Any] = {
+    out: Json = {
         "height": int(total), "margin.t": top, "margin.b": bottom, "legend.y": _round(1 - buttons / total),
     }  # fmt: skip
     level, index = inner, 0

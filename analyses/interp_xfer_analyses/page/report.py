@@ -16,6 +16,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
+from interp_xfer.fields import Json
 from interp_xfer.files.artifacts import write_text
 from interp_xfer.studies.failures import failure_line
 from interp_xfer.studies.run_store import RunStore
@@ -166,7 +167,7 @@ def _choices(analysis: Analysis, table: Table, keys: Sequence[str]) -> tuple[Cho
     return tuple(out)
 
 
-def _drawn(analysis: Analysis, table: Table) -> dict[str, Any]:
+def _drawn(analysis: Analysis, table: Table) -> Json:
     out = analysis.draw(table)
     out.put("meta.alt", f"{analysis.question} {analysis.describe(table)}")
     return _rounded(out.json())
