@@ -39,7 +39,7 @@ STRICT = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
 T = TypeVar("T")
 
 
-def checked(kind: type[T], values: Any, source: str) -> T:
+def checked(kind: type[T], values: object, source: str) -> T:
     """Plain JSON as a record or a dataclass with typed fields.
 
     Raises: ArtifactError naming source, place and what is wrong there.
@@ -80,5 +80,5 @@ def reasons(error: ValidationError, most: int | None = None) -> str:
 
 
 @cache
-def _reader(kind: type[Any]) -> Any:
+def _reader(kind: type) -> TypeAdapter:
     return TypeAdapter(kind)

@@ -5,7 +5,6 @@ The same text as `tokenizer.apply_chat_template(..., tokenize=False)`, but rende
 """
 
 from collections.abc import Sequence
-from typing import Any
 
 from interp_xfer.chat.process import PINNED_DATE, Rendered, TemplateRefused, shared_process
 from interp_xfer.chat.tokenizer import Tokenizer
@@ -112,5 +111,5 @@ def render_chat(
         raise ModelError(f"the chat template cannot render a user and assistant conversation: {error}.") from None
 
 
-def _plain(value: Any) -> Any:
+def _plain(value: object) -> str | list[str]:
     return [str(item) for item in value] if isinstance(value, list | tuple) else str(value)

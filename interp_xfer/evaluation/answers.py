@@ -8,7 +8,6 @@ question.
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
-from typing import Any
 
 import torch
 from jaxtyping import Bool
@@ -19,8 +18,10 @@ from interp_xfer.errors import ConfigError, DataError
 from interp_xfer.fields import STRICT, Json
 from interp_xfer.generation import FinishedAnswers, IsComplete, SweepEngine, tokenise_prompt
 from interp_xfer.likelihood.options import OptionScores, require_choices, score_options
+from interp_xfer.models import LoadedModel
 from interp_xfer.progress import Progress, no_progress
 from interp_xfer.stats.intervals import Interval, wilson_interval
+from interp_xfer.steering.vectors import SteeringVectors
 from interp_xfer.tasks import Problem, Task, get_task, likelihood_prompt, render_prompt
 from interp_xfer.tasks.scoring.many import score_many
 from interp_xfer.tasks.scoring.private_reasoning import left_open
@@ -158,7 +159,7 @@ def summarise(answers: Sequence[Answer]) -> ArmSummary:
     )
 
 
-def make_engine(model: Any, steering: Any, settings: GenerationSettings) -> SweepEngine:
+def make_engine(model: LoadedModel, steering: SteeringVectors | None, settings: GenerationSettings) -> SweepEngine:
     """The sweep engine for these settings."""
     return SweepEngine(
         model,
@@ -170,7 +171,9 @@ def make_engine(model: Any, steering: Any, settings: GenerationSettings) -> Swee
     )
 
 
-def require_unseen(problems: Sequence[Problem], steering: Any, engine: SweepEngine | None, split: str) -> None:
+def require_unseen(
+    problems: Sequence[Problem], steering: SteeringVectors | None, engine: SweepEngine | None, split: str
+) -> None:
     """Nothing, if no problem took part in making the vectors, those of an engine included.
 
     Raises: LeakError otherwise.
@@ -181,7 +184,10 @@ def require_unseen(problems: Sequence[Problem], steering: Any, engine: SweepEngi
 
 
 def engine_for(
-    model: Any, steering: Any, settings: GenerationSettings, engine: SweepEngine | None = None
+    model: LoadedModel,
+    steering: SteeringVectors | None,
+    settings: GenerationSettings,
+    engine: SweepEngine | None = None,
 ) -> SweepEngine:
     """The given engine, once it is known to be for these; a new one for None.
 

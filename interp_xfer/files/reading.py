@@ -111,7 +111,7 @@ def _finite(digits: str) -> float:
     return value
 
 
-def _once(pairs: list[tuple[str, Any]]) -> Json:
+def _once(pairs: list[tuple[str, object]]) -> Json:
     record = dict(pairs)
     if len(record) < len(pairs):
         names = [name for name, _ in pairs]

@@ -13,10 +13,10 @@ a scorer reads from a text.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from importlib import metadata
-from typing import Any, Literal
+from typing import Literal
 
 from pydantic import JsonValue
 
@@ -241,6 +241,6 @@ def _trimmed(ours: str, theirs: str) -> str:
     return ours.strip()[: len(theirs.strip())] if ours.strip().startswith(theirs.strip()) else ours.strip()
 
 
-def _share(values: Any) -> float:
+def _share(values: Iterable[object]) -> float:
     flags = [bool(value) for value in values]
     return sum(flags) / len(flags)

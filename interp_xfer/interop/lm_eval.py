@@ -117,7 +117,7 @@ def run_harness(
     )  # fmt: skip
     passes = 0
 
-    def count(*_: Any) -> None:
+    def count(*_: object) -> None:
         nonlocal passes
         passes += 1
 
@@ -142,7 +142,7 @@ def run_harness(
     return samples, dict(found["results"][_NAME]), passes if is_steered else 0
 
 
-def _task(rows: list[Json], **config: Any) -> Json:
+def _task(rows: list[Json], **config: object) -> Json:
     import datasets
 
     return {

@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from interp_xfer.errors import InterpXferError, ModelError
 
@@ -72,7 +72,7 @@ def _check_index(folder: Path, name: str) -> None:
         raise ModelError(f"{name}: {path.name} names {min(missing)[:80]}, which is no file of it. Get a complete copy.")
 
 
-def check_config(config: Any, name: str) -> None:
+def check_config(config: object, name: str) -> None:
     """Nothing, if the numbers of a configuration could be those of a model; transformers builds what it says.
 
     Arguments:
@@ -95,7 +95,7 @@ def check_config(config: Any, name: str) -> None:
             )
 
 
-def _values(config: Any, kind: type[T], key: str = "") -> Iterator[tuple[str, T]]:
+def _values(config: object, kind: type[T], key: str = "") -> Iterator[tuple[str, T]]:
     """(key, value) of every value of a kind, however deep."""
     if isinstance(config, dict):
         for name, inner in config.items():
@@ -107,7 +107,7 @@ def _values(config: Any, kind: type[T], key: str = "") -> Iterator[tuple[str, T]
         yield key, config
 
 
-def read_config(folder: Path, name: str) -> Any:
+def read_config(folder: Path, name: str) -> object:
     """The content of config.json.
 
     Raises: ModelError if it is not JSON.

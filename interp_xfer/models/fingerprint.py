@@ -8,7 +8,7 @@ import hashlib
 import json
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, fields
-from typing import Annotated, Any
+from typing import Annotated
 
 import torch
 from pydantic import Field
@@ -17,6 +17,7 @@ from interp_xfer.chat.tokenizer import Tokenizer
 from interp_xfer.choices import WeightProcessing
 from interp_xfer.errors import FingerprintError
 from interp_xfer.fields import STRICT, Digest, Json, Layers, Width, checked
+from interp_xfer.models.untyped import HFConfig
 
 _DESCRIPTIVE = ("reference", "revision", "chat_system")
 
@@ -114,13 +115,13 @@ def weights_digest(model: torch.nn.Module) -> str:
     return digest.hexdigest()[:16]
 
 
-def config_digest(config: Any, end_tokens: Iterable[int]) -> str:
+def config_digest(config: HFConfig, end_tokens: Iterable[int]) -> str:
     """Sixteen hex digits over a Hugging Face configuration, but for what changes no number, and the end tokens."""
     content = {"config": _counted(config.to_dict()), "end_tokens": sorted(end_tokens)}
     return _short_sha256(json.dumps(content, sort_keys=True, default=str).encode())
 
 
-def _counted(value: Any) -> Any:
+def _counted(value: object) -> object:
     if isinstance(value, dict):
         return {str(key): _counted(inner) for key, inner in value.items() if key not in _UNCOUNTED}
     return [_counted(inner) for inner in value] if isinstance(value, list | tuple) else value

@@ -23,6 +23,7 @@ from interp_xfer.models.cache import cache_dir, cached_folder
 from interp_xfer.models.files import check_config, library_errors
 from interp_xfer.models.gguf_header import check_gguf
 from interp_xfer.models.manifest import damage, write_manifest
+from interp_xfer.models.untyped import HFModel
 
 
 def converted_gguf(path: Path) -> tuple[Path, str]:
@@ -121,7 +122,7 @@ def _parsed_once() -> Iterator[None]:
         gguf.GGUFReader = original
 
 
-def _forget_quantiser(model: Any) -> None:
+def _forget_quantiser(model: HFModel) -> None:
     """The weights are plain float32 now; with a trace of the quantiser left, save_pretrained refuses."""
     if hasattr(model.config, "quantization_config"):
         del model.config.quantization_config

@@ -3,7 +3,6 @@
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from jaxtyping import Int
@@ -14,20 +13,21 @@ from interp_xfer.chat.tokenizer import Tokenizer
 from interp_xfer.errors import ConfigError, LayerError, ModelError, SteeringError
 from interp_xfer.models.context import Context, context_of
 from interp_xfer.models.fingerprint import Fingerprint
+from interp_xfer.models.untyped import Bridge, HFModel
 
 
 @dataclass(frozen=True, eq=False)
 class LoadedModel:
     """A TransformerLens bridge, its tokenizer, and what identifies it."""
 
-    bridge: Any
+    bridge: Bridge
     """`transformer_lens.model_bridge.TransformerBridge`."""
     tokenizer: Tokenizer
     """Hugging Face tokenizer, padding on the left."""
     fingerprint: Fingerprint
 
     @property
-    def hf(self) -> Any:
+    def hf(self) -> HFModel:
         """The Hugging Face model inside the bridge; TransformerLens hooks fire in it too."""
         return self.bridge.original_model
 
@@ -150,7 +150,7 @@ class LoadedModel:
         return [without_end(self, row) for row in out[:, width:].tolist()]
 
 
-def end_tokens(hf_model: Any, tokenizer: Tokenizer) -> frozenset[int]:
+def end_tokens(hf_model: HFModel, tokenizer: Tokenizer) -> frozenset[int]:
     """See `LoadedModel.end_tokens`.
 
     Raises: ModelError if the generation config names what is no token id.

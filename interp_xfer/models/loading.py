@@ -38,6 +38,7 @@ from interp_xfer.models.fingerprint import (
 from interp_xfer.models.gguf import converted_gguf, require_all_weights
 from interp_xfer.models.loaded import LoadedModel, end_tokens
 from interp_xfer.models.references import ModelReference, parse_reference
+from interp_xfer.models.untyped import Bridge, HFModel
 
 
 def load_model(
@@ -95,7 +96,7 @@ def _checked_device(device: str) -> str:
 
 
 def wrap_model(
-    hf_model: Any,
+    hf_model: HFModel,
     tokenizer: Tokenizer,
     *,
     reference: str,
@@ -146,7 +147,7 @@ def wrap_model(
     return LoadedModel(bridge, tokenizer, fingerprint)
 
 
-def _bridge(hf_model: Any, tokenizer: Tokenizer, reference: str) -> Any:
+def _bridge(hf_model: HFModel, tokenizer: Tokenizer, reference: str) -> Bridge:
     """The model inside a TransformerLens bridge.
 
     Raises: ModelError if there is none for its architecture.
@@ -194,7 +195,7 @@ def _tokenizer_for_bridge(tokenizer: Tokenizer) -> Tokenizer:
     return own
 
 
-def _require_rows(hf_model: Any, ids: list[int], reference: str) -> None:
+def _require_rows(hf_model: HFModel, ids: list[int], reference: str) -> None:
     """Nothing, if the embedding has a row for each id of an ordinary text.
 
     Raises: ModelError if the tokenizer is not that of the model.
@@ -220,7 +221,7 @@ def _source(reference: ModelReference) -> tuple[str, str | None]:
             return reference.name, reference.revision
 
 
-def _load_pretrained(reference: ModelReference, source: str, dtype: torch.dtype) -> tuple[Any, Any]:
+def _load_pretrained(reference: ModelReference, source: str, dtype: torch.dtype) -> tuple[HFModel, Tokenizer]:
     from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedConfig
 
     name = str(reference)

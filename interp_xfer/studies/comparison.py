@@ -11,7 +11,6 @@ import math
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
@@ -54,7 +53,7 @@ class Comparison(BaseModel):
 
     @field_validator("datasets", mode="before")
     @classmethod
-    def _named(cls, values: Any) -> Any:
+    def _named(cls, values: object) -> object:
         if not isinstance(values, list | tuple):
             return values
         return tuple({"dataset": value} if isinstance(value, str) else value for value in values)
@@ -69,7 +68,7 @@ class Comparison(BaseModel):
         values |= {name: [shown_model(reference) for reference in values[name]] for name in ("parents", "children")}
         return {**values, "datasets": [shown_files(entry) for entry in values["datasets"]]}
 
-    def study(self, number: int = 0, **changes: Any) -> Study:
+    def study(self, number: int = 0, **changes: object) -> Study:
         """The study of one data set, with some settings changed."""
         first = {"parent": self.parents[0], "child": self.children[0]}
         return make_study({**self.shared, **first, **self.datasets[number], **changes})
@@ -114,7 +113,7 @@ class Plan:
         )
 
 
-def make_comparison(values: Mapping[str, Any], source: str = "the settings") -> Comparison:
+def make_comparison(values: Mapping[str, object], source: str = "the settings") -> Comparison:
     """A validated comparison from flat settings: those of a study, with lists for what is compared.
 
     `layer_maps`, `projections`, `units`, `parents`, `children` and `datasets` are lists; a setting in the singular
@@ -135,7 +134,7 @@ def make_comparison(values: Mapping[str, Any], source: str = "the settings") -> 
     if missing:
         raise ConfigError(f"{source}: a comparison needs {', '.join(missing)}, or a list of them.")
     try:
-        comparison = Comparison(shared=shared, **lists)
+        comparison = Comparison.model_validate({"shared": shared, **lists})
     except ValidationError as error:
         raise ConfigError(f"{source}: {settings_problems(error, [*Study.model_fields, *LISTS])}") from None
     for entry in comparison.datasets:

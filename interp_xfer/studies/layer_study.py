@@ -7,7 +7,7 @@ questions are not touched, so that layers may be chosen by what comes out. `laye
 
 import time
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 from pydantic import Field, ValidationError, model_validator
@@ -93,7 +93,7 @@ class LayerStudyRecord(LayerMeasured):
     versions: dict[str, str]
 
     @model_validator(mode="after")
-    def _agree(self) -> Any:
+    def _agree(self) -> "LayerStudyRecord":
         if self.key != layer_key(self.study, self.contents):
             raise ValueError(f"key {self.key} is not that of the study and contents in it")
         for name, layer_map in self.maps.items():

@@ -8,7 +8,7 @@ import random
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 from interp_xfer.tasks.scoring.private_reasoning import REASONING_TAGS, ReasoningTag, public_text
 
@@ -154,7 +154,7 @@ class Task:
     """An answer that is not the reference answer, of the same kind."""
     source: Source | None = None
     """None for a task that generates its rows."""
-    parse_row: Callable[[Mapping[str, Any], str], Problem] | None = None
+    parse_row: Callable[[Mapping[str, object], str], Problem] | None = None
     """A row in the published schema, and an id for rows that have none, to a problem. Raises DataError."""
     generate: Callable[[Split, int, int, int], list[Problem]] | None = None
     """(split, seed, offset, limit) to problems, for a task without a source."""

@@ -10,7 +10,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
 
 from interp_xfer.errors import DataError
 from interp_xfer.files.user_files import MiB, read_text
@@ -27,7 +26,7 @@ def shipped_text(name: str) -> str:
     return _SHIPPED.joinpath(name).read_text(encoding="utf-8").strip()
 
 
-def shipped_examples(name: str, parse_row: Callable[[Mapping[str, Any], str], Problem]) -> tuple[Problem, ...]:
+def shipped_examples(name: str, parse_row: Callable[[Mapping[str, object], str], Problem]) -> tuple[Problem, ...]:
     """Few-shot examples that ship with the package."""
     lines = _SHIPPED.joinpath(name).read_text(encoding="utf-8").splitlines()
     task = name.split(".")[0]

@@ -19,27 +19,27 @@ class Draft:
         self.data: list[Json] = []
         self.layout: Json = {"annotations": [], "meta": {}}
 
-    def scatter(self, **trace: Any) -> None:
+    def scatter(self, **trace: object) -> None:
         """Add a scatter trace."""
         self.data.append({"type": "scatter", **trace})
 
-    def bar(self, **trace: Any) -> None:
+    def bar(self, **trace: object) -> None:
         """Add a bar trace."""
         self.data.append({"type": "bar", **trace})
 
-    def heatmap(self, **trace: Any) -> None:
+    def heatmap(self, **trace: object) -> None:
         """Add a heat map."""
         self.data.append({"type": "heatmap", **trace})
 
-    def annotate(self, **annotation: Any) -> None:
+    def annotate(self, **annotation: object) -> None:
         """Add a text."""
         self.layout["annotations"].append({"showarrow": False, **annotation})
 
-    def set(self, changes: Json | None = None, /, **more: Any) -> None:
+    def set(self, changes: Json | None = None, /, **more: object) -> None:
         """Change the layout; nested dictionaries are merged."""
         _merge(self.layout, {**(changes or {}), **more})
 
-    def put(self, path: str, value: Any) -> None:
+    def put(self, path: str, value: object) -> None:
         """Change one place of the layout, such as "xaxis2.domain" or "annotations[3].x"."""
         *parents, last = path.replace("[", ".").replace("]", "").split(".")
         place: Any = self.layout

@@ -7,7 +7,6 @@ text for dark pages.
 
 from collections.abc import Sequence
 from textwrap import wrap
-from typing import Any
 
 from interp_xfer.fields import Json
 from interp_xfer.stats import p_values
@@ -106,6 +105,6 @@ def log_axis(low: float, high: float) -> Json:
     return {"type": "log", "tickvals": shown, "ticktext": [f"{tick:g}" for tick in shown]}
 
 
-def strength_values(strengths: Sequence[float], axis: Json) -> list[Any]:
+def strength_values(strengths: Sequence[float], axis: Json) -> list[str] | list[float]:
     """Coordinates on a `strength_axis`."""
     return [f"{s:g}" for s in strengths] if axis["type"] == "category" else list(strengths)

@@ -10,7 +10,6 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, is_dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
@@ -111,7 +110,7 @@ def write_report(store: RunStore) -> Path:
     return write_text(store.report, page)
 
 
-def script_json(value: Any) -> Markup:
+def script_json(value: object) -> Markup:
     """JSON that is safe inside a `<script>` element: no character of it can end the element or start markup."""
     text = json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
     for character in "<>&\u2028\u2029":
@@ -170,10 +169,10 @@ def _choices(analysis: Analysis, table: Table, keys: Sequence[str]) -> tuple[Cho
 def _drawn(analysis: Analysis, table: Table) -> Json:
     out = analysis.draw(table)
     out.put("meta.alt", f"{analysis.question} {analysis.describe(table)}")
-    return _rounded(out.json())
+    return {name: _rounded(part) for name, part in out.json().items()}
 
 
-def _rounded(value: Any) -> Any:
+def _rounded(value: object) -> object:
     """Five significant digits are more than a screen shows, and a third of the size of sixteen."""
     if isinstance(value, float):
         return float(f"{value:.5g}")
@@ -182,7 +181,7 @@ def _rounded(value: Any) -> Any:
     return {name: _rounded(item) for name, item in value.items()} if isinstance(value, dict) else value
 
 
-def _text(value: Any) -> str:
+def _text(value: object) -> str:
     if value is None:
         return "–"
     if isinstance(value, bool):
