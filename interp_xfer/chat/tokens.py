@@ -52,7 +52,7 @@ def tokens_with_offsets(
 
 
 def require_plain_text(tokenizer: Tokenizer, text: str, where: str) -> None:
-    """Nothing, if a text of data holds no control token of the tokenizer.
+    """Raise DataError if a text of data holds a control token of the tokenizer.
 
     Arguments:
         tokenizer: of the model that will read it.

@@ -174,7 +174,7 @@ def make_engine(model: LoadedModel, steering: SteeringVectors | None, settings: 
 def require_unseen(
     problems: Sequence[Problem], steering: SteeringVectors | None, engine: SweepEngine | None, split: str
 ) -> None:
-    """Nothing, if no problem took part in making the vectors, those of an engine included.
+    """Raise LeakError if a problem took part in making the vectors, those of an engine included.
 
     Raises: LeakError otherwise.
     """

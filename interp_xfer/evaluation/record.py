@@ -189,7 +189,7 @@ class SearchRecord(Answered):
         return self
 
     def require(self, asked: Conditions, source: str) -> None:
-        """Nothing, if lambda* was searched for what is asked.
+        """Raise ConfigError unless lambda* was searched for what is asked.
 
         Raises: ConfigError naming all that differs.
         """
@@ -200,7 +200,7 @@ class SearchRecord(Answered):
             )
 
     def require_unseen(self, test: Sequence[Problem], source: str) -> None:
-        """Nothing, if none of the questions chose lambda*.
+        """Raise LeakError if one of the questions chose lambda*.
 
         Raises: LeakError otherwise.
         """

@@ -35,7 +35,7 @@ PROBLEMS_PER_WRITE = 64
 
 
 def require_rationales_place(path: Path, task: Task) -> None:
-    """Nothing, if rationales may be added to a file: it is not there, or holds nothing else.
+    """Raise ArtifactError unless rationales may be added to a file: it is not there, or holds nothing else.
 
     Raises: ArtifactError for a folder; DataError for lines that are no rationales; WriteError if the place cannot be
         written.

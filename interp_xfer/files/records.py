@@ -107,7 +107,7 @@ def require_tensors(
     source: Path | str,
     dtypes: Mapping[str, torch.dtype] | None = None,
 ) -> None:
-    """Nothing, if exactly the tensors of these names are there, with these shapes; in float32 where no type is named.
+    """Raise ArtifactError unless exactly these tensors are there, with these shapes; float32 where no type is named.
 
     Raises: ArtifactError naming what is missing, surplus, or of another shape or type.
     """

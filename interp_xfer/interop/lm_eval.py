@@ -44,7 +44,7 @@ _EXACT_MATCH = {
 
 
 def require_lm_eval() -> None:
-    """Nothing, if the harness can be imported.
+    """Raise ConfigError unless the harness can be imported.
 
     Raises: ConfigError that names the extra to install.
     """
@@ -156,7 +156,7 @@ def _task(rows: list[Json], **config: object) -> Json:
 
 
 def _require_same_tokens(model: LoadedModel, lm: Any, task: Any, chat: bool) -> None:
-    """Nothing, if the harness reads the tokens that we do.
+    """Raise ModelError unless the harness reads the tokens that we do.
 
     Raises: ModelError otherwise.
     """

@@ -103,7 +103,6 @@ def participation_ratio(x: Float[Tensor, "prompts d_model"], estimator: Estimato
         estimator: of tr S².
     Returns: between 1 and d_model, up to sampling error; NaN when the estimate of tr S² is not positive.
     Raises: ShapeError on NaN values, prompts < 4, or a constant layer.
-    Source: house rule.
     """
     squares = hsic(x, x, estimator)
     total = float(x.double().var(dim=0).sum())

@@ -133,7 +133,6 @@ def score_correlation(
         child_direction: any length.
     Returns: between -1 and 1.
     Raises: ShapeError on unpaired rows, NaN, fewer than 3 prompts, or scores that do not vary.
-    Source: house rule.
     """
     _require(x, y, 3, "a correlation")
     scores = []

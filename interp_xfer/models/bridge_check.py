@@ -46,7 +46,7 @@ def hidden_states(hf_model: HFModel, ids: Sequence[int], name: str) -> HiddenSta
 
 
 def require_finite(states: dict[int, Tensor], dtype: str, name: str) -> None:
-    """Nothing, if the residual stream is finite after each of these layers.
+    """Raise ModelError unless the residual stream is finite after each of these layers.
 
     Arguments:
         states: of any shape, by layer.
@@ -66,7 +66,7 @@ def require_finite(states: dict[int, Tensor], dtype: str, name: str) -> None:
 
 @torch.inference_mode()
 def check_bridge(bridge: Bridge, expected: HiddenStates, ids: Sequence[int], name: str) -> None:
-    """Nothing, if every hook sees what Hugging Face gave before bridging.
+    """Raise ModelError unless every hook sees what Hugging Face gave before bridging.
 
     Arguments:
         bridge: of TransformerLens, its weights as published.

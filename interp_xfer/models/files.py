@@ -26,7 +26,7 @@ _MAX_SIZE = 2**24  # of one axis; the largest vocabularies have 2**18 entries
 
 
 def check_folder(folder: Path, name: str) -> None:
-    """Nothing, if a folder holds ordinary files of ordinary size, and weights that are no pickles.
+    """Raise ModelError unless a folder holds ordinary files of ordinary size, and weights that are no pickles.
 
     Raises: ModelError naming the file.
     """
@@ -59,7 +59,7 @@ def check_folder(folder: Path, name: str) -> None:
 
 
 def _check_index(folder: Path, name: str) -> None:
-    """Nothing, if the shards that an index names lie in the folder; it may name any path."""
+    """Raise ModelError unless the shards that an index names lie in the folder; it may name any path."""
     path = folder / "model.safetensors.index.json"
     if not path.exists() or (folder / "model.safetensors").exists():  # which transformers reads first
         return
@@ -73,7 +73,7 @@ def _check_index(folder: Path, name: str) -> None:
 
 
 def check_config(config: object, name: str) -> None:
-    """Nothing, if the numbers of a configuration could be those of a model; transformers builds what it says.
+    """Raise ModelError unless the numbers could be those of a model; transformers builds what they say.
 
     Arguments:
         config: the content of config.json.

@@ -88,7 +88,7 @@ class Fingerprint:
 
 
 def require_same_model(expected: Fingerprint, found: Fingerprint, artifact: str) -> None:
-    """Nothing, if both are one model.
+    """Raise FingerprintError unless both are one model.
 
     Raises: FingerprintError naming both and the fields that differ.
     """

@@ -98,7 +98,7 @@ def convert_gguf(path: Path, folder: Path) -> None:
 
 
 def require_all_weights(info: Json, source: str) -> None:
-    """Nothing, if transformers found every weight; it fills in random numbers otherwise, and only warns.
+    """Raise ModelError unless transformers found every weight; it fills in random numbers otherwise, and only warns.
 
     Raises: ModelError with the number of missing weights and the first.
     """

@@ -196,7 +196,7 @@ def _tokenizer_for_bridge(tokenizer: Tokenizer) -> Tokenizer:
 
 
 def _require_rows(hf_model: HFModel, ids: list[int], reference: str) -> None:
-    """Nothing, if the embedding has a row for each id of an ordinary text.
+    """Raise ModelError unless the embedding has a row for each id of an ordinary text.
 
     Raises: ModelError if the tokenizer is not that of the model.
     """

@@ -100,7 +100,7 @@ class RunStore:
         return self.root / "report.html"
 
     def require_writable(self) -> None:
-        """Nothing, if the run can be written; to be asked before models are loaded.
+        """Raise WriteError unless the run can be written; to be asked before models are loaded.
 
         Raises: WriteError if it cannot.
         """

@@ -178,7 +178,6 @@ class Task:
         Arguments:
             text: a generation, so far or whole.
         Returns: the answer, and whether it is complete.
-        Source: house rule.
         """
         public = public_text(text, self.reasoning_tags)
         stopped = cut_at_stop(public.text, self.stop_sequences)
@@ -213,7 +212,6 @@ def cut_at_stop(text: str, stop_sequences: tuple[str, ...]) -> str:
         text: decoded generation.
         stop_sequences: strings that end an answer.
     Returns: `text`, shortened where a stop sequence occurs.
-    Source: house rule.
     """
     start = len(text) - len(text.lstrip())
     ends = [position for stop in stop_sequences if (position := text.find(stop, start)) >= 0]

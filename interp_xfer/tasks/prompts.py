@@ -98,7 +98,7 @@ def render_prompt(
 
 
 def plain_problem(tokenizer: Tokenizer, problem: Problem, *texts: str) -> None:
-    """Nothing, if texts made of a problem hold no control token.
+    """Raise DataError if a text made of a problem holds a control token.
 
     Raises: DataError naming the problem, and file and line where they are known.
     """

@@ -86,7 +86,7 @@ def transfer_concept(
 
 
 def require_fit(concept: ConceptVectors, mapping: LayerMap, projection: ProjectionSet) -> None:
-    """Nothing, if a projection is for the model of a concept and for a layer map.
+    """Raise FingerprintError unless a projection is for the model of a concept and for a layer map.
 
     Raises: FingerprintError otherwise.
     """

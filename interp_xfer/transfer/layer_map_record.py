@@ -33,7 +33,7 @@ class LayerMapRecord(Record):
         return self
 
     def require(self, source: str, parent: Fingerprint | None = None, child: Fingerprint | None = None) -> None:
-        """Nothing, if the map is for these models.
+        """Raise FingerprintError unless the map is for these models.
 
         Raises: FingerprintError naming both models and what differs.
         """
