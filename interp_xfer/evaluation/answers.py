@@ -1,8 +1,8 @@
 """Scored answers of one model to some problems at some strengths: what search, vote and analyses are made of.
 
-Two ways of answering: `generate` writes text from which the answer is read; `likelihood` takes the option that is
-likeliest per character (`likelihood.py`), for multiple choice, where a small model may miss the format rather than the
-question.
+Two ways of answering: `generate` writes text from which the answer is read; `likelihood` takes the option with the
+largest length-normalised likelihood (`likelihood.options`), for multiple choice, where a small model may miss the
+format rather than the question.
 """
 
 from collections import Counter

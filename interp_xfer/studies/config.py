@@ -86,7 +86,7 @@ class Study(BaseModel):
     """Path of a JSONL file of examples; None: the task's own."""
     enable_thinking: bool = False
     scoring: Scoring = "generate"
-    """`likelihood`: multiple choice by the likeliest option per character, nothing is generated."""
+    """`likelihood`: multiple choice by the length-normalised likelihood of the options; nothing is generated."""
 
     unit: StrengthUnit = "relative"
     operator: OperatorName = "add"

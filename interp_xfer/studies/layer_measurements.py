@@ -217,7 +217,7 @@ def _directions(
     carried: Carried,
     settings: MeasureSettings,
 ) -> tuple[dict[str, Float[Tensor, "n_child d_child"]], dict[str, list[bool]]]:
-    """Source -> directions with their signs resolved, and which were turned round."""
+    """Source -> directions with their signs resolved, and which were flipped."""
     made = {
         f"transferred-{name}": transfer_concept(concept, fit.layer_map, fit, calibration) for name, fit in fits.items()
     }

@@ -166,7 +166,7 @@ class SignedUnit(NamedTuple):
     vector: Float[Tensor, " d_child"]
     """Unit length, float32."""
     flipped: bool
-    """It pointed the wrong way and was turned round."""
+    """It pointed the wrong way and was flipped."""
 
 
 def signed_unit(direction: Float[Tensor, " d_child"], mean_difference: Float[Tensor, " d_child"]) -> SignedUnit:
