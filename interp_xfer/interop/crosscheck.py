@@ -120,9 +120,11 @@ def crosscheck(
 
     table = answer_problems(engine, problems, [strength], settings, task=task, is_complete=is_stopped)
     answers = table.at(strength)
-    config = choice_task(problems, task, settings) if settings.scoring == "likelihood" else text_task(
-        model, problems, task, settings
-    )  # fmt: skip
+    config = (
+        choice_task(problems, task, settings)
+        if settings.scoring == "likelihood"
+        else text_task(model, problems, task, settings)
+    )
     samples, results, passes = run_harness(model, config, steering, strength, settings)
     if settings.scoring == "likelihood":
         return _compare_choices(problems, answers, samples, results, passes)

@@ -112,9 +112,13 @@ def run_harness(
     """
     harness = {name: import_module(f"lm_eval.{name}") for name in ("api.task", "evaluator", "models.huggingface")}
     chat = settings.scoring == "generate" and has_chat_template(model.tokenizer)
-    steered = nullcontext() if steering is None or strength == 0 else steer(
-        model, steering, strength=strength, operator=settings.operator, tokens=settings.tokens, unit=settings.unit
-    )  # fmt: skip
+    steered = (
+        nullcontext()
+        if steering is None or strength == 0
+        else steer(
+            model, steering, strength=strength, operator=settings.operator, tokens=settings.tokens, unit=settings.unit
+        )
+    )
     passes = 0
 
     def count(*_: object) -> None:
@@ -124,9 +128,12 @@ def run_harness(
     with _quiet_harness(), _untied(model):
         # As in our prompts: a chat template writes BOS itself, plain text gets it from the tokenizer.
         lm = harness["models.huggingface"].HFLM(
-            pretrained=model.hf, tokenizer=model.tokenizer, batch_size=_BATCH, add_bos_token=not chat,
+            pretrained=model.hf,
+            tokenizer=model.tokenizer,
+            batch_size=_BATCH,
+            add_bos_token=not chat,
             trust_remote_code=False,
-        )  # fmt: skip
+        )
         task = harness["api.task"].ConfigurableTask(config=config)
         _require_same_tokens(model, lm, task, chat)
         with steered:

@@ -214,9 +214,14 @@ def measure_alignment(
     found = concept.settings
     centering = found.centering or "symmetric"
     own = concept_from_differences(
-        child_differences, own_pairs, child.fingerprint, method=found.method, centering=centering,
-        normalize_differences=found.normalize_differences, seed=found.seed,
-    )  # fmt: skip
+        child_differences,
+        own_pairs,
+        child.fingerprint,
+        method=found.method,
+        centering=centering,
+        normalize_differences=found.normalize_differences,
+        seed=found.seed,
+    )
     k = n_components(n_child, len(held_out))
     sides = ((concept, differences), (own, child_differences))
     parent_components, child_components = (

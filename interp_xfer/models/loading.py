@@ -263,9 +263,12 @@ def _add_older_template(tokenizer: Tokenizer, source: str, options: Json) -> Non
         return
     where = {key: value for key, value in options.items() if key != "trust_remote_code"}
     path = cached_file(
-        source, "chat_template.json", _raise_exceptions_for_missing_entries=False,
-        _raise_exceptions_for_connection_errors=False, **where,
-    )  # fmt: skip
+        source,
+        "chat_template.json",
+        _raise_exceptions_for_missing_entries=False,
+        _raise_exceptions_for_connection_errors=False,
+        **where,
+    )
     if path is not None:
         tokenizer.chat_template = json.loads(Path(path).read_text(encoding="utf-8"))["chat_template"]
 

@@ -220,9 +220,13 @@ def _transfers(comparison: Comparison) -> Iterator[Study]:
                     for projection in comparison.projections:
                         for unit in comparison.units:
                             yield comparison.study(
-                                number, parent=parent, child=child, layer_map=layer_map, projection=projection,
+                                number,
+                                parent=parent,
+                                child=child,
+                                layer_map=layer_map,
+                                projection=projection,
                                 unit=unit,
-                            )  # fmt: skip
+                            )
 
 
 def _with_native(cells: Sequence[PlannedCell], comparison: Comparison) -> Iterator[PlannedCell]:

@@ -247,9 +247,14 @@ def make_candidates(
         left_out.append("the child's own direction is the one that steers (parent and child are one model)")
     else:
         own = concept_from_differences(
-            members.differences, data.pairs, child.fingerprint, method=study.method, centering=study.centering,
-            normalize_differences=study.normalize_differences, seed=study.seed,
-        )  # fmt: skip
+            members.differences,
+            data.pairs,
+            child.fingerprint,
+            method=study.method,
+            centering=study.centering,
+            normalize_differences=study.normalize_differences,
+            seed=study.seed,
+        )
         named[NATIVE] = native_steering(own, calibration).vectors
     activations = torch.cat([members.positive, members.negative], dim=1)
     sources = ControlSources(steering, calibration, child_activations=activations)

@@ -106,8 +106,13 @@ def test_demo_report(look, demo):
     seen, dom = look(demo)
     assert seen["errors"] == []
     assert [plot["id"].removeprefix("figure-") for plot in seen["plots"]] == [
-        "lambda-robustness", "inference-scaling", "flips", "concept-profile", "transfer-profile", "pc-alignment",
-    ]  # fmt: skip
+        "lambda-robustness",
+        "inference-scaling",
+        "flips",
+        "concept-profile",
+        "transfer-profile",
+        "pc-alignment",
+    ]
     for plot in seen["plots"]:
         assert plot["width"] > 300 and plot["height"] > 100 and plot["marks"] > 0, plot
     assert not seen["overflow"]

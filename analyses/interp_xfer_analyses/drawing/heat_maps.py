@@ -29,9 +29,13 @@ def add_heat_map(out: Draft, panel: int, grid: Sequence[Sequence[Cell]], colorax
     """
     n_child = len(grid[0]) if grid else 0
     out.heatmap(
-        x=list(range(n_child)), y=list(range(len(grid))), z=[list(row) for row in grid], coloraxis=coloraxis,
-        hovertemplate=f"child layer %{{x}}, parent layer %{{y}}<br>{hover} %{{z:.3f}}<extra></extra>", **axes(panel),
-    )  # fmt: skip
+        x=list(range(n_child)),
+        y=list(range(len(grid))),
+        z=[list(row) for row in grid],
+        coloraxis=coloraxis,
+        hovertemplate=f"child layer %{{x}}, parent layer %{{y}}<br>{hover} %{{z:.3f}}<extra></extra>",
+        **axes(panel),
+    )
     out.set(
         {
             axis_name("x", panel): {**_heat_axis(n_child), **layer_ticks(n_child)},
@@ -70,11 +74,15 @@ def add_map_line(
     )
     colour, symbol = colour or MAP_COLOURS.get(name, style.GREY), MAP_SYMBOLS.get(name, "circle")
     out.scatter(
-        **common, mode="lines+markers", name=f"{name} map", showlegend=showlegend,
+        **common,
+        mode="lines+markers",
+        name=f"{name} map",
+        showlegend=showlegend,
         line={"color": colour, "width": 1.5},
         marker={"color": colour, "symbol": symbol, "size": 6, "line": {"color": "white", "width": 1}},
-        hovertemplate=f"{name}: child layer %{{x}} from parent layer %{{y}}<extra></extra>", **axes(panel),
-    )  # fmt: skip
+        hovertemplate=f"{name}: child layer %{{x}} from parent layer %{{y}}<extra></extra>",
+        **axes(panel),
+    )
 
 
 def place_colour_bars(out: Draft, bars: Sequence[tuple[str, int, str]]) -> Draft:

@@ -49,9 +49,12 @@ def axis_name(letter: str, index: int) -> str:
 def say(out: Draft, index: int, text: str) -> None:
     """Write into the middle of a panel why it is empty."""
     out.annotate(
-        text=wrapped(text, 40), x=0.5, y=0.5,
-        xref=f"x{_suffix(index)} domain", yref=f"y{_suffix(index)} domain",
-    )  # fmt: skip
+        text=wrapped(text, 40),
+        x=0.5,
+        y=0.5,
+        xref=f"x{_suffix(index)} domain",
+        yref=f"y{_suffix(index)} domain",
+    )
 
 
 def category_labels(out: Draft, index: int, labels: Sequence[str], characters: int = 20) -> Json:
@@ -67,11 +70,15 @@ def category_labels(out: Draft, index: int, labels: Sequence[str], characters: i
     out.set(
         {
             name: {
-                "type": "category", "categoryorder": "array", "categoryarray": list(labels),
-                "range": [len(labels) - 0.5, -0.5], "tickvals": list(labels), "ticktext": [plain(x) for x in labels],
+                "type": "category",
+                "categoryorder": "array",
+                "categoryarray": list(labels),
+                "range": [len(labels) - 0.5, -0.5],
+                "tickvals": list(labels),
+                "ticktext": [plain(x) for x in labels],
             }
         }
-    )  # fmt: skip
+    )
     return {f"{name}.ticktext": [wrapped(x, characters) for x in labels], f"{name}.tickfont.size": 11}
 
 
@@ -160,8 +167,11 @@ def _placed(content: Sequence[Panel], columns: int, width: int, legend: Sequence
     inner = float(sum(heights) + sum(gaps))
     total = top + inner + bottom
     out: Json = {
-        "height": int(total), "margin.t": top, "margin.b": bottom, "legend.y": _round(1 - buttons / total),
-    }  # fmt: skip
+        "height": int(total),
+        "margin.t": top,
+        "margin.b": bottom,
+        "legend.y": _round(1 - buttons / total),
+    }
     level, index = inner, 0
     for number, (row, height) in enumerate(zip(rows, heights, strict=True)):
         for column in range(len(row)):

@@ -85,7 +85,8 @@ def write_report(store: RunStore) -> Path:
     results, changed = tables["results-table"], tables["flips"]
     assert isinstance(results, ResultsTable) and isinstance(changed, Flips)
     samples = sample_generations(store, cells)
-    page = _environment().get_template("report.html.j2").render(
+    template = _environment().get_template("report.html.j2")
+    page = template.render(
         title=_title(cells),
         summary=summary(cells),
         missing=count_gaps((*cell_gaps(cells), *_failures(store))),
@@ -106,7 +107,7 @@ def write_report(store: RunStore) -> Path:
         style=_asset("report.css"),
         script=_asset("report.js"),
         plotly=Markup(get_plotlyjs()),
-    )  # fmt: skip
+    )
     return write_text(store.report, page)
 
 

@@ -151,10 +151,13 @@ def _bars(rows: Sequence[Row]) -> Draft:
         barmode="overlay",
         bargap=0.35,
         xaxis={
-            "range": [-1.2 * edge, 1.2 * edge], "zeroline": True, "zerolinewidth": 2, "tickvals": ticks,
+            "range": [-1.2 * edge, 1.2 * edge],
+            "zeroline": True,
+            "zerolinewidth": 2,
+            "tickvals": ticks,
             "ticktext": [str(abs(tick)) for tick in ticks],
         },
-    )  # fmt: skip
+    )
     return arrange(out, content, columns=1, narrow=category_labels(out, 0, labels))
 
 

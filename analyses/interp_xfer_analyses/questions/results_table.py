@@ -134,11 +134,15 @@ def _forest(out: Draft, panel: int, rows: Sequence[Row], labels: Sequence[str]) 
     if reported:
         out.scatter(
             x=[100 * (facts.lambda_star - facts.baseline) for _, facts in reported],
-            y=[label for label, _ in reported], mode="markers", name="published (no interval given)",
-            legendgroup="published", showlegend=panel == 0,
+            y=[label for label, _ in reported],
+            mode="markers",
+            name="published (no interval given)",
+            legendgroup="published",
+            showlegend=panel == 0,
             marker={"symbol": "diamond-open", "size": 11, "color": style.ORANGE, "line": {"width": 2}},
-            hovertemplate="%{y}<br>published %{x:+.2f} points<extra></extra>", **axes(panel),
-        )  # fmt: skip
+            hovertemplate="%{y}<br>published %{x:+.2f} points<extra></extra>",
+            **axes(panel),
+        )
 
 
 def _row_label(row: Row) -> str:

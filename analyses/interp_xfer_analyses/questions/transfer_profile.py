@@ -110,16 +110,26 @@ def _lines(rows: Sequence[Row], names: Sequence[str]) -> Draft:
             )  # fmt: skip
         if any(row.r2_along is not None for row in shown):
             out.scatter(
-                x=[row.layer for row in shown], y=[row.r2_along for row in shown], mode="markers",
-                name="R² along the direction", legendgroup="along", showlegend=number == 0,
+                x=[row.layer for row in shown],
+                y=[row.r2_along for row in shown],
+                mode="markers",
+                name="R² along the direction",
+                legendgroup="along",
+                showlegend=number == 0,
                 marker={"color": style.SERIES[number], "size": 6, "symbol": "circle-open"},
-                hovertemplate="child layer %{x}: %{y:.3~g} along the direction<extra></extra>", **axes(1),
-            )  # fmt: skip
+                hovertemplate="child layer %{x}: %{y:.3~g} along the direction<extra></extra>",
+                **axes(1),
+            )
     for symbol, text in (("circle", "sign kept"), ("triangle-down-open", "sign flipped in the child")):
         out.scatter(
-            x=[None], y=[None], mode="markers", name=text, marker={"symbol": symbol, "color": style.GREY, "size": 8},
-            hoverinfo="skip", **axes(0),
-        )  # fmt: skip
+            x=[None],
+            y=[None],
+            mode="markers",
+            name=text,
+            marker={"symbol": symbol, "color": style.GREY, "size": 8},
+            hoverinfo="skip",
+            **axes(0),
+        )
     norms = [row.residual_norm for row in rows if row.residual_norm]
     out.set(yaxis={"rangemode": "tozero"}, yaxis2={"rangemode": "tozero"})
     if norms:
