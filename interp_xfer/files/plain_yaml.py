@@ -40,7 +40,7 @@ def parse_yaml(text: str, source: str) -> Any:
 class _PlainLoader(yaml.SafeLoader):
     """Of `yaml.SafeLoader`, only what settings need."""
 
-    def compose_node(self, parent: yaml.Node | None, index: object) -> yaml.Node | None:
+    def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
         """A node that is written out."""
         event = self.peek_event()
         if isinstance(event, yaml.AliasEvent):
