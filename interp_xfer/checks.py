@@ -15,7 +15,6 @@ def require_finite(name: str, values: Tensor) -> None:
         name: what the values are called in the message, for example "differences".
         values: any shape.
     Raises: ShapeError with the number of bad entries and the rows (first axis) they sit in.
-    Source: house rule.
     """
     bad = ~torch.isfinite(values)
     if bad.any():
@@ -36,7 +35,6 @@ def require_unit(name: str, rows: Tensor, filled: Sequence[int] | None = None) -
         rows: (rows, width).
         filled: which rows have length 1; the others are zero. None: all.
     Raises: ShapeError naming the first wrong row and its length.
-    Source: house rule.
     """
     if rows.dtype != torch.float32:
         raise ShapeError(f"{name} are {rows.dtype}; give them in float32.")
@@ -61,7 +59,6 @@ def require_rows(name: str, found: int, needed: int, why: str) -> None:
         needed: the least number that the computation allows.
         why: the computation, for example "the unbiased estimator".
     Raises: ShapeError naming both numbers.
-    Source: house rule.
     """
     if found < needed:
         raise ShapeError(f"{why} needs at least {needed} {name}, got {found}; give it more {name}.")
@@ -80,7 +77,6 @@ def require_paired(
         y: what the second side is called.
         remedy: where the same rows should have been read.
     Raises: ShapeError naming both numbers.
-    Source: house rule.
     """
     if found_x != found_y:
         raise ShapeError(

@@ -15,6 +15,8 @@ from pydantic_core import to_json
 
 from interp_xfer.errors import ArtifactError, InterpXferError
 
+Json = dict[str, Any]
+"""Named values of plain JSON: to be written, or read and not yet checked."""
 Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{16}$")]
 """First hex digits of a sha256."""
 Key = Annotated[str, Field(pattern=r"^[0-9a-f]{12}$")]
@@ -37,13 +39,21 @@ STRICT = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
 T = TypeVar("T")
 
 
-def checked(kind: type[T], values: Any, source: str) -> T:
+def checked(kind: type[T], values: object, source: str) -> T:
     """Plain JSON as a record or a dataclass with typed fields.
 
     Raises: ArtifactError naming source, place and what is wrong there.
     """
+    return checked_text(kind, to_json(values, inf_nan_mode="constants"), source)
+
+
+def checked_text(kind: type[T], text: str | bytes, source: str) -> T:
+    """JSON text as `checked`.
+
+    Raises: as `checked`.
+    """
     try:
-        return _reader(kind).validate_json(to_json(values, inf_nan_mode="constants"), strict=True)
+        return _reader(kind).validate_json(text, strict=True)
     except ValidationError as error:
         raise ArtifactError(f"{source} is damaged ({reasons(error, 1)}). Delete it and make it again.") from None
     except (InterpXferError, ValueError) as error:  # of a dataclass's own checks; of text that is no Unicode
@@ -70,5 +80,5 @@ def reasons(error: ValidationError, most: int | None = None) -> str:
 
 
 @cache
-def _reader(kind: type[Any]) -> Any:
+def _reader(kind: type) -> TypeAdapter:
     return TypeAdapter(kind)

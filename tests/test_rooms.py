@@ -93,5 +93,6 @@ def test_drawing_knows_no_run():
     drawing = [module for module in MODULES if module.startswith("interp_xfer_analyses.drawing.")]
     known = {other for module in drawing for other in IMPORTS[module] if other in MODULES}
     assert {other for other in known if not other.startswith("interp_xfer_analyses.drawing")} <= {
-        "interp_xfer.stats.p_values"
+        "interp_xfer.fields",
+        "interp_xfer.stats.p_values",
     }

@@ -9,11 +9,10 @@ from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from statistics import median
-from typing import Any
 
-from interp_xfer.evaluation.record import ArmRecord, Point
 from interp_xfer.steering.operators import has_strength
-from interp_xfer.studies.cell_record import CellRecord
+from interp_xfer.studies.cell_record import CellRecord, TestPart
+from interp_xfer.studies.config import Study
 from interp_xfer.studies.run_store import RunStore
 
 SHIFTING = ("add", "norm_preserving", "piecewise")
@@ -22,35 +21,39 @@ SHIFTING = ("add", "norm_preserving", "piecewise")
 
 @dataclass(frozen=True)
 class Cell:
-    """One (parent, child, data set) with its settings and results."""
+    """One (parent, child, data set) with its settings and results, and names for people."""
 
-    key: str
+    record: CellRecord
     parent: str
     """Short name, unique in the run."""
     child: str
-    dataset: str
-    unit: str
-    """Of the strengths: relative or raw."""
     label: str
     """Tells the cell from every other of the run."""
-    settings: dict[str, Any]
-    """The study."""
-    lambda_star: float
-    validation: tuple[Point, ...]
-    """Baseline first, then increasing strength."""
-    test: tuple[Point, ...]
-    arms: tuple[ArmRecord, ...]
-    steered_layers: tuple[int, ...]
-    residual_norms: tuple[float, ...]
-    """Median residual norm after each child layer."""
-    record: CellRecord
-    """The whole file."""
-    gaps: tuple[str, ...]
-    """What is missing, in words."""
 
-    def arm(self, name: str) -> ArmRecord | None:
-        """The arm of that name, if the cell has it."""
-        return next((arm for arm in self.arms if arm.name == name), None)
+    @property
+    def key(self) -> str:
+        """Of its files."""
+        return self.record.key
+
+    @property
+    def study(self) -> Study:
+        """Its settings."""
+        return self.record.study
+
+    @property
+    def dataset(self) -> str:
+        """Name of the task."""
+        return self.study.dataset
+
+    @property
+    def lambda_star(self) -> float:
+        """The strength that the search chose."""
+        return self.record.validation.lambda_star
+
+    @property
+    def test(self) -> TestPart:
+        """The results."""
+        return self.record.test
 
     @property
     def native(self) -> bool:
@@ -60,12 +63,30 @@ class Cell:
     @property
     def has_strength(self) -> bool:
         """Whether the operator does different things at different strengths."""
-        return has_strength(self.record.study.operator)
+        return has_strength(self.study.operator)
 
     @property
     def grid(self) -> tuple[float, ...]:
         """The strengths that were searched, in increasing order."""
-        return tuple(sorted({point.strength for point in (*self.validation, *self.test)} - {0.0}))
+        return tuple(sorted(self.study.strengths))
+
+    @property
+    def gaps(self) -> tuple[str, ...]:
+        """What is missing, in words."""
+        gaps = []
+        if self.has_strength:
+            if self.test.vote is None:
+                gaps.append("there is no vote (the study ran without inference-time scaling, or with one strength)")
+            if len(self.grid) == 1:
+                gaps.append("only one strength was run, so there is no curve over strength")
+        else:
+            gaps.append(
+                f"{self.study.operator} has no strength and is applied once: there is no curve over strengths, "
+                f"nothing was chosen, and there is no vote"
+            )
+        if all(point.invalid == point.n for point in self.test.strengths):
+            gaps.append("no test answer could be read at any strength: all answers are invalid, every accuracy is 0")
+        return tuple(gaps)
 
     def shift_length(self, strength: float) -> float | None:
         """Length of the shift in the residual stream, the median over steered layers; None for operators without one.
@@ -80,17 +101,20 @@ class Cell:
 
         raw: lambda N times the median over layers of 1 / m_l.
         """
-        scales = self._scales()
+        norms, scales = self._norms(), self._scales()
         if not scales:
             return None
-        norms = [self.residual_norms[layer] for layer in self.steered_layers]
         return strength * len(scales) * median(scale / norm for scale, norm in zip(scales, norms, strict=True))
 
+    def _norms(self) -> list[float]:
+        """Median residual norms m_l after the N steered layers of the child."""
+        return [self.record.residual_norms[layer] for _, layer in self.record.layer_map.pairs]
+
     def _scales(self) -> list[float]:
-        norms = [self.residual_norms[layer] for layer in self.steered_layers]
-        if self.settings["operator"] not in SHIFTING:
+        if self.study.operator not in SHIFTING:
             return []
-        return [1.0 if self.unit == "raw" else norm / len(norms) for norm in norms]
+        norms = self._norms()
+        return [1.0 if self.study.unit == "raw" else norm / len(norms) for norm in norms]
 
 
 def load_cells(store: RunStore) -> tuple[Cell, ...]:
@@ -98,8 +122,9 @@ def load_cells(store: RunStore) -> tuple[Cell, ...]:
 
     Raises: ArtifactError if there is none, or one is damaged.
     """
-    cells = [_cell(record) for record in store.read_cells()]
-    cells = _with_labels(_with_unique_names(cells))
+    records = store.read_cells()
+    names = _unique_names({model for record in records for model in (record.study.parent, record.study.child)})
+    cells = _with_labels([Cell(r, names[r.study.parent], names[r.study.child], "") for r in records])
     return tuple(sorted(cells, key=lambda cell: (cell.dataset, cell.parent, cell.child, cell.label, cell.key)))
 
 
@@ -126,8 +151,7 @@ def count_gaps(gaps: Sequence[str]) -> tuple[str, ...]:
 
 def varying_settings(cells: Sequence[Cell]) -> tuple[str, ...]:
     """Names of the settings in which the cells differ."""
-    names = {name: None for cell in cells for name in cell.settings}
-    return tuple(name for name in names if len({repr(cell.settings.get(name)) for cell in cells}) > 1)
+    return tuple(name for name in Study.model_fields if len({getattr(cell.study, name) for cell in cells}) > 1)
 
 
 def short_name(reference: str) -> str:
@@ -135,53 +159,10 @@ def short_name(reference: str) -> str:
     return reference.rstrip("/").rpartition("/")[2].rpartition(":")[2] or reference
 
 
-def _cell(record: CellRecord) -> Cell:
-    cell = Cell(
-        key=record.key,
-        parent=record.study.parent,
-        child=record.study.child,
-        dataset=record.study.dataset,
-        unit=record.study.unit,
-        label="",
-        settings=record.study.model_dump(mode="json"),
-        lambda_star=record.validation.lambda_star,
-        validation=tuple(sorted(record.validation.strengths, key=_strength)),
-        test=tuple(sorted(record.test.strengths, key=_strength)),
-        arms=record.test.arms,
-        steered_layers=tuple(c for _, c in record.layer_map.pairs),
-        residual_norms=record.residual_norms,
-        record=record,
-        gaps=(),
-    )
-    return replace(cell, gaps=tuple(_gaps(cell)))
-
-
-def _gaps(cell: Cell) -> list[str]:
-    gaps = []
-    if cell.has_strength:
-        if cell.arm("vote") is None:
-            gaps.append("there is no vote (the study ran without inference-time scaling, or with one strength)")
-        if len(cell.grid) == 1:
-            gaps.append("only one strength was run, so there is no curve over strength")
-    else:
-        gaps.append(
-            f"{cell.record.study.operator} has no strength and is applied once: there is no curve over strengths, "
-            f"nothing was chosen, and there is no vote"
-        )
-    if all(point.invalid == point.n for point in cell.test):
-        gaps.append("no test answer could be read at any strength: all answers are invalid, every accuracy is 0")
-    return gaps
-
-
-def _strength(point: Point) -> float:
-    return point.strength
-
-
-def _with_unique_names(cells: list[Cell]) -> list[Cell]:
-    references = {reference for cell in cells for reference in (cell.parent, cell.child)}
+def _unique_names(references: set[str]) -> dict[str, str]:
+    """Short names, but for references that share one."""
     taken = Counter(short_name(reference) for reference in references)
-    names = {ref: short_name(ref) if taken[short_name(ref)] == 1 else ref for ref in references}
-    return [replace(cell, parent=names[cell.parent], child=names[cell.child]) for cell in cells]
+    return {ref: short_name(ref) if taken[short_name(ref)] == 1 else ref for ref in references}
 
 
 def _with_labels(cells: list[Cell]) -> list[Cell]:
@@ -192,12 +173,12 @@ def _with_labels(cells: list[Cell]) -> list[Cell]:
     for (parent, child, dataset), members in groups.items():
         extra = varying_settings(members)
         for cell in members:
-            shown = [f"{name} {_short(cell.settings.get(name))}" for name in extra]
+            shown = [f"{name} {_short(getattr(cell.study, name))}" for name in extra]
             labels[cell.key] = ", ".join([f"{parent} → {child}, {dataset}", *shown])
     return [replace(cell, label=labels[cell.key]) for cell in cells]
 
 
-def _short(value: Any) -> str:
-    if isinstance(value, list):
+def _short(value: object) -> str:
+    if isinstance(value, tuple):
         return f"({len(value)} values)"
     return str(value)

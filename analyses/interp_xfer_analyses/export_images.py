@@ -12,11 +12,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import plotly.graph_objects as go
 
 from interp_xfer.errors import ConfigError
+from interp_xfer.fields import Json
 from interp_xfer.files.artifacts import write_text
 from interp_xfer.files.workspaces import workspace
 from interp_xfer.files.writing import explained, write_file
@@ -33,7 +34,7 @@ _SECONDS = 180  # for all images of a figure
 _WIDTH = 1060  # of an image, in pixels at scale 1
 _CHROMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome", "msedge")
 
-PAGE_CONFIG: dict[str, Any] = {
+PAGE_CONFIG: Json = {
     "responsive": True,
     "displaylogo": False,
     # Named one by one: the default buttons of plotly 7 offer to send the figure to a server.

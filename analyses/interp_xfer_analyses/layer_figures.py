@@ -1,8 +1,8 @@
 """Figures of one layer study as files: a page that needs nothing else, the table as JSON, and PNG where asked for."""
 
 from pathlib import Path
-from typing import Any
 
+from interp_xfer.fields import Json
 from interp_xfer_analyses.export_images import Export, ImageFormat, export_figure
 from interp_xfer_analyses.questions import concept_readout, layer_similarity
 from interp_xfer_analyses.questions.layer_records import load_layer_record
@@ -10,7 +10,7 @@ from interp_xfer_analyses.tables import Table, write_table
 
 _SCALE = 1.2  # pixels of a PNG per pixel of the page: legible, and small enough for a repository
 
-FIGURES: dict[str, Any] = {"layer-similarity": layer_similarity, "concept-readout": concept_readout}
+FIGURES: Json = {"layer-similarity": layer_similarity, "concept-readout": concept_readout}
 """Name -> module with from_records, figure and describe."""
 
 

@@ -98,7 +98,7 @@ _COLUMNS: tuple[tuple[str, Callable[[Row], Entry]], ...] = (
     ("parent", lambda row: Entry(row.parent)),
     ("child", lambda row: Entry(row.child)),
     ("settings", _settings),
-    ("n", lambda row: Entry("" if row.n is None else str(row.n))),
+    ("n", lambda row: Entry(str(row.n))),
     ("baseline", lambda row: _accuracy(row.baseline)),
     ("at λ*", lambda row: _accuracy(row.lambda_star)),
     ("change", lambda row: _change(row.lambda_star)),

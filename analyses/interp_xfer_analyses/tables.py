@@ -2,16 +2,21 @@
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, fields, is_dataclass, replace
+from dataclasses import asdict, fields, replace
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, ClassVar, Protocol, TypeVar, runtime_checkable
 
+from interp_xfer.fields import Json
 from interp_xfer.files.artifacts import write_json
+
+T = TypeVar("T")
 
 
 @runtime_checkable
 class Table(Protocol):
-    """What every analysis returns."""
+    """What every analysis returns: a frozen dataclass."""
+
+    __dataclass_fields__: ClassVar[Json]
 
     @property
     def rows(self) -> Sequence[Any]:
@@ -24,9 +29,9 @@ class Table(Protocol):
         ...
 
 
-def table_json(table: Table) -> dict[str, Any]:
+def table_json(table: Table) -> Json:
     """The table as plain JSON; what is not a number is None."""
-    return {name: _finite(value) for name, value in _as_dict(table).items()}
+    return {name: _finite(value) for name, value in asdict(table).items()}
 
 
 def write_table(path: Path, table: Table) -> Path:
@@ -37,12 +42,12 @@ def write_table(path: Path, table: Table) -> Path:
     return write_json(path, table_json(table))
 
 
-def distinct(values: Iterable[Any]) -> list[Any]:
+def distinct(values: Iterable[T]) -> list[T]:
     """Each value once, in the order of its first appearance."""
     return list(dict.fromkeys(values))
 
 
-def of_cell(table: Any, key: str) -> Any:
+def of_cell(table: Table, key: str) -> Table:
     """The same table with what belongs to one cell."""
     parts = {field.name: getattr(table, field.name) for field in fields(table)}
     kept = {
@@ -53,7 +58,7 @@ def of_cell(table: Any, key: str) -> Any:
     return replace(table, **kept)
 
 
-def columns(table: Table) -> tuple[list[str], list[list[Any]]]:
+def columns(table: Table) -> tuple[list[str], list[list[object]]]:
     """Header and body of the rows, for showing them as a table."""
     if not table.rows:
         return [], []
@@ -61,13 +66,7 @@ def columns(table: Table) -> tuple[list[str], list[list[Any]]]:
     return names, [[getattr(row, name) for name in names] for row in table.rows]
 
 
-def _as_dict(table: Any) -> dict[str, Any]:
-    if not is_dataclass(table) or isinstance(table, type):
-        raise TypeError(f"{table!r} is no table.")
-    return asdict(table)
-
-
-def _finite(value: Any) -> Any:
+def _finite(value: object) -> object:
     if isinstance(value, dict):
         return {name: _finite(item) for name, item in value.items()}
     if isinstance(value, list | tuple):

@@ -10,7 +10,7 @@ residual norms, and its sign resolved on the same calibration pairs (which alone
 - `shuffled-pairs`: the real concept, carried by a map fitted on wrongly paired rows.
 - `wrong-layer`: the real concept from other parent layers (`layer_maps.other_layers`, `random_monotone`).
 - `identity`: the real concept with its coordinates copied, cut or padded with zeros.
-- `negated`: the same vectors, turned round; no sign is resolved.
+- `negated`: the same vectors, flipped; no sign is resolved.
 
 A new control is a function and a line in `CONTROLS`.
 """
@@ -162,7 +162,7 @@ def identity_control(sources: ControlSources, seed: int, draw: int) -> SteeringV
 
 
 def negated_control(sources: ControlSources, seed: int, draw: int) -> SteeringVectors:
-    """The real vectors, turned round."""
+    """The real vectors, flipped."""
     real = sources.controlled
     return replace(
         real,

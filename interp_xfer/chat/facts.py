@@ -1,11 +1,11 @@
 """What a tokenizer and its chat template do of themselves, found by rendering three short turns."""
 
 from dataclasses import dataclass
-from typing import Any
 from weakref import WeakKeyDictionary
 
 from interp_xfer.chat.process import PINNED_DATE, Rendered, TemplateRefused
 from interp_xfer.chat.rendering import Turn, render_turns, template_source
+from interp_xfer.chat.tokenizer import Tokenizer
 from interp_xfer.errors import ModelError
 
 _QUESTION, _ANSWER, _NEXT = "What is one and one?", "It is two.", "And two and two?"
@@ -29,10 +29,10 @@ class ChatFacts:
     where that is nothing but control tokens."""
 
 
-_known: WeakKeyDictionary[Any, tuple[str | None, ChatFacts]] = WeakKeyDictionary()
+_known: WeakKeyDictionary[Tokenizer, tuple[str | None, ChatFacts]] = WeakKeyDictionary()
 
 
-def chat_facts(tokenizer: Any) -> ChatFacts:
+def chat_facts(tokenizer: Tokenizer) -> ChatFacts:
     """The facts about a tokenizer; found once for each chat template it is given.
 
     Raises: ModelError if the template can render no conversation.
@@ -43,7 +43,7 @@ def chat_facts(tokenizer: Any) -> ChatFacts:
     return _known[tokenizer][1]
 
 
-def _find(tokenizer: Any, source: str | None) -> ChatFacts:
+def _find(tokenizer: Tokenizer, source: str | None) -> ChatFacts:
     special = _special_ids(tokenizer)
     before = _before(tokenizer)
     if source is None:
@@ -71,7 +71,7 @@ def _find(tokenizer: Any, source: str | None) -> ChatFacts:
     )
 
 
-def _special_ids(tokenizer: Any) -> set[int]:
+def _special_ids(tokenizer: Tokenizer) -> set[int]:
     """Special tokens, but for that of unknown characters: any text may hold those, and nothing ends with one."""
     special = {token for token, added in tokenizer.added_tokens_decoder.items() if added.special}
     special |= set(tokenizer.all_special_ids)
@@ -80,7 +80,7 @@ def _special_ids(tokenizer: Any) -> set[int]:
     return special
 
 
-def _conversations(tokenizer: Any) -> tuple[Rendered | None, Rendered | None]:
+def _conversations(tokenizer: Tokenizer) -> tuple[Rendered | None, Rendered | None]:
     """Three turns, alone and after a system turn; None where the template refuses.
 
     Raises: ModelError if it refuses both.
@@ -102,7 +102,7 @@ def _conversations(tokenizer: Any) -> tuple[Rendered | None, Rendered | None]:
     return found[0], found[1]
 
 
-def _before(tokenizer: Any) -> tuple[int, ...]:
+def _before(tokenizer: Tokenizer) -> tuple[int, ...]:
     """What the tokenizer puts before a text; what it puts after it (an end of sequence) would end every prompt."""
     bare, whole = (list(tokenizer("a", add_special_tokens=special)["input_ids"]) for special in (False, True))
     at = next((i for i in range(len(whole)) if whole[i : i + len(bare)] == bare), 0)

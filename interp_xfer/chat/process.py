@@ -9,10 +9,11 @@ import subprocess
 import sys
 import threading
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from interp_xfer.chat import worker
 from interp_xfer.errors import ModelError
+from interp_xfer.fields import Json
 
 _WORKER = Path(worker.__file__)
 PINNED_DATE = worker.DATE.date().isoformat()
@@ -38,7 +39,7 @@ class TemplateProcess:
         self._process: subprocess.Popen[str] | None = None
         self._lock = threading.Lock()
 
-    def render(self, template: str, variables: dict[str, Any]) -> Rendered:
+    def render(self, template: str, variables: Json) -> Rendered:
         """The text a template makes of some variables.
 
         Arguments:

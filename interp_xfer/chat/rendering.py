@@ -5,9 +5,9 @@ The same text as `tokenizer.apply_chat_template(..., tokenize=False)`, but rende
 """
 
 from collections.abc import Sequence
-from typing import Any
 
 from interp_xfer.chat.process import PINNED_DATE, Rendered, TemplateRefused, shared_process
+from interp_xfer.chat.tokenizer import Tokenizer
 from interp_xfer.errors import ModelError
 
 __all__ = ["PINNED_DATE", "Turn", "has_chat_template", "render_chat", "render_turns", "template_source"]
@@ -16,7 +16,7 @@ Turn = dict[str, str]
 """`role` and `content`."""
 
 
-def template_source(tokenizer: Any) -> str | None:
+def template_source(tokenizer: Tokenizer) -> str | None:
     """The chat template of a tokenizer as it stands; None where it has none.
 
     Raises: ModelError where the tokenizer cannot say, renders without a template, or has several and none is the
@@ -45,7 +45,7 @@ def template_source(tokenizer: Any) -> str | None:
     return source
 
 
-def has_chat_template(tokenizer: Any) -> bool:
+def has_chat_template(tokenizer: Tokenizer) -> bool:
     """Whether prompts for this tokenizer are conversations.
 
     Raises: ModelError where the tokenizer cannot say.
@@ -54,7 +54,7 @@ def has_chat_template(tokenizer: Any) -> bool:
 
 
 def render_turns(
-    tokenizer: Any, turns: Sequence[Turn], *, add_generation_prompt: bool, enable_thinking: bool = False
+    tokenizer: Tokenizer, turns: Sequence[Turn], *, add_generation_prompt: bool, enable_thinking: bool = False
 ) -> Rendered:
     """Some turns as text; `enable_thinking` goes to templates that know it (Qwen3).
 
@@ -82,7 +82,7 @@ def render_turns(
 
 
 def render_chat(
-    tokenizer: Any,
+    tokenizer: Tokenizer,
     system: str,
     turns: Sequence[Turn],
     *,
@@ -111,5 +111,5 @@ def render_chat(
         raise ModelError(f"the chat template cannot render a user and assistant conversation: {error}.") from None
 
 
-def _plain(value: Any) -> Any:
+def _plain(value: object) -> str | list[str]:
     return [str(item) for item in value] if isinstance(value, list | tuple) else str(value)

@@ -7,16 +7,15 @@ the tokenizer of the parent and of the child), and no text can say which of its 
 keeps exactly the tokens it has.
 """
 
-from typing import Any
-
 from interp_xfer.chat.facts import chat_facts
+from interp_xfer.chat.tokenizer import Tokenizer
 from interp_xfer.errors import DataError, ModelError
 
 Offsets = list[tuple[int, int]]
 """(start, end) of each token in characters, as fast tokenizers return them; special tokens cover none."""
 
 
-def token_ids(tokenizer: Any, text: str, add_special_tokens: bool | None) -> list[int]:
+def token_ids(tokenizer: Tokenizer, text: str, add_special_tokens: bool | None) -> list[int]:
     """The tokens of a text.
 
     Arguments:
@@ -34,7 +33,9 @@ def token_ids(tokenizer: Any, text: str, add_special_tokens: bool | None) -> lis
     return bare if written else [*facts.before, *bare]
 
 
-def tokens_with_offsets(tokenizer: Any, text: str, add_special_tokens: bool | None = True) -> tuple[list[int], Offsets]:
+def tokens_with_offsets(
+    tokenizer: Tokenizer, text: str, add_special_tokens: bool | None = True
+) -> tuple[list[int], Offsets]:
     """`token_ids`, and the characters that each covers.
 
     Raises: ModelError if the tokenizer cannot tell.
@@ -50,8 +51,8 @@ def tokens_with_offsets(tokenizer: Any, text: str, add_special_tokens: bool | No
     return ids, [(0, 0)] * added + [(int(start), int(end)) for start, end in encoded["offset_mapping"]]
 
 
-def require_plain_text(tokenizer: Any, text: str, where: str) -> None:
-    """Nothing, if a text of data holds no control token of the tokenizer.
+def require_plain_text(tokenizer: Tokenizer, text: str, where: str) -> None:
+    """Raise DataError if a text of data holds a control token of the tokenizer.
 
     Arguments:
         tokenizer: of the model that will read it.

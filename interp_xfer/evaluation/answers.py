@@ -1,8 +1,8 @@
 """Scored answers of one model to some problems at some strengths: what search, vote and analyses are made of.
 
-Two ways of answering: `generate` writes text from which the answer is read; `likelihood` takes the option that is
-likeliest per character (`likelihood.py`), for multiple choice, where a small model may miss the format rather than the
-question.
+Two ways of answering: `generate` writes text from which the answer is read; `likelihood` takes the option with the
+largest length-normalised likelihood (`likelihood.options`), for multiple choice, where a small model may miss the
+format rather than the question.
 """
 
 from collections import Counter
@@ -18,12 +18,14 @@ from torch import Tensor
 
 from interp_xfer.choices import Scoring, StrengthUnit, TokenScope
 from interp_xfer.errors import ConfigError, DataError
-from interp_xfer.fields import STRICT
+from interp_xfer.fields import STRICT, Json
 from interp_xfer.files.records import Record
 from interp_xfer.generation import FinishedAnswers, IsComplete, SweepEngine, tokenise_prompt
 from interp_xfer.likelihood.options import OptionScores, require_choices, score_options
+from interp_xfer.models import LoadedModel
 from interp_xfer.progress import Progress, no_progress
 from interp_xfer.stats.intervals import Interval, wilson_interval
+from interp_xfer.steering.vectors import SteeringVectors
 from interp_xfer.tasks import Problem, Task, get_task, likelihood_prompt, render_prompt
 from interp_xfer.tasks.scoring.private_reasoning import left_open
 
@@ -74,7 +76,7 @@ class Answer:
     timed_out: bool = False
     """The comparison with the reference was given up; `correct` is then False for want of it."""
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> Json:
         """Plain JSON; without `log_likelihoods` for a generation."""
         values = asdict(self)
         if not self.log_likelihoods:
@@ -82,7 +84,7 @@ class Answer:
         return values
 
     @classmethod
-    def from_dict(cls, values: dict[str, Any]) -> "Answer":
+    def from_dict(cls, values: Json) -> "Answer":
         """The answer that `to_dict` wrote."""
         return cls(**values)
 
@@ -109,7 +111,7 @@ class ArmSummary:
     def __str__(self) -> str:
         return f"{self.correct}/{self.n} right"
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> Json:
         """Plain JSON."""
         low, high = self.accuracy.low, self.accuracy.high
         return {**asdict(self), "accuracy": self.accuracy.estimate, "low": low, "high": high}
@@ -197,7 +199,7 @@ def summarise(answers: Sequence[Answer]) -> ArmSummary:
     )
 
 
-def make_engine(model: Any, steering: Any, settings: GenerationSettings) -> SweepEngine:
+def make_engine(model: LoadedModel, steering: SteeringVectors | None, settings: GenerationSettings) -> SweepEngine:
     """The sweep engine for these settings."""
     return SweepEngine(
         model,
@@ -209,8 +211,10 @@ def make_engine(model: Any, steering: Any, settings: GenerationSettings) -> Swee
     )
 
 
-def require_unseen(problems: Sequence[Problem], steering: Any, engine: SweepEngine | None, split: str) -> None:
-    """Nothing, if no problem took part in making the vectors, those of an engine included.
+def require_unseen(
+    problems: Sequence[Problem], steering: SteeringVectors | None, engine: SweepEngine | None, split: str
+) -> None:
+    """Raise LeakError if a problem took part in making the vectors, those of an engine included.
 
     Raises: LeakError otherwise.
     """
@@ -220,7 +224,10 @@ def require_unseen(problems: Sequence[Problem], steering: Any, engine: SweepEngi
 
 
 def engine_for(
-    model: Any, steering: Any, settings: GenerationSettings, engine: SweepEngine | None = None
+    model: LoadedModel,
+    steering: SteeringVectors | None,
+    settings: GenerationSettings,
+    engine: SweepEngine | None = None,
 ) -> SweepEngine:
     """The given engine, once it is known to be for these; a new one for None.
 

@@ -25,7 +25,7 @@ from interp_xfer.evaluation.answers import (
 )
 from interp_xfer.evaluation.search import PAPER_GRID, check_grid, strength_rows
 from interp_xfer.evaluation.vote import UnsteeredVotes, unsteered_votes, vote
-from interp_xfer.fields import damaged
+from interp_xfer.fields import Json, damaged
 from interp_xfer.files.records import Record
 from interp_xfer.generation import FinishedAnswers, SweepEngine
 from interp_xfer.models import LoadedModel
@@ -58,7 +58,7 @@ class Arm:
         change = "" if d is None else f", {100 * d.delta:+.1f} points, {p_text(d.p_value)}"
         return f"{self.name}{at}: {self.summary}{change}"
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> Json:
         """Plain JSON, without the answers."""
         difference = None if self.difference is None else self.difference._asdict()
         return {"strength": self.strength, **self.summary.to_dict(), "difference": difference}

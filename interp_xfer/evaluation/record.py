@@ -7,7 +7,7 @@ which questions, so that lambda* of one thing is not taken for that of another.
 import hashlib
 import json
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Literal
 
 from pydantic import model_validator
 
@@ -16,7 +16,7 @@ from interp_xfer.errors import ConfigError
 from interp_xfer.evaluation.answers import AnswerTable, GenerationSettings
 from interp_xfer.evaluation.evaluate import Arm, Evaluation
 from interp_xfer.evaluation.search import SearchResult, smallest_of_the_best
-from interp_xfer.fields import Cosine, Count, Digest, Fraction, NotNegative, Positive
+from interp_xfer.fields import Cosine, Count, Digest, Fraction, Json, NotNegative, Positive
 from interp_xfer.files.records import Record
 from interp_xfer.models import Fingerprint
 from interp_xfer.steering.vectors import SteeringVectors
@@ -105,7 +105,7 @@ class Summary(Record):
     """Extraction rule -> answers it found."""
 
     @model_validator(mode="after")
-    def _possible(self) -> Any:
+    def _possible(self) -> "Summary":
         if max(self.correct + self.invalid, self.truncated, self.timed_out) > self.n:
             raise ValueError(f"{self.correct} right, {self.invalid} invalid and {self.truncated} cut off of {self.n}")
         if sum(self.rules.values()) + self.invalid != self.n:
@@ -138,7 +138,7 @@ class Difference(Record):
     n: Positive
 
     @model_validator(mode="after")
-    def _possible(self) -> Any:
+    def _possible(self) -> "Difference":
         if self.broken + self.fixed > self.n or abs(self.delta - (self.fixed - self.broken) / self.n) > _CLOSE:
             raise ValueError(f"a difference of {self.delta} from {self.fixed} gained, {self.broken} lost of {self.n}")
         return self
@@ -178,7 +178,7 @@ class SearchRecord(Answered):
     """Baseline first, then the grid."""
 
     @model_validator(mode="after")
-    def _chosen(self) -> Any:
+    def _chosen(self) -> "SearchRecord":
         baseline, *grid = self.strengths
         if baseline.strength != 0 or not grid or 0 in (row.strength for row in grid):
             raise ValueError("the strengths are not a baseline at 0 and a grid")
@@ -189,7 +189,7 @@ class SearchRecord(Answered):
         return self
 
     def require(self, asked: Conditions, source: str) -> None:
-        """Nothing, if lambda* was searched for what is asked.
+        """Raise ConfigError unless lambda* was searched for what is asked.
 
         Raises: ConfigError naming all that differs.
         """
@@ -200,7 +200,7 @@ class SearchRecord(Answered):
             )
 
     def require_unseen(self, test: Sequence[Problem], source: str) -> None:
-        """Nothing, if none of the questions chose lambda*.
+        """Raise LeakError if one of the questions chose lambda*.
 
         Raises: LeakError otherwise.
         """
@@ -217,7 +217,7 @@ class EvaluationRecord(Answered):
     strengths: tuple[Point, ...]
 
     @model_validator(mode="after")
-    def _agree(self) -> Any:
+    def _agree(self) -> "EvaluationRecord":
         rows = {row.strength: row.correct for row in self.strengths}
         steered = [arm for arm in (self.lambda_star, self.vote) if arm is not None]
         if {row.n for row in (*self.strengths, self.baseline, *steered)} != {self.n}:
@@ -256,11 +256,11 @@ def evaluation_record(asked: Conditions, found: Evaluation) -> EvaluationRecord:
     )
 
 
-def answered(asked: Conditions, split: Split, problems: Sequence[Problem]) -> dict[str, Any]:
+def answered(asked: Conditions, split: Split, problems: Sequence[Problem]) -> Json:
     """The fields of `Answered`."""
     conditions = {name: getattr(asked, name) for name in Conditions.model_fields}
     return {**conditions, "split": split, "n": len(problems), "problems": problems_digest(problems)}
 
 
-def _digest(content: Any) -> str:
-    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
+def _digest(values: object) -> str:
+    return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:16]

@@ -134,7 +134,7 @@ def smallest_of_the_best(correct: Mapping[float, int]) -> float:
 
 
 def check_grid(grid: Sequence[float]) -> None:
-    """Nothing, if the grid has at least one strength, all of them usable, none twice, and no 0.
+    """Raise ConfigError unless the grid has at least one strength, all of them usable, none twice, and no 0.
 
     Raises: ConfigError otherwise.
     """
@@ -153,7 +153,7 @@ def check_grid(grid: Sequence[float]) -> None:
 
 
 def check_strength(strength: float) -> None:
-    """Nothing, if a strength is 0 or of a size that steers a model.
+    """Raise ConfigError unless a strength is 0 or of a size that steers a model.
 
     Raises: ConfigError otherwise.
     """

@@ -11,9 +11,9 @@ import os
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from interp_xfer.errors import ConfigError
+from interp_xfer.fields import Json
 from interp_xfer.files.writing import require_no_folder, require_writable
 from interp_xfer.generation import SweepEngine, tokenise_prompt
 from interp_xfer.models import LoadedModel, require_same_model
@@ -35,7 +35,7 @@ PROBLEMS_PER_WRITE = 64
 
 
 def require_rationales_place(path: Path, task: Task) -> None:
-    """Nothing, if rationales may be added to a file: it is not there, or holds nothing else.
+    """Raise ArtifactError unless rationales may be added to a file: it is not there, or holds nothing else.
 
     Raises: ArtifactError for a folder; DataError for lines that are no rationales; WriteError if the place cannot be
         written.
@@ -144,6 +144,6 @@ def _asking(task: Task, n_shots: int) -> Task:
     return replace(task, format_question=lambda problem: rationale_prompt(task, problem))
 
 
-def _writer(model: LoadedModel) -> dict[str, Any]:
+def _writer(model: LoadedModel) -> Json:
     """What the file says about the model; `digest` is what must agree."""
     return {"digest": model.fingerprint.digest, **model.fingerprint.to_dict()}

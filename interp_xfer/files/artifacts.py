@@ -5,19 +5,19 @@ An artifact's description holds the sha256 of its tensors, so that the two canno
 
 import json
 from pathlib import Path
-from typing import Any
 
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from interp_xfer.errors import ArtifactError
+from interp_xfer.fields import Json
 from interp_xfer.files.places import is_artifact
 from interp_xfer.files.reading import file_sha256, read_record, require_file
 from interp_xfer.files.writing import write_file, write_folder
 
 
-def save_artifact(directory: Path, kind: str, description: dict[str, Any], tensors: dict[str, Tensor]) -> Path:
+def save_artifact(directory: Path, kind: str, description: Json, tensors: dict[str, Tensor]) -> Path:
     """Write `<kind>.json` and `<kind>.safetensors` into `directory`, which appears complete or not at all.
 
     The description also gets `kind`, and the sha256 of the other file under `tensors`.
@@ -35,7 +35,7 @@ def save_artifact(directory: Path, kind: str, description: dict[str, Any], tenso
     return write_folder(Path(directory), fill, lambda folder: is_artifact(folder, kind))
 
 
-def load_artifact(directory: Path, kind: str) -> tuple[dict[str, Any], dict[str, Tensor]]:
+def load_artifact(directory: Path, kind: str) -> tuple[Json, dict[str, Tensor]]:
     """The description (with `kind`) and tensors written by `save_artifact`, after a check that they belong together.
 
     Raises: ArtifactError if a file is missing, is no file or does not parse, if the tensors are not those that the
@@ -63,7 +63,7 @@ def load_artifact(directory: Path, kind: str) -> tuple[dict[str, Any], dict[str,
         raise ArtifactError(f"{directory} is damaged ({error}). Delete it and make it again.") from None
 
 
-def write_json(path: Path, record: dict[str, Any]) -> Path:
+def write_json(path: Path, record: Json) -> Path:
     """Write one JSON record, whole or not at all.
 
     Raises: WriteError if the place cannot be written.
@@ -79,7 +79,7 @@ def write_text(path: Path, text: str) -> Path:
     return write_file(Path(path), text)
 
 
-def read_json(path: Path) -> dict[str, Any]:
+def read_json(path: Path) -> Json:
     """One JSON record.
 
     Raises: ArtifactError if the file is missing, is no file, or is not strict JSON with named values.
@@ -87,6 +87,6 @@ def read_json(path: Path) -> dict[str, Any]:
     return read_record(Path(path))
 
 
-def _dump(record: dict[str, Any]) -> str:
+def _dump(record: Json) -> str:
     # NaN is not JSON; whoever has one must say what it means (None, or a reason).
     return json.dumps(record, indent=1, ensure_ascii=False, allow_nan=False) + "\n"

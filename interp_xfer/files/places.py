@@ -18,7 +18,7 @@ RUN_MARK = "# Settings of this run, written by interp-xfer; its next run replace
 
 
 def require_artifact_place(directory: Path, kind: str) -> None:
-    """Nothing, if an artifact may be put at `directory`: nothing, an empty folder or an artifact of the kind is there.
+    """Raise ArtifactError unless `directory` is nothing, an empty folder, or an artifact of the kind.
 
     Raises: ArtifactError that says what is there; WriteError if the place cannot be written.
     """
@@ -27,7 +27,7 @@ def require_artifact_place(directory: Path, kind: str) -> None:
 
 
 def require_record_place(path: Path, kind: str) -> None:
-    """Nothing, if a record may be put at `path`: nothing, an empty file or a record of the kind is there.
+    """Raise ArtifactError unless `path` is nothing, an empty file, or a record of the kind.
 
     Raises: ArtifactError that says what is there; WriteError if the place cannot be written.
     """
@@ -47,7 +47,7 @@ def require_record_place(path: Path, kind: str) -> None:
 
 
 def require_run_place(root: Path) -> None:
-    """Nothing, if a run may be written to the folder `root`: it is not there, empty, or the folder of a run.
+    """Raise ArtifactError unless the folder `root` is not there, empty, or that of a run.
 
     A run on a read-only disk passes: it can be read.
 
@@ -69,7 +69,7 @@ def require_run_place(root: Path) -> None:
 
 
 def require_settings_place(path: Path) -> None:
-    """Nothing, if the settings of a run may be put at `path`: nothing is there, or those of an earlier run.
+    """Raise ArtifactError unless `path` is nothing, or holds the settings of an earlier run.
 
     Raises: ArtifactError otherwise.
     """

@@ -4,7 +4,8 @@ Names are plain text and stand once, there are no tags and no aliases (a few lin
 values), and a date is the text it was written as.
 """
 
-from typing import Any
+from collections.abc import Hashable
+from typing import Any, NoReturn
 
 import yaml
 
@@ -39,16 +40,16 @@ def parse_yaml(text: str, source: str) -> Any:
 class _PlainLoader(yaml.SafeLoader):
     """Of `yaml.SafeLoader`, only what settings need."""
 
-    def compose_node(self, parent: Any, index: Any) -> Any:
+    def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
         """A node that is written out."""
-        event: Any = self.peek_event()
+        event = self.peek_event()
         if isinstance(event, yaml.AliasEvent):
             self._refuse(event, f"an alias (*{event.anchor}); write the value out")
         elif getattr(event, "tag", None) is not None:
             self._refuse(event, f"a tag ({shown(event.tag)}); write the plain value")
         return super().compose_node(parent, index)
 
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, object]:
         """Settings, each named by text and once."""
         names: set[str] = set()
         for key, _ in node.value:
@@ -67,7 +68,7 @@ class _PlainLoader(yaml.SafeLoader):
         return super().construct_yaml_int(node)
 
     @staticmethod
-    def _refuse(place: Any, problem: str) -> Any:
+    def _refuse(place: yaml.Node | yaml.Event, problem: str) -> NoReturn:
         raise yaml.constructor.ConstructorError(None, None, problem, place.start_mark)
 
 

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from interp_xfer.errors import ArtifactError, MissingError
+from interp_xfer.fields import Json
 
 LARGEST_RECORD = 2**28
 """Bytes of one JSON record; the largest we write has a hundredth of it."""
@@ -50,7 +51,7 @@ def require_file(path: Path, missing: Callable[[str], str] | None = None) -> int
     return found.st_size
 
 
-def read_record(path: Path, missing: Callable[[str], str] | None = None) -> dict[str, Any]:
+def read_record(path: Path, missing: Callable[[str], str] | None = None) -> Json:
     """Named values of one JSON file.
 
     Arguments:
@@ -118,7 +119,7 @@ def _finite(digits: str) -> float:
     return value
 
 
-def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def _once(pairs: list[tuple[str, object]]) -> Json:
     record = dict(pairs)
     if len(record) < len(pairs):
         names = [name for name, _ in pairs]

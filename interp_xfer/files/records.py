@@ -11,14 +11,14 @@ import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, ClassVar, TypeVar
+from typing import ClassVar, TypeVar
 
 import torch
 from pydantic import BaseModel, ConfigDict
 from torch import Tensor
 
 from interp_xfer.errors import ArtifactError
-from interp_xfer.fields import STRICT, T, checked
+from interp_xfer.fields import STRICT, Json, T, checked
 from interp_xfer.files.artifacts import load_artifact, read_json, save_artifact, write_json
 
 _CHECKSUM = "checksum"
@@ -30,7 +30,7 @@ class Record(BaseModel):
 
     model_config: ClassVar[ConfigDict] = {**STRICT, "frozen": True}
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> Json:
         """Plain JSON."""
         return self.model_dump(mode="json")
 
@@ -72,12 +72,12 @@ class Record(BaseModel):
         return unsealed(cls, description, str(directory)), tensors
 
 
-def sealed(values: Mapping[str, Any]) -> dict[str, Any]:
+def sealed(values: Mapping[str, object]) -> Json:
     """Plain JSON with a checksum of itself."""
     return {**values, _CHECKSUM: checksum(values)}
 
 
-def unsealed(kind: type[T], values: Mapping[str, Any], source: str) -> T:
+def unsealed(kind: type[T], values: Mapping[str, object], source: str) -> T:
     """The record of `sealed` values.
 
     Raises: ArtifactError naming source and place if a value is not allowed or not what was written.
@@ -95,7 +95,7 @@ def unsealed(kind: type[T], values: Mapping[str, Any], source: str) -> T:
     return record
 
 
-def checksum(values: Mapping[str, Any]) -> str:
+def checksum(values: Mapping[str, object]) -> str:
     """Sixteen hex digits over plain JSON, whatever the order of its names; over all but `kind`, which files repeat."""
     content = {name: value for name, value in values.items() if name != "kind"}
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
@@ -107,7 +107,7 @@ def require_tensors(
     source: Path | str,
     dtypes: Mapping[str, torch.dtype] | None = None,
 ) -> None:
-    """Nothing, if exactly the tensors of these names are there, with these shapes; in float32 where no type is named.
+    """Raise ArtifactError unless exactly these tensors are there, with these shapes; float32 where no type is named.
 
     Raises: ArtifactError naming what is missing, surplus, or of another shape or type.
     """
@@ -123,7 +123,7 @@ def require_tensors(
         raise ArtifactError(f"{source} is damaged ({'; '.join(wrong[:2])}{more}). Delete it and make it again.")
 
 
-def _kind(record: type[Any]) -> str | None:
+def _kind(record: type) -> str | None:
     """Kind of a record with a file of its own."""
     field = getattr(record, "model_fields", {}).get("kind")
     return field.default if field is not None and isinstance(field.default, str) else None

@@ -117,7 +117,7 @@ def write_folder(path: Path, fill: Callable[[Path], None], is_ours: Callable[[Pa
 
 
 def require_replaceable(path: Path, is_ours: Callable[[Path], bool]) -> None:
-    """Nothing, if a folder may be put at `path`; touches nothing.
+    """Raise ArtifactError unless a folder may be put at `path`; touches nothing.
 
     Raises: ArtifactError that says what is there; WriteError if the place cannot be looked at.
     """
@@ -146,7 +146,7 @@ def _in_the_way(path: Path, is_ours: Callable[[Path], bool]) -> str | None:
 
 
 def require_no_folder(path: Path) -> None:
-    """Nothing, if there is a file at `path` or nothing.
+    """Raise ArtifactError unless there is a file at `path` or nothing.
 
     Raises: ArtifactError if a folder, a device or a pipe is there; WriteError if the place cannot be looked at.
     """
@@ -158,7 +158,7 @@ def require_no_folder(path: Path) -> None:
 
 
 def require_writable(path: Path) -> None:
-    """Nothing, if `path` can be made, tried out in a workspace of the nearest folder above it that is there.
+    """Raise WriteError unless `path` can be made: tried out in a workspace of the nearest folder above it.
 
     Raises: WriteError if it cannot.
     """

@@ -13,17 +13,17 @@ a scorer reads from a text.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from importlib import metadata
-from typing import Any, Literal
+from typing import Literal
 
 from pydantic import JsonValue
 
 from interp_xfer.errors import ConfigError, DataError, SteeringError
 from interp_xfer.evaluation.answers import Answer, GenerationSettings, answer_problems, make_engine
 from interp_xfer.evaluation.record import Answered, Conditions, answered
-from interp_xfer.fields import Count, Fraction, NotNegative
+from interp_xfer.fields import Count, Fraction, Json, NotNegative
 from interp_xfer.interop.lm_eval import choice_task, require_lm_eval, run_harness, text_task
 from interp_xfer.likelihood.options import require_choices
 from interp_xfer.models import LoadedModel
@@ -49,7 +49,7 @@ class Crosscheck:
     steered_passes: int
     """Forward passes of the harness in which every steering hook fired; 0 when unsteered."""
     lm_eval_version: str
-    items: tuple[dict[str, Any], ...]
+    items: tuple[Json, ...]
     """One record per question."""
 
 
@@ -120,9 +120,11 @@ def crosscheck(
 
     table = answer_problems(engine, problems, [strength], settings, task=task, is_complete=is_stopped)
     answers = table.at(strength)
-    config = choice_task(problems, task, settings) if settings.scoring == "likelihood" else text_task(
-        model, problems, task, settings
-    )  # fmt: skip
+    config = (
+        choice_task(problems, task, settings)
+        if settings.scoring == "likelihood"
+        else text_task(model, problems, task, settings)
+    )
     samples, results, passes = run_harness(model, config, steering, strength, settings)
     if settings.scoring == "likelihood":
         return _compare_choices(problems, answers, samples, results, passes)
@@ -133,8 +135,8 @@ def _compare_texts(
     problems: Sequence[Problem],
     answers: Sequence[Answer],
     stop_sequences: tuple[str, ...],
-    samples: list[dict[str, Any]],
-    results: dict[str, Any],
+    samples: list[Json],
+    results: Json,
     passes: int,
 ) -> Crosscheck:
     by_filter = {name: {s["doc_id"]: s for s in samples if s["filter"] == name} for name in _filter_names()}
@@ -183,8 +185,8 @@ def _compare_texts(
 def _compare_choices(
     problems: Sequence[Problem],
     answers: Sequence[Answer],
-    samples: list[dict[str, Any]],
-    results: dict[str, Any],
+    samples: list[Json],
+    results: Json,
     passes: int,
 ) -> Crosscheck:
     by_id = {sample["doc_id"]: sample for sample in samples}
@@ -241,6 +243,6 @@ def _trimmed(ours: str, theirs: str) -> str:
     return ours.strip()[: len(theirs.strip())] if ours.strip().startswith(theirs.strip()) else ours.strip()
 
 
-def _share(values: Any) -> float:
+def _share(values: Iterable[object]) -> float:
     flags = [bool(value) for value in values]
     return sum(flags) / len(flags)

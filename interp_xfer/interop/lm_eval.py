@@ -11,6 +11,7 @@ from typing import Any
 
 from interp_xfer.errors import ConfigError, ModelError, SteeringError
 from interp_xfer.evaluation.answers import GenerationSettings
+from interp_xfer.fields import Json
 from interp_xfer.models import LoadedModel
 from interp_xfer.steering.hooks import steer
 from interp_xfer.steering.vectors import SteeringVectors
@@ -43,7 +44,7 @@ _EXACT_MATCH = {
 
 
 def require_lm_eval() -> None:
-    """Nothing, if the harness can be imported.
+    """Raise ConfigError unless the harness can be imported.
 
     Raises: ConfigError that names the extra to install.
     """
@@ -55,9 +56,7 @@ def require_lm_eval() -> None:
         ) from None
 
 
-def text_task(
-    model: LoadedModel, problems: Sequence[Problem], task: Task, settings: GenerationSettings
-) -> dict[str, Any]:
+def text_task(model: LoadedModel, problems: Sequence[Problem], task: Task, settings: GenerationSettings) -> Json:
     """A harness task of our generation prompts, scored by the filters and metric of its own `gsm8k` task."""
     rows = []
     for problem in problems:
@@ -79,7 +78,7 @@ def text_task(
     )
 
 
-def choice_task(problems: Sequence[Problem], task: Task, settings: GenerationSettings) -> dict[str, Any]:
+def choice_task(problems: Sequence[Problem], task: Task, settings: GenerationSettings) -> Json:
     """A harness task of our likelihood prompts and options, scored as its ARC tasks are."""
     rows = [
         {
@@ -101,11 +100,11 @@ def choice_task(problems: Sequence[Problem], task: Task, settings: GenerationSet
 
 def run_harness(
     model: LoadedModel,
-    config: dict[str, Any],
+    config: Json,
     steering: SteeringVectors | None,
     strength: float,
     settings: GenerationSettings,
-) -> tuple[list[dict[str, Any]], dict[str, Any], int]:
+) -> tuple[list[Json], Json, int]:
     """Logged samples, results, and how many forward passes were steered.
 
     Raises: SteeringError if a hook did not fire, or the bridged model was not run; ModelError if the harness reads
@@ -113,21 +112,28 @@ def run_harness(
     """
     harness = {name: import_module(f"lm_eval.{name}") for name in ("api.task", "evaluator", "models.huggingface")}
     chat = settings.scoring == "generate" and has_chat_template(model.tokenizer)
-    steered = nullcontext() if steering is None or strength == 0 else steer(
-        model, steering, strength=strength, operator=settings.operator, tokens=settings.tokens, unit=settings.unit
-    )  # fmt: skip
+    steered = (
+        nullcontext()
+        if steering is None or strength == 0
+        else steer(
+            model, steering, strength=strength, operator=settings.operator, tokens=settings.tokens, unit=settings.unit
+        )
+    )
     passes = 0
 
-    def count(*_: Any) -> None:
+    def count(*_: object) -> None:
         nonlocal passes
         passes += 1
 
     with _quiet_harness(), _untied(model):
         # As in our prompts: a chat template writes BOS itself, plain text gets it from the tokenizer.
         lm = harness["models.huggingface"].HFLM(
-            pretrained=model.hf, tokenizer=model.tokenizer, batch_size=_BATCH, add_bos_token=not chat,
+            pretrained=model.hf,
+            tokenizer=model.tokenizer,
+            batch_size=_BATCH,
+            add_bos_token=not chat,
             trust_remote_code=False,
-        )  # fmt: skip
+        )
         task = harness["api.task"].ConfigurableTask(config=config)
         _require_same_tokens(model, lm, task, chat)
         with steered:
@@ -143,7 +149,7 @@ def run_harness(
     return samples, dict(found["results"][_NAME]), passes if is_steered else 0
 
 
-def _task(rows: list[dict[str, Any]], **config: Any) -> dict[str, Any]:
+def _task(rows: list[Json], **config: object) -> Json:
     import datasets
 
     return {
@@ -157,7 +163,7 @@ def _task(rows: list[dict[str, Any]], **config: Any) -> dict[str, Any]:
 
 
 def _require_same_tokens(model: LoadedModel, lm: Any, task: Any, chat: bool) -> None:
-    """Nothing, if the harness reads the tokens that we do.
+    """Raise ModelError unless the harness reads the tokens that we do.
 
     Raises: ModelError otherwise.
     """

@@ -49,7 +49,6 @@ def isotropic_deviation(gradient: Float[Tensor, "layers d_model"]) -> Float[Tens
         gradient: G, mean over questions.
     Returns: nats per unit of the stream, float64.
     Raises: ShapeError on NaN, or a layer whose gradient is zero.
-    Source: house rule.
     """
     require_finite("gradients", gradient)
     length = gradient.double().norm(dim=-1)

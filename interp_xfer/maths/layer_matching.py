@@ -94,7 +94,6 @@ def match_layers(
         seed: of all of them.
     Returns: the map and the similarities.
     Raises: ShapeError on fewer than 8 prompts, unpaired rows, NaN, or a constant layer; ConfigError on settings.
-    Source: house rule.
     """
     methods = {
         "monotone": partial(cka_matched, penalty=penalty, band=band),
@@ -142,7 +141,6 @@ def score_map(layer_map: LayerMap, null: PermutationNull, n_random_maps: int = 9
         seed: of them.
     Returns: a new map.
     Raises: LayerError when the similarity is of other depths, or no child layer is mapped.
-    Source: house rule.
     """
     if not layer_map.pairs:
         raise LayerError(f"the {layer_map.strategy} map gives no child layer a parent layer; nothing can be scored.")

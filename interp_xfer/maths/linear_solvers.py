@@ -122,7 +122,6 @@ def default_components(train: Moments) -> int:
     Arguments:
         train: centred sums with yy.
     Returns: k, at least 1.
-    Source: house rule.
     """
     assert train.yy is not None
     needed = 1

@@ -59,7 +59,6 @@ class PairedSums:
         d_child: width of the child.
         n_folds: of the cross-validation; three hold 5120 -> 4096 within 3 GB.
     Raises: ConfigError when n_folds is below 1.
-    Source: house rule.
     """
 
     def __init__(self, d_parent: int, d_child: int, n_folds: int = 3):
@@ -209,7 +208,6 @@ class SharedSums:
         d_children: name of a target -> its width.
         n_folds: as in `PairedSums`.
     Raises: ConfigError without targets.
-    Source: house rule.
     """
 
     def __init__(self, d_parent: int, d_children: Mapping[Hashable, int], n_folds: int = 3):
@@ -263,7 +261,6 @@ def out_of_fold_r2(sums: PairedSums, candidates: Candidates, with_yy: bool = Fal
         with_yy: whether the fit needs the child's own scatter.
     Returns: setting -> R²; 0 or less means that nothing was learnt.
     Raises: ShapeError when all rows sit in one fold, or the child does not vary.
-    Source: house rule.
     """
     folds = sums.filled_folds
     if len(folds) < 2:

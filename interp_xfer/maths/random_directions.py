@@ -33,7 +33,6 @@ def random_isotropic(
         seed: of the draws.
         first: number of the first draw.
     Returns: (draws, layers, d_model), float64.
-    Source: house rule.
     """
     return _unit(_normals(seed, "random-isotropic", range(first, first + n_draws), n_layers, d_model))
 
@@ -58,7 +57,6 @@ def random_covariance_matched(
         name: of the streams; draws for another purpose have another.
     Returns: (draws, layers, d_model), float64.
     Raises: ShapeError on NaN, fewer than two rows, or a constant layer.
-    Source: house rule.
     """
     require_finite("activations", activations)
     require_rows("rows", activations.shape[1], 2, "a covariance")
@@ -85,7 +83,6 @@ def shuffled_label_differences(
         draw: which of many.
     Returns: as many differences, to be used like real ones.
     Raises: ShapeError on unpaired members or NaN.
-    Source: house rule.
     """
     n = positive.shape[-2]
     require_paired(n, negative.shape[-2], "members", "the positive side", "the negative side", "on both sides")
@@ -105,7 +102,6 @@ def rows_of_other_prompts(prompts: Int[Tensor, " rows"], numbers: np.random.Gene
         numbers: a `stream`, of which the order is drawn.
     Returns: a permutation of the rows.
     Raises: ShapeError when one prompt holds more than half of the rows.
-    Source: house rule.
     """
     n = len(prompts)
     _, number, counts = prompts.cpu().unique(return_inverse=True, return_counts=True)

@@ -286,7 +286,7 @@ def measure_alignment(
 
 
 def require_no_shared_text(concept: ConceptVectors, corpus: PairedCorpus) -> None:
-    """Nothing, if maps fitted on the corpus know nothing of the pairs.
+    """Raise LeakError unless maps fitted on the corpus know nothing of the pairs.
 
     Raises: LeakError otherwise.
     """

@@ -5,8 +5,7 @@ the final norm. Each must be what `blocks.{l}.hook_resid_post` sees. The same pa
 float16.
 """
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
 
 import torch
 from jaxtyping import Float
@@ -14,6 +13,7 @@ from torch import Tensor
 
 from interp_xfer.errors import ModelError
 from interp_xfer.models.loaded import LoadedModel
+from interp_xfer.models.untyped import Bridge, HFModel
 
 PROBE = "The sum of two and three is five."
 _MAX_TOKENS = 12
@@ -24,7 +24,7 @@ HiddenStates = list[Float[Tensor, "pos d_model"]]
 
 
 @torch.inference_mode()
-def hidden_states(hf_model: Any, ids: Sequence[int], name: str) -> HiddenStates:
+def hidden_states(hf_model: HFModel, ids: Sequence[int], name: str) -> HiddenStates:
     """Output of each block as Hugging Face gives it, the last one after the final norm, for one short text.
 
     Arguments:
@@ -52,7 +52,7 @@ def hidden_states(hf_model: Any, ids: Sequence[int], name: str) -> HiddenStates:
 
 
 def require_finite(states: dict[int, Tensor], dtype: str, name: str) -> None:
-    """Nothing, if the residual stream is finite after each of these layers.
+    """Raise ModelError unless the residual stream is finite after each of these layers.
 
     Arguments:
         states: of any shape, by layer.
@@ -71,8 +71,8 @@ def require_finite(states: dict[int, Tensor], dtype: str, name: str) -> None:
 
 
 @torch.inference_mode()
-def check_bridge(bridge: Any, expected: HiddenStates, ids: Sequence[int], name: str) -> None:
-    """Nothing, if every hook sees what Hugging Face gave before bridging.
+def check_bridge(bridge: Bridge, expected: HiddenStates, ids: Sequence[int], name: str) -> None:
+    """Raise ModelError unless every hook sees what Hugging Face gave before bridging.
 
     Arguments:
         bridge: of TransformerLens, its weights as published.
@@ -108,12 +108,12 @@ def refuse_overflow(model: LoadedModel, ids: Sequence[int]) -> None:
         require_finite(_read_hooks(model.bridge, model.n_layers, ids), "float16", model.name)
 
 
-def _read_hooks(bridge: Any, n_layers: int, ids: Sequence[int]) -> dict[int, Float[Tensor, "pos d_model"]]:
+def _read_hooks(bridge: Bridge, n_layers: int, ids: Sequence[int]) -> dict[int, Float[Tensor, "pos d_model"]]:
     """What `blocks.{l}.hook_resid_post` sees of one text, by layer."""
     seen: dict[int, Tensor] = {}
 
-    def keep(layer: int) -> Any:
-        def read(residual: Tensor, hook: Any) -> None:
+    def keep(layer: int) -> Callable[..., None]:
+        def read(residual: Tensor, hook: object) -> None:
             seen[layer] = residual[0].clone()
 
         return read

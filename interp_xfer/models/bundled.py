@@ -99,7 +99,7 @@ def _fetch(name: str, model: BundledModel, folder: Path) -> None:
 
 
 def check_sha256(name: str, expected: str, found: str) -> None:
-    """Nothing, if both digests are equal; ModelError naming both otherwise."""
+    """Raise ModelError naming both digests unless they are equal."""
     if found != expected:
         raise ModelError(
             f"bundled:{name} has sha256 {found}, but {expected} is pinned: the packages changed or the download was "

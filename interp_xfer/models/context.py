@@ -1,7 +1,8 @@
 """How many positions of a model may be used so that a row of a batch is what it is alone."""
 
 from dataclasses import dataclass
-from typing import Any
+
+from interp_xfer.models.untyped import HFConfig
 
 
 @dataclass(frozen=True)
@@ -20,7 +21,7 @@ class Context:
         return f"{self.n_tokens}{self.reason}"
 
 
-def context_of(config: Any) -> Context:
+def context_of(config: HFConfig) -> Context:
     """The context of a Hugging Face configuration.
 
     A `longrope` model (Phi 3 with 128k) takes other rotary frequencies in all layers once the longest row of a pass is

@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from interp_xfer.errors import InterpXferError, ModelError
 
@@ -26,7 +26,7 @@ _MAX_SIZE = 2**24  # of one axis; the largest vocabularies have 2**18 entries
 
 
 def check_folder(folder: Path, name: str) -> None:
-    """Nothing, if a folder holds ordinary files of ordinary size, and weights that are no pickles.
+    """Raise ModelError unless a folder holds ordinary files of ordinary size, and weights that are no pickles.
 
     Raises: ModelError naming the file.
     """
@@ -59,7 +59,7 @@ def check_folder(folder: Path, name: str) -> None:
 
 
 def _check_index(folder: Path, name: str) -> None:
-    """Nothing, if the shards that an index names lie in the folder; it may name any path."""
+    """Raise ModelError unless the shards that an index names lie in the folder; it may name any path."""
     path = folder / "model.safetensors.index.json"
     if not path.exists() or (folder / "model.safetensors").exists():  # which transformers reads first
         return
@@ -72,8 +72,8 @@ def _check_index(folder: Path, name: str) -> None:
         raise ModelError(f"{name}: {path.name} names {min(missing)[:80]}, which is no file of it. Get a complete copy.")
 
 
-def check_config(config: Any, name: str) -> None:
-    """Nothing, if the numbers of a configuration could be those of a model; transformers builds what it says.
+def check_config(config: object, name: str) -> None:
+    """Raise ModelError unless the numbers could be those of a model; transformers builds what they say.
 
     Arguments:
         config: the content of config.json.
@@ -95,7 +95,7 @@ def check_config(config: Any, name: str) -> None:
             )
 
 
-def _values(config: Any, kind: type[T], key: str = "") -> Iterator[tuple[str, T]]:
+def _values(config: object, kind: type[T], key: str = "") -> Iterator[tuple[str, T]]:
     """(key, value) of every value of a kind, however deep."""
     if isinstance(config, dict):
         for name, inner in config.items():
@@ -107,7 +107,7 @@ def _values(config: Any, kind: type[T], key: str = "") -> Iterator[tuple[str, T]
         yield key, config
 
 
-def read_config(folder: Path, name: str) -> Any:
+def read_config(folder: Path, name: str) -> object:
     """The content of config.json.
 
     Raises: ModelError if it is not JSON.

@@ -8,14 +8,16 @@ import hashlib
 import json
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, fields
-from typing import Annotated, Any
+from typing import Annotated
 
 import torch
 from pydantic import Field
 
+from interp_xfer.chat.tokenizer import Tokenizer
 from interp_xfer.choices import WeightProcessing
 from interp_xfer.errors import FingerprintError
-from interp_xfer.fields import STRICT, Digest, Layers, Width, checked
+from interp_xfer.fields import STRICT, Digest, Json, Layers, Width, checked
+from interp_xfer.models.untyped import HFConfig
 
 _DESCRIPTIVE = ("reference", "revision", "chat_system")
 
@@ -72,12 +74,12 @@ class Fingerprint:
     def __str__(self) -> str:
         return f"{self.reference} [{self.digest}: {self.architecture}, {self.n_layers} layers, d_model {self.d_model}]"
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> Json:
         """Plain JSON."""
         return asdict(self)
 
     @classmethod
-    def from_dict(cls, values: dict[str, Any], source: str = "a fingerprint") -> "Fingerprint":
+    def from_dict(cls, values: Json, source: str = "a fingerprint") -> "Fingerprint":
         """The fingerprint stored by `to_dict`.
 
         Raises: ArtifactError naming `source` for fields that are missing, unknown or malformed.
@@ -86,7 +88,7 @@ class Fingerprint:
 
 
 def require_same_model(expected: Fingerprint, found: Fingerprint, artifact: str) -> None:
-    """Nothing, if both are one model.
+    """Raise FingerprintError unless both are one model.
 
     Raises: FingerprintError naming both and the fields that differ.
     """
@@ -113,19 +115,19 @@ def weights_digest(model: torch.nn.Module) -> str:
     return digest.hexdigest()[:16]
 
 
-def config_digest(config: Any, end_tokens: Iterable[int]) -> str:
+def config_digest(config: HFConfig, end_tokens: Iterable[int]) -> str:
     """Sixteen hex digits over a Hugging Face configuration, but for what changes no number, and the end tokens."""
     content = {"config": _counted(config.to_dict()), "end_tokens": sorted(end_tokens)}
     return _short_sha256(json.dumps(content, sort_keys=True, default=str).encode())
 
 
-def _counted(value: Any) -> Any:
+def _counted(value: object) -> object:
     if isinstance(value, dict):
         return {str(key): _counted(inner) for key, inner in value.items() if key not in _UNCOUNTED}
     return [_counted(inner) for inner in value] if isinstance(value, list | tuple) else value
 
 
-def tokenizer_digest(tokenizer: Any) -> str:
+def tokenizer_digest(tokenizer: Tokenizer) -> str:
     """Sixteen hex digits over vocabulary, merges and special tokens."""
     backend = getattr(tokenizer, "backend_tokenizer", None)
     state = json.loads(backend.to_str()) if backend is not None else sorted(tokenizer.get_vocab().items())
@@ -135,7 +137,7 @@ def tokenizer_digest(tokenizer: Any) -> str:
     return _short_sha256(json.dumps([state, tokenizer.special_tokens_map], sort_keys=True, default=str).encode())
 
 
-def chat_template_digest(tokenizer: Any) -> str | None:
+def chat_template_digest(tokenizer: Tokenizer) -> str | None:
     """Sixteen hex digits over the chat template; None where there is none."""
     template = getattr(tokenizer, "chat_template", None)
     return None if template is None else _short_sha256(json.dumps(template, sort_keys=True).encode())

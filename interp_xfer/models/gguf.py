@@ -17,11 +17,13 @@ import gguf
 import torch
 
 from interp_xfer.errors import ModelError
+from interp_xfer.fields import Json
 from interp_xfer.files.reading import file_sha256
 from interp_xfer.models.cache import cache_dir, cached_folder
 from interp_xfer.models.files import check_config, library_errors
 from interp_xfer.models.gguf_header import check_gguf
 from interp_xfer.models.manifest import damage, write_manifest
+from interp_xfer.models.untyped import HFModel
 
 
 def converted_gguf(path: Path) -> tuple[Path, str]:
@@ -95,8 +97,8 @@ def convert_gguf(path: Path, folder: Path) -> None:
     tokenizer.save_pretrained(folder)
 
 
-def require_all_weights(info: dict[str, Any], source: str) -> None:
-    """Nothing, if transformers found every weight; it fills in random numbers otherwise, and only warns.
+def require_all_weights(info: Json, source: str) -> None:
+    """Raise ModelError unless transformers found every weight; it fills in random numbers otherwise, and only warns.
 
     Raises: ModelError with the number of missing weights and the first.
     """
@@ -120,7 +122,7 @@ def _parsed_once() -> Iterator[None]:
         gguf.GGUFReader = original
 
 
-def _forget_quantiser(model: Any) -> None:
+def _forget_quantiser(model: HFModel) -> None:
     """The weights are plain float32 now; with a trace of the quantiser left, save_pretrained refuses."""
     if hasattr(model.config, "quantization_config"):
         del model.config.quantization_config

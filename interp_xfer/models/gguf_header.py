@@ -30,7 +30,7 @@ class _Damaged(Exception):
 
 
 def check_gguf(path: Path) -> None:
-    """Nothing, if the header of a GGUF file fits the file: every count, every length, every tensor.
+    """Raise ModelError unless the header of a GGUF file fits the file: every count, every length, every tensor.
 
     Raises: ModelError saying what does not.
     """

@@ -3,25 +3,27 @@
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, Literal, overload
+from typing import Literal, overload
 
 import torch
 from jaxtyping import Int
 from torch import Tensor
 
 from interp_xfer.chat import chat_facts, has_chat_template, render_chat, require_plain_text, token_ids
+from interp_xfer.chat.tokenizer import Tokenizer
 from interp_xfer.errors import ConfigError, InterpXferError, LayerError, ModelError, SteeringError
 from interp_xfer.models.context import Context, context_of
 from interp_xfer.models.fingerprint import Fingerprint
+from interp_xfer.models.untyped import Bridge, HFModel
 
 
 @dataclass(frozen=True, eq=False)
 class LoadedModel:
     """A TransformerLens bridge, its tokenizer, and what identifies it."""
 
-    bridge: Any
+    bridge: Bridge
     """`transformer_lens.model_bridge.TransformerBridge`."""
-    tokenizer: Any
+    tokenizer: Tokenizer
     """Hugging Face tokenizer, padding on the left."""
     fingerprint: Fingerprint
 
@@ -30,7 +32,7 @@ class LoadedModel:
         return f"LoadedModel({f.reference}: {f.architecture}, {f.n_layers} layers, d_model {f.d_model}, {f.dtype})"
 
     @property
-    def hf(self) -> Any:
+    def hf(self) -> HFModel:
         """The Hugging Face model inside the bridge; TransformerLens hooks fire in it too."""
         return self.bridge.original_model
 
@@ -201,7 +203,7 @@ class LoadedModel:
         return self.generate(rendered, max_new_tokens, add_special_tokens=False)
 
 
-def end_tokens(hf_model: Any, tokenizer: Any) -> frozenset[int]:
+def end_tokens(hf_model: HFModel, tokenizer: Tokenizer) -> frozenset[int]:
     """See `LoadedModel.end_tokens`.
 
     Raises: ModelError if the generation config names what is no token id.

@@ -20,8 +20,10 @@ from typing import Any
 import torch
 
 from interp_xfer.chat import chat_facts, token_ids
+from interp_xfer.chat.tokenizer import Tokenizer
 from interp_xfer.choices import DTypeName
 from interp_xfer.errors import ConfigError, ModelError
+from interp_xfer.fields import Json
 from interp_xfer.models.bridge_check import PROBE, check_bridge, hidden_states
 from interp_xfer.models.bundled import bundled_folder
 from interp_xfer.models.files import check_config, check_folder, library_errors, read_config
@@ -36,6 +38,7 @@ from interp_xfer.models.fingerprint import (
 from interp_xfer.models.gguf import converted_gguf, require_all_weights
 from interp_xfer.models.loaded import LoadedModel, end_tokens
 from interp_xfer.models.references import ModelReference, parse_reference
+from interp_xfer.models.untyped import Bridge, HFModel
 
 
 def load_model(
@@ -93,8 +96,8 @@ def _checked_device(device: str) -> str:
 
 
 def wrap_model(
-    hf_model: Any,
-    tokenizer: Any,
+    hf_model: HFModel,
+    tokenizer: Tokenizer,
     *,
     reference: str,
     revision: str | None = None,
@@ -144,7 +147,7 @@ def wrap_model(
     return LoadedModel(bridge, tokenizer, fingerprint)
 
 
-def _bridge(hf_model: Any, tokenizer: Any, reference: str) -> Any:
+def _bridge(hf_model: HFModel, tokenizer: Tokenizer, reference: str) -> Bridge:
     """The model inside a TransformerLens bridge.
 
     Raises: ModelError if there is none for its architecture.
@@ -184,7 +187,7 @@ def _without_processor() -> Iterator[None]:
         source.load_modality_processor = original
 
 
-def _tokenizer_for_bridge(tokenizer: Any) -> Any:
+def _tokenizer_for_bridge(tokenizer: Tokenizer) -> Tokenizer:
     """A copy that TransformerLens may change. Marked as having BOS, or it would load one from where ours came from."""
     own = copy.deepcopy(tokenizer)
     own.init_kwargs.setdefault("name_or_path", "")
@@ -192,8 +195,8 @@ def _tokenizer_for_bridge(tokenizer: Any) -> Any:
     return own
 
 
-def _require_rows(hf_model: Any, ids: list[int], reference: str) -> None:
-    """Nothing, if the embedding has a row for each id of an ordinary text.
+def _require_rows(hf_model: HFModel, ids: list[int], reference: str) -> None:
+    """Raise ModelError unless the embedding has a row for each id of an ordinary text.
 
     Raises: ModelError if the tokenizer is not that of the model.
     """
@@ -218,11 +221,11 @@ def _source(reference: ModelReference) -> tuple[str, str | None]:
             return reference.name, reference.revision
 
 
-def _load_pretrained(reference: ModelReference, source: str, dtype: torch.dtype) -> tuple[Any, Any]:
+def _load_pretrained(reference: ModelReference, source: str, dtype: torch.dtype) -> tuple[HFModel, Tokenizer]:
     from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedConfig
 
     name = str(reference)
-    options: dict[str, Any] = {"trust_remote_code": False, "local_files_only": reference.kind != "hub"}
+    options: Json = {"trust_remote_code": False, "local_files_only": reference.kind != "hub"}
     if reference.revision:
         options["revision"] = reference.revision
     if reference.kind == "hub":
@@ -252,7 +255,7 @@ def _remedy(reference: ModelReference) -> str:
     return "Check that the folder is complete."
 
 
-def _add_older_template(tokenizer: Any, source: str, options: dict[str, Any]) -> None:
+def _add_older_template(tokenizer: Tokenizer, source: str, options: Json) -> None:
     """Some models have their template beside the tokenizer, where transformers reads it for processors only."""
     from transformers.utils.hub import cached_file
 
@@ -260,9 +263,12 @@ def _add_older_template(tokenizer: Any, source: str, options: dict[str, Any]) ->
         return
     where = {key: value for key, value in options.items() if key != "trust_remote_code"}
     path = cached_file(
-        source, "chat_template.json", _raise_exceptions_for_missing_entries=False,
-        _raise_exceptions_for_connection_errors=False, **where,
-    )  # fmt: skip
+        source,
+        "chat_template.json",
+        _raise_exceptions_for_missing_entries=False,
+        _raise_exceptions_for_connection_errors=False,
+        **where,
+    )
     if path is not None:
         tokenizer.chat_template = json.loads(Path(path).read_text(encoding="utf-8"))["chat_template"]
 

@@ -7,7 +7,7 @@ layer that is read, and uses the stock attention where the architecture allows i
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from typing import Any, Literal, NamedTuple, overload
+from typing import Literal, NamedTuple, overload
 
 import numpy as np
 import torch
@@ -53,7 +53,7 @@ def read_residuals(
     last = max(layers)
 
     def reader(layer: int) -> Callable[..., None]:
-        def read(residual: Tensor, hook: Any) -> None:
+        def read(residual: Tensor, hook: object) -> None:
             kept[layer] = select(residual).float().cpu()
             if layer == last:
                 raise _Done

@@ -5,15 +5,17 @@ stream after the layers asked for; inside `replaying` later passes begin there. 
 bridge's blocks are replaced, so every `blocks.{l}.hook_resid_post` still fires, on the stored stream too.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from typing import Any
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from interp_xfer.models.loaded import LoadedModel
+
+BlockOutput = Tensor | tuple[Tensor | None, ...]
+"""The stream, bare or first."""
 
 
 class StoredStream:
@@ -36,8 +38,8 @@ def storing(model: LoadedModel, layers: Sequence[int]) -> Iterator[StoredStream]
     """
     stored = StoredStream()
 
-    def keep(layer: int) -> Any:
-        def hook(module: Any, args: Any, output: Any) -> None:
+    def keep(layer: int) -> Callable[..., None]:
+        def hook(module: torch.nn.Module, args: object, output: Tensor | tuple) -> None:
             bare = isinstance(output, Tensor)
             stored.states[layer] = output if bare else output[0]
             stored.extras[layer] = None if bare else len(output) - 1
@@ -63,10 +65,10 @@ def replaying(
         extras: of that layer, as stored.
     """
 
-    def skip(hidden_states: Tensor, *_: Any, **__: Any) -> Any:
+    def skip(hidden_states: Tensor, *_: object, **__: object) -> BlockOutput:
         return _shaped(hidden_states, extras)
 
-    def begin(hidden_states: Tensor, *_: Any, **__: Any) -> Any:
+    def begin(hidden_states: Tensor, *_: object, **__: object) -> BlockOutput:
         assert hidden_states.shape == states.shape, f"{tuple(states.shape)} stored, {tuple(hidden_states.shape)} run"
         return _shaped(states, extras)
 
@@ -83,9 +85,9 @@ def replaying(
             del module.forward
 
 
-def _decoder_layer(model: LoadedModel, layer: int) -> Any:
+def _decoder_layer(model: LoadedModel, layer: int) -> torch.nn.Module:
     return model.bridge.blocks[layer].original_component
 
 
-def _shaped(states: Tensor, extras: int | None) -> Any:
+def _shaped(states: Tensor, extras: int | None) -> BlockOutput:
     return states if extras is None else (states, *[None] * extras)

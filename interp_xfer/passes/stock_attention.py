@@ -6,8 +6,8 @@ need the residual stream between blocks, whose hooks keep firing when everything
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
 
+from torch.nn import Module
 from transformer_lens.model_bridge.generalized_components.base import GeneralizedComponent
 
 from interp_xfer.models.loaded import LoadedModel
@@ -45,7 +45,7 @@ def stock_attention(model: LoadedModel, implementation: str) -> Iterator[None]:
     """
     config = model.hf.config
     before = config._attn_implementation
-    swapped: list[tuple[Any, str, Any]] = []
+    swapped: list[tuple[Module, str, Module]] = []
     try:
         for block in model.bridge.blocks:
             _put_back(block.original_component, swapped)
@@ -57,11 +57,12 @@ def stock_attention(model: LoadedModel, implementation: str) -> Iterator[None]:
             setattr(parent, name, bridged)
 
 
-def _put_back(module: Any, swapped: list[tuple[Any, str, Any]]) -> None:
+def _put_back(module: Module, swapped: list[tuple[Module, str, Module]]) -> None:
     """Replace the bridged parts of a stock module by the stock ones, all the way down, and note what was there."""
     for name, child in list(module.named_children()):
         if isinstance(child, GeneralizedComponent):
             swapped.append((module, name, child))
             child = child.original_component
+            assert child is not None
             setattr(module, name, child)
         _put_back(child, swapped)

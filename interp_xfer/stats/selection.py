@@ -89,7 +89,6 @@ def cross_fitted_selection(
         seed: of the deal.
     Returns: (questions), to be compared with the baseline by `paired_difference`.
     Raises: ShapeError on fewer questions than folds; ConfigError on fewer than two folds.
-    Source: house rule.
     """
     if n_folds < 2:
         raise ConfigError(f"cross-fitting needs 2 folds or more, got {n_folds}.")

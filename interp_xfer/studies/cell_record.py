@@ -1,18 +1,17 @@
-"""What a run keeps about its cells: one record of a finished cell, a line for every answer, the plan, failures.
+"""What a run keeps about its cells: one record of a finished cell, the plan, failures.
 
 A record is read back as the type that wrote it, and says itself which study and which contents it belongs to: its key
 is computed again when it is read.
 """
 
 import platform
-from collections.abc import Iterator
 from importlib import metadata
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import torch
 from pydantic import Field, model_validator
 
-from interp_xfer.evaluation.answers import Answer, AnswerTable
+from interp_xfer.evaluation.answers import AnswerTable
 from interp_xfer.evaluation.evaluate import Evaluation, unsteered_in_vote
 from interp_xfer.evaluation.record import ArmRecord, Point, arm_record, points
 from interp_xfer.evaluation.search import SearchResult
@@ -26,7 +25,6 @@ from interp_xfer.steering.origins import ConceptOrigin, ProjectionOrigin
 from interp_xfer.steering.vectors import SteeringVectors
 from interp_xfer.studies.config import Study
 from interp_xfer.studies.identity import Contents, Keys, asked_key, shareable, study_keys
-from interp_xfer.tasks import Problem
 
 
 class BestOfGrid(Record):
@@ -206,23 +204,6 @@ def cell_record(
         wall_s=seconds,
         versions=versions(),
     )
-
-
-def item_records(search: SearchResult, result: Evaluation) -> Iterator[dict[str, Any]]:
-    """One record per (split, question, strength); the votes come last, with strength None."""
-    for split, table in (("validation", search.table), ("test", result.table)):
-        problems = {problem.id: problem for problem in table.problems}
-        for answers in table.answers:
-            for answer in answers:
-                yield _item(split, "sweep", problems[answer.problem_id], answer)
-    if result.vote is not None:
-        problems = {problem.id: problem for problem in result.table.problems}
-        for answer in result.vote.answers:
-            yield {**_item("test", "vote", problems[answer.problem_id], answer), "strength": None}
-
-
-def _item(split: str, arm: str, problem: Problem, answer: Answer) -> dict[str, Any]:
-    return {"split": split, "arm": arm, "question": problem.question, "reference": problem.answer, **answer.to_dict()}
 
 
 def best_of_grid(table: AnswerTable, grid: tuple[float, ...]) -> BestOfGrid:

@@ -10,9 +10,10 @@ from interp_xfer.generation import FinishedAnswers
 from interp_xfer.models import require_same_model
 from interp_xfer.steering.vectors import SteeringVectors
 from interp_xfer.studies.baselines import Baseline
-from interp_xfer.studies.cell_record import CellRecord, cell_record, item_records
+from interp_xfer.studies.cell_record import CellRecord, cell_record
 from interp_xfer.studies.config import Study
 from interp_xfer.studies.identity import Contents, study_keys
+from interp_xfer.studies.item_record import item_records
 from interp_xfer.studies.run_store import RunStore
 from interp_xfer.studies.steps import Step, silent_step
 from interp_xfer.studies.study_data import StudyData

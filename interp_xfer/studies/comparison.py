@@ -11,13 +11,13 @@ import math
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from interp_xfer.bounds import MAX_CELLS
 from interp_xfer.choices import StrengthUnit
 from interp_xfer.errors import ConfigError
+from interp_xfer.fields import Json
 from interp_xfer.maths.layer_map_kinds import LAYER_MAPS
 from interp_xfer.steering.operators import has_strength
 from interp_xfer.studies.cell_record import PlanCell, PlanLeftOut, PlanRecord
@@ -38,11 +38,11 @@ class Comparison(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    shared: dict[str, Any]
+    shared: Json
     """Settings of a study."""
     parents: tuple[str, ...] = Field(min_length=1)
     children: tuple[str, ...] = Field(min_length=1)
-    datasets: tuple[dict[str, Any], ...] = Field(min_length=1)
+    datasets: tuple[Json, ...] = Field(min_length=1)
     """Each with `dataset` and the settings that differ there, such as `n_test` or `rationales`."""
     layer_maps: tuple[LayerMap, ...] = Field(default=("greedy", "proportional", "cka"), min_length=1)
     projections: tuple[LinearMap, ...] = Field(default=("ridge", "procrustes", "random-orthogonal"), min_length=1)
@@ -52,22 +52,22 @@ class Comparison(BaseModel):
 
     @field_validator("datasets", mode="before")
     @classmethod
-    def _named(cls, values: Any) -> Any:
+    def _named(cls, values: object) -> object:
         if not isinstance(values, list | tuple):
             return values
         return tuple({"dataset": value} if isinstance(value, str) else value for value in values)
 
-    def settings(self) -> dict[str, Any]:
+    def settings(self) -> Json:
         """What `make_comparison` takes to make this comparison again."""
         return {**self.model_dump(mode="json", exclude={"shared"}), **self.shared}
 
-    def shown_settings(self) -> dict[str, Any]:
+    def shown_settings(self) -> Json:
         """The same as they may be shown to anybody: files and folders by their names alone."""
         values = shown_files(self.settings())
         values |= {name: [shown_model(reference) for reference in values[name]] for name in ("parents", "children")}
         return {**values, "datasets": [shown_files(entry) for entry in values["datasets"]]}
 
-    def study(self, number: int = 0, **changes: Any) -> Study:
+    def study(self, number: int = 0, **changes: object) -> Study:
         """The study of one data set, with some settings changed."""
         first = {"parent": self.parents[0], "child": self.children[0]}
         return make_study({**self.shared, **first, **self.datasets[number], **changes})
@@ -112,7 +112,7 @@ class Plan:
         )
 
 
-def make_comparison(values: Mapping[str, Any], source: str = "the settings") -> Comparison:
+def make_comparison(values: Mapping[str, object], source: str = "the settings") -> Comparison:
     """A validated comparison from flat settings: those of a study, with lists for what is compared.
 
     `layer_maps`, `projections`, `units`, `parents`, `children` and `datasets` are lists; a setting in the singular
@@ -133,7 +133,7 @@ def make_comparison(values: Mapping[str, Any], source: str = "the settings") -> 
     if missing:
         raise ConfigError(f"{source}: a comparison needs {', '.join(missing)}, or a list of them.")
     try:
-        comparison = Comparison(shared=shared, **lists)
+        comparison = Comparison.model_validate({"shared": shared, **lists})
     except ValidationError as error:
         raise ConfigError(f"{source}: {settings_problems(error, [*Study.model_fields, *LISTS])}") from None
     for entry in comparison.datasets:
@@ -220,9 +220,13 @@ def _transfers(comparison: Comparison) -> Iterator[Study]:
                     for projection in comparison.projections:
                         for unit in comparison.units:
                             yield comparison.study(
-                                number, parent=parent, child=child, layer_map=layer_map, projection=projection,
+                                number,
+                                parent=parent,
+                                child=child,
+                                layer_map=layer_map,
+                                projection=projection,
                                 unit=unit,
-                            )  # fmt: skip
+                            )
 
 
 def _with_native(cells: Sequence[PlannedCell], comparison: Comparison) -> Iterator[PlannedCell]:

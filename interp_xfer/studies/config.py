@@ -14,6 +14,7 @@ from interp_xfer.concepts.methods import METHODS, Extraction
 from interp_xfer.errors import ConfigError
 from interp_xfer.evaluation.answers import GenerationSettings
 from interp_xfer.evaluation.search import PAPER_GRID, check_grid
+from interp_xfer.fields import Json
 from interp_xfer.files.plain_yaml import parse_yaml
 from interp_xfer.files.user_files import read_text
 from interp_xfer.maths.layer_map_kinds import LAYER_MAPS
@@ -101,7 +102,7 @@ class Study(ExtractionSettings, PairSettings):
     """Path of a JSONL file of examples; None: the task's own."""
     enable_thinking: bool = False
     scoring: Scoring = "generate"
-    """`likelihood`: multiple choice by the likeliest option per character, nothing is generated."""
+    """`likelihood`: multiple choice by the length-normalised likelihood of the options; nothing is generated."""
 
     unit: StrengthUnit = "relative"
     operator: Operator = "add"
@@ -135,7 +136,7 @@ class Study(ExtractionSettings, PairSettings):
         )
 
 
-def load_study(path: Path | str, overrides: dict[str, Any] | None = None) -> Study:
+def load_study(path: Path | str, overrides: Json | None = None) -> Study:
     """A study from a YAML file, with some settings replaced.
 
     Raises: ConfigError naming file, key and problem.
@@ -143,7 +144,7 @@ def load_study(path: Path | str, overrides: dict[str, Any] | None = None) -> Stu
     return make_study({**read_settings(path), **(overrides or {})}, str(path))
 
 
-def read_settings(path: Path | str) -> dict[str, Any]:
+def read_settings(path: Path | str) -> Json:
     """The settings in a YAML file, not yet validated.
 
     Raises: ConfigError if it cannot be read, or holds anything but plain `key: value` lines.
@@ -154,7 +155,7 @@ def read_settings(path: Path | str) -> dict[str, Any]:
     return values
 
 
-def make_study(values: dict[str, Any], source: str = "the settings") -> Study:
+def make_study(values: Json, source: str = "the settings") -> Study:
     """A validated study.
 
     Raises: ConfigError naming every wrong key and what is wrong with it.

@@ -11,10 +11,10 @@ import hashlib
 import json
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from interp_xfer.choices import DTypeName
-from interp_xfer.fields import Digest
+from interp_xfer.fields import Digest, Json
 from interp_xfer.files.records import Record
 from interp_xfer.models import default_dtype, model_identity
 from interp_xfer.studies.config import Study
@@ -123,7 +123,7 @@ def study_keys(study: Study, contents: Contents) -> Keys:
     return Keys(**keys)
 
 
-def key_of(values: Any) -> str:
+def key_of(values: object) -> str:
     """Twelve hex digits over plain JSON."""
     return hashlib.sha256(_canonical(values)).hexdigest()[:12]
 
@@ -155,7 +155,7 @@ FILE_SETTINGS = ("data_dir", "rationales", "system_prompt", "few_shot")
 """Settings of a study that name a file or folder."""
 
 
-def shown_files(values: Mapping[str, Any]) -> dict[str, Any]:
+def shown_files(values: Mapping[str, object]) -> Json:
     """The same settings, with files and folders by their names alone."""
     return {
         name: _shown_file(value) if name in FILE_SETTINGS and isinstance(value, str) else value
@@ -184,9 +184,9 @@ def _shown_file(path: str) -> str:
     return os.path.basename(os.path.realpath(os.path.expanduser(path)))  # unlike `Path.resolve`, whatever the path is
 
 
-def _digest(values: Any) -> str:
+def _digest(values: object) -> str:
     return hashlib.sha256(_canonical(values)).hexdigest()[:16]
 
 
-def _canonical(values: Any) -> bytes:
+def _canonical(values: object) -> bytes:
     return json.dumps(values, sort_keys=True, separators=(",", ":"), allow_nan=False).encode()

@@ -19,7 +19,6 @@ monotone map).
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -29,6 +28,7 @@ from torch import Tensor
 from interp_xfer.arms.controls import ControlSources, make_control
 from interp_xfer.bounds import MAX_DRAWS, Draws
 from interp_xfer.concepts.extract import ConceptVectors, Members, concept_from_differences, contrast_members
+from interp_xfer.fields import Json
 from interp_xfer.maths.auroc import Readout
 from interp_xfer.maths.cka import paired_grams
 from interp_xfer.maths.layer_maps import LayerMap, greedy, other_layers, proportional, random_monotone
@@ -202,7 +202,7 @@ def _directions(
     carried: Carried,
     settings: MeasureSettings,
 ) -> tuple[dict[str, Float[Tensor, "n_child d_child"]], dict[str, list[bool]]]:
-    """Source -> directions with their signs resolved, and which were turned round."""
+    """Source -> directions with their signs resolved, and which were flipped."""
     made = {f"transferred-{name}": transfer_concept(concept, fit, calibration) for name, fit in fits.items()}
     sources = ControlSources(
         controlled=made[f"transferred-{_USED}"],
@@ -234,7 +234,7 @@ def _directions(
     return directions, flipped
 
 
-def _readout(scores: MemberScores, flipped: Mapping[str, list[bool]]) -> dict[str, Any]:
+def _readout(scores: MemberScores, flipped: Mapping[str, list[bool]]) -> Json:
     """AUROC of each source and control, per layer and averaged over layers, and how the used transfer compares."""
     used = f"transferred-{_USED}"
     real = [name for name in scores.positive if name.startswith("transferred-")] + ["native", "identity"]

@@ -79,7 +79,7 @@ class DrawSummary(Record):
     n: Positive
     """Draws."""
     n_flipped: tuple[Count, ...]
-    """Draw -> child layers whose direction was turned round: what the same count of a transfer has to be read against,
+    """Draw -> child layers whose direction was flipped: what the same count of a transfer has to be read against,
     since neighbouring layers are alike."""
 
 
@@ -96,7 +96,7 @@ class LayerMeasured(Record):
     alphas: tuple[NotNegative, ...]
     """Ridge strength by parent layer."""
     flipped: dict[str, tuple[bool, ...]]
-    """Source -> child layers whose direction was turned round."""
+    """Source -> child layers whose direction was flipped."""
     cosine_with_native: dict[str, tuple[Cosine | None, ...]]
     """Source -> by child layer."""
     readout: dict[str, tuple[LayerReadout | None, ...]]

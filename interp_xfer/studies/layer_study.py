@@ -7,7 +7,7 @@ questions are not touched, so that layers may be chosen by what comes out. `laye
 
 import time
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 from pydantic import Field, ValidationError, model_validator
@@ -17,7 +17,7 @@ from interp_xfer.bounds import MAX_PROBLEMS
 from interp_xfer.checks import require_finite
 from interp_xfer.choices import DTypeName
 from interp_xfer.errors import ConfigError
-from interp_xfer.fields import Digest, Key, NotNegative, damaged
+from interp_xfer.fields import Digest, Json, Key, NotNegative, damaged
 from interp_xfer.files.records import Record, require_tensors
 from interp_xfer.models import Fingerprint, LoadedModel, default_dtype, load_model, model_identity
 from interp_xfer.studies.cell_record import versions
@@ -44,7 +44,7 @@ class LayerStudy(MeasureSettings, PairSettings):
     """Pairs that AUROC is measured on."""
 
 
-def make_layer_study(values: dict[str, Any]) -> LayerStudy:
+def make_layer_study(values: Json) -> LayerStudy:
     """A validated study.
 
     Raises: ConfigError naming every wrong key and what is wrong with it.
@@ -81,7 +81,7 @@ class LayerStudyRecord(LayerMeasured):
     versions: dict[str, str]
 
     @model_validator(mode="after")
-    def _agree(self) -> Any:
+    def _agree(self) -> "LayerStudyRecord":
         if self.key != layer_key(self.study, self.contents):
             raise ValueError(f"key {self.key} is not that of the study and contents in it")
         for name, layer_map in self.maps.items():

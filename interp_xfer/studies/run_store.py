@@ -19,26 +19,27 @@ again. No file of a run says where on a machine anything lies.
 """
 
 import hashlib
-import json
 import os
 import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import yaml
 
 from interp_xfer.errors import ArtifactError, WriteError
+from interp_xfer.fields import Json, checked_text
 from interp_xfer.files.artifacts import write_text
-from interp_xfer.files.json_lines import Lines, json_lines
+from interp_xfer.files.json_lines import Lines
 from interp_xfer.files.places import RUN_MARK, require_settings_place
 from interp_xfer.files.reading import require_file
 from interp_xfer.files.writing import require_writable
 from interp_xfer.measures.component_alignment import ComponentAlignment
 from interp_xfer.studies.cell_record import CellRecord, FailureRecord, PlanRecord
 from interp_xfer.studies.config import Study
+from interp_xfer.studies.item_record import ItemRecord
 
 _KEY = re.compile(r"[0-9a-f]{12}")
 R = TypeVar("R", CellRecord, FailureRecord)
@@ -100,7 +101,7 @@ class RunStore:
         return self.root / "report.html"
 
     def require_writable(self) -> None:
-        """Nothing, if the run can be written; to be asked before models are loaded.
+        """Raise WriteError unless the run can be written; to be asked before models are loaded.
 
         Raises: WriteError if it cannot.
         """
@@ -111,12 +112,12 @@ class RunStore:
         values = study.model_dump(mode="json")
         self._write_settings("study.yaml", values)
 
-    def write_plan(self, settings: dict[str, Any], plan: PlanRecord) -> None:
+    def write_plan(self, settings: Json, plan: PlanRecord) -> None:
         """Keep a resolved comparison and its plan."""
         self._write_settings("comparison.yaml", settings)
         plan.write(self.root / "plan.json")
 
-    def _write_settings(self, name: str, values: dict[str, Any]) -> None:
+    def _write_settings(self, name: str, values: Json) -> None:
         self._settings = self.root / name
         require_settings_place(self._settings)
         write_text(self._settings, RUN_MARK + yaml.safe_dump(values, sort_keys=False, allow_unicode=True, width=120))
@@ -129,7 +130,7 @@ class RunStore:
         path = self.root / "plan.json"
         return PlanRecord.read(path) if os.path.lexists(path) else None
 
-    def write_cell(self, record: CellRecord, items: Iterable[dict[str, Any]]) -> CellRecord:
+    def write_cell(self, record: CellRecord, items: Iterable[ItemRecord]) -> CellRecord:
         """Keep the answers, then the record: a cell that is there has its answers. A failure of it is removed.
 
         Arguments:
@@ -140,7 +141,7 @@ class RunStore:
         """
         if self._settings is not None and not self._settings.exists():
             raise WriteError(f"{self.root} was removed or moved while the run was going on; run the command again.")
-        lines = json_lines(items)
+        lines = "".join(item.line() for item in items)
         record = record.model_copy(update={"items_sha256": hashlib.sha256(lines.encode()).hexdigest()})
         write_text(self.items(record.key), lines)
         record.write(self.cell(record.key))
@@ -200,7 +201,7 @@ class RunStore:
         path = self.alignment(key)
         return ComponentAlignment.load(path) if os.path.lexists(path) else None
 
-    def read_items(self, key: str) -> list[dict[str, Any]]:
+    def read_items(self, key: str) -> list[ItemRecord]:
         """The single answers of a cell, as many and as right as its record says.
 
         Raises: MissingError if they are not there; ArtifactError if they are not those the cell was written with.
@@ -214,7 +215,7 @@ class RunStore:
             raise ArtifactError(f"{path} cannot be read: {error.strerror or error}.") from None
         if hashlib.sha256(content).hexdigest() != record.items_sha256:
             raise ArtifactError(f"{path} does not hold the answers of its cell; delete the cell and run it again.")
-        items = [json.loads(line) for line in Lines.of(content).whole]
+        items = [checked_text(ItemRecord, line.decode("utf-8"), str(path)) for line in Lines.of(content).whole]
         _require_counts(path, items, record)
         return items
 
@@ -226,13 +227,10 @@ class RunStore:
         return record
 
 
-def _require_counts(path: Path, items: Sequence[dict[str, Any]], record: CellRecord) -> None:
-    right: Counter[tuple[str, float]] = Counter()
-    asked: Counter[tuple[str, float]] = Counter()
-    for item in items:
-        if item["arm"] == "sweep":
-            asked[item["split"], item["strength"]] += 1
-            right[item["split"], item["strength"]] += item["correct"]
+def _require_counts(path: Path, items: Sequence[ItemRecord], record: CellRecord) -> None:
+    swept = [item for item in items if item.arm == "sweep"]
+    asked = Counter((item.split, item.strength) for item in swept)
+    right = Counter((item.split, item.strength) for item in swept if item.correct)
     for split, part in (("validation", record.validation), ("test", record.test)):
         for row in part.strengths:
             found = (asked[split, row.strength], right[split, row.strength])

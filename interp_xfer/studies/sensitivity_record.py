@@ -6,7 +6,7 @@ Slopes and changes are in nats of log p(gold answer), strengths in the unit of t
 
 import os
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
@@ -111,7 +111,7 @@ class Sensitivity(Record):
     versions: dict[str, str]
 
     @model_validator(mode="after")
-    def _agree(self) -> Any:
+    def _agree(self) -> "Sensitivity":
         n, layers = len(self.problem_ids), len(self.layers)
         if not {len(self.n_answer_tokens), len(self.log_p)} == {n} or not n:
             raise ValueError(f"not every one of {n} questions has its log p and number of tokens")

@@ -8,7 +8,7 @@ in a box.
 import random
 import re
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from interp_xfer.errors import DataError
 from interp_xfer.tasks.problems import AnswerReader, Choice, HubSplit, Problem, Score, Source, Task
@@ -24,7 +24,7 @@ _ONE_LABEL = re.compile(r"\(?\s*[A-Ea-e1-5]\s*\)?(?:\s*[.):].*)?", re.DOTALL)
 _REVISION = "210d026faf9955653af8916fad021475a3f00453"
 
 
-def parse_row(row: Mapping[str, Any], fallback_id: str) -> Problem:
+def parse_row(row: Mapping[str, object], fallback_id: str) -> Problem:
     """A row of the ARC schema as a problem; a field `reasoning` is kept.
 
     Raises: DataError if a field is missing or malformed, labels repeat, or answerKey is not among them.

@@ -8,7 +8,6 @@ import random
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any
 
 from interp_xfer.errors import DataError
 from interp_xfer.tasks.problems import AnswerReader, HubSplit, Problem, Score, Source, Task
@@ -33,7 +32,7 @@ SUBJECTS = (
 _HOPE = re.compile(r"I hope (?:it|this) is correct\.?", re.IGNORECASE)
 
 
-def parse_row(row: Mapping[str, Any], fallback_id: str) -> Problem:
+def parse_row(row: Mapping[str, object], fallback_id: str) -> Problem:
     r"""A row of the MATH, MATH-500 or few-shot MATH schema as a problem.
 
     Without a field `answer`, it is the content of the last box of the solution. Two published rows have an empty box;

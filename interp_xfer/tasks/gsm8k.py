@@ -7,7 +7,6 @@ The answer format asked for is the paper's: a numbered derivation, then `#### Th
 import random
 import re
 from collections.abc import Mapping
-from typing import Any
 
 from interp_xfer.errors import DataError
 from interp_xfer.tasks.problems import AnswerReader, HubSplit, Problem, Source, Task
@@ -23,7 +22,7 @@ _CLOSING = re.compile(r"\s*(?:so )?the (?:final )?answer is[^\n]*$", re.IGNORECA
 _REVISION = "740312add88f781978c0658806c59bc2815b9866"
 
 
-def parse_row(row: Mapping[str, Any], fallback_id: str) -> Problem:
+def parse_row(row: Mapping[str, object], fallback_id: str) -> Problem:
     """A row of the GSM8K schema, or a few-shot row with `target` and `answer`, as a problem.
 
     Raises: DataError if a field is missing or empty, or the answer is no number.

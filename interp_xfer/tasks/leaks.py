@@ -9,9 +9,9 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, fields
 from itertools import combinations
-from typing import Any
 
 from interp_xfer.errors import LeakError
+from interp_xfer.fields import Json
 from interp_xfer.tasks.contrast import ContrastPair
 from interp_xfer.tasks.problems import Problem, Task
 
@@ -41,7 +41,6 @@ def projection_texts(task: Task, problems: Iterable[Problem]) -> list[FitText]:
         task: whose question format is used.
         problems: disjoint from contrast pairs and evaluation questions (`check_disjoint`).
     Returns: one text for each problem.
-    Source: house rule.
     """
     texts = []
     for problem in problems:
@@ -65,7 +64,6 @@ def check_disjoint(sets: Mapping[str, Iterable[Item]]) -> None:
         sets: for instance {"contrast": pairs, "projection": texts, "validation": problems, "test": problems,
             "few-shot": problems}.
     Raises: LeakError that names both sets, how many items are shared, and the first ids.
-    Source: house rule.
     """
     keyed = {name: [(item, leak_keys(item)) for item in items] for name, items in sets.items()}
     for first, second in combinations(keyed, 2):
@@ -80,7 +78,7 @@ def check_disjoint(sets: Mapping[str, Iterable[Item]]) -> None:
             )
 
 
-def content(item: Item) -> dict[str, Any]:
+def content(item: Item) -> Json:
     """What an item says, without where it was read: equal items have equal contents."""
     values = asdict(item)
     return {field.name: values[field.name] for field in fields(item) if field.compare}

@@ -8,7 +8,7 @@ import random
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 from interp_xfer.errors import ShapeError
 from interp_xfer.tasks.scoring.private_reasoning import REASONING_TAGS, ReasoningTag, public_text
@@ -140,7 +140,7 @@ class Task:
     """An answer that is not the reference answer, of the same kind."""
     source: Source | None = None
     """None for a task that generates its rows."""
-    parse_row: Callable[[Mapping[str, Any], str], Problem] | None = None
+    parse_row: Callable[[Mapping[str, object], str], Problem] | None = None
     """A row in the published schema, and an id for rows that have none, to a problem. Raises DataError."""
     generate: Callable[[Split, int, int, int], list[Problem]] | None = None
     """(split, seed, offset, limit) to problems, for a task without a source."""
@@ -164,7 +164,6 @@ class Task:
         Arguments:
             text: a generation, so far or whole.
         Returns: the answer, and whether it is complete.
-        Source: house rule.
         """
         public = public_text(text, self.reasoning_tags)
         stopped = cut_at_stop(public.text, self.stop_sequences)
@@ -204,7 +203,6 @@ def cut_at_stop(text: str, stop_sequences: tuple[str, ...]) -> str:
         text: decoded generation.
         stop_sequences: strings that end an answer.
     Returns: `text`, shortened where a stop sequence occurs.
-    Source: house rule.
     """
     start = len(text) - len(text.lstrip())
     ends = [position for stop in stop_sequences if (position := text.find(stop, start)) >= 0]

@@ -9,7 +9,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
 
 from interp_xfer.errors import DataError
 from interp_xfer.files.json_lines import Lines
@@ -28,7 +27,7 @@ def shipped_text(name: str) -> str:
     return _SHIPPED.joinpath(name).read_text(encoding="utf-8").strip()
 
 
-def shipped_examples(name: str, parse_row: Callable[[Mapping[str, Any], str], Problem]) -> tuple[Problem, ...]:
+def shipped_examples(name: str, parse_row: Callable[[Mapping[str, object], str], Problem]) -> tuple[Problem, ...]:
     """Few-shot examples that ship with the package."""
     lines = Lines.of(_SHIPPED.joinpath(name).read_bytes()).whole
     task = name.split(".")[0]

@@ -38,7 +38,7 @@ class PromptHashes:
         return cls(frozenset(values))
 
     def require_disjoint(self, items: Sequence[Item], made_from: str, used_for: str) -> None:
-        """Nothing, if none of the items is in here.
+        """Raise LeakError if one of the items is in here.
 
         Raises: LeakError with the number of shared items and the first id.
         """

@@ -13,9 +13,10 @@ Every text of data goes through `plain_problem`, `render_prompt` or `render_pair
 """
 
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from interp_xfer.chat import has_chat_template, render_chat, require_plain_text, token_ids, tokens_with_offsets
+from interp_xfer.chat.tokenizer import Tokenizer
 from interp_xfer.errors import ConfigError, ModelError
 from interp_xfer.tasks.contrast import ContrastPair
 from interp_xfer.tasks.problems import Problem, Task
@@ -47,13 +48,13 @@ class RenderedPair(NamedTuple):
     negative: str
 
 
-def adds_special_tokens(tokenizer: Any) -> bool:
+def adds_special_tokens(tokenizer: Tokenizer) -> bool:
     """`add_special_tokens` for tokenising rendered text: only plain prompts need BOS from the tokenizer."""
     return not has_chat_template(tokenizer)
 
 
 def render_prompt(
-    tokenizer: Any,
+    tokenizer: Tokenizer,
     task: Task,
     problem: Problem,
     n_shots: int = 5,
@@ -96,8 +97,8 @@ def render_prompt(
     return _split_safely(tokenizer, text, question, add_special_tokens=False)
 
 
-def plain_problem(tokenizer: Any, problem: Problem, *texts: str) -> None:
-    """Nothing, if texts made of a problem hold no control token.
+def plain_problem(tokenizer: Tokenizer, problem: Problem, *texts: str) -> None:
+    """Raise DataError if a text made of a problem holds a control token.
 
     Raises: DataError naming the problem, and file and line where they are known.
     """
@@ -105,7 +106,7 @@ def plain_problem(tokenizer: Any, problem: Problem, *texts: str) -> None:
         require_plain_text(tokenizer, text, f"{problem.id} ({problem.where})" if problem.where else problem.id)
 
 
-def render_pair(tokenizer: Any, pair: ContrastPair, system_prompt: str = "") -> RenderedPair:
+def render_pair(tokenizer: Tokenizer, pair: ContrastPair, system_prompt: str = "") -> RenderedPair:
     """Both members of a pair as text, zero-shot, ending with the last character of the assistant text.
 
     What the template writes after the assistant's text (an end-of-turn token, a line break) is left off, so that the
@@ -131,7 +132,7 @@ def render_pair(tokenizer: Any, pair: ContrastPair, system_prompt: str = "") -> 
     return RenderedPair(*members)
 
 
-def _render_exchange(tokenizer: Any, system: str, prompt: str, answer: str) -> str:
+def _render_exchange(tokenizer: Tokenizer, system: str, prompt: str, answer: str) -> str:
     if not has_chat_template(tokenizer):
         block = f"Question: {prompt}\nAnswer: {answer}" if prompt else answer
         return f"{system}\n\n{block}" if system else block
@@ -143,7 +144,7 @@ def _render_exchange(tokenizer: Any, system: str, prompt: str, answer: str) -> s
     return text[: at + len(answer.strip())]
 
 
-def _split_safely(tokenizer: Any, text: str, question: str, add_special_tokens: bool) -> RenderedPrompt:
+def _split_safely(tokenizer: Tokenizer, text: str, question: str, add_special_tokens: bool) -> RenderedPrompt:
     """Cuts `text` before the last question, at a place that does not change its tokens."""
     limit = _constant_length(tokenizer, text, question, add_special_tokens)
     if getattr(tokenizer, "is_fast", False):
@@ -158,7 +159,7 @@ def _split_safely(tokenizer: Any, text: str, question: str, add_special_tokens: 
     return RenderedPrompt("", text, add_special_tokens)
 
 
-def _constant_length(tokenizer: Any, text: str, question: str, add_special_tokens: bool) -> int:
+def _constant_length(tokenizer: Tokenizer, text: str, question: str, add_special_tokens: bool) -> int:
     """How much of the text may be prefix: up to the marker before the question, so that it is the same for all."""
     at = text.rfind(question)
     if at < 0:

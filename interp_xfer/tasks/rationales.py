@@ -13,7 +13,6 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from filelock import FileLock, Timeout
 
@@ -73,7 +72,9 @@ def accept_rationale(task: Task, problem: Problem, text: str, truncated: bool = 
 class RationaleStore:
     """A JSON-lines file of rationales by one model."""
 
-    def __init__(self, path: str | os.PathLike[str], task: Task, fingerprint: Mapping[str, Any] | str | None) -> None:
+    def __init__(
+        self, path: str | os.PathLike[str], task: Task, fingerprint: Mapping[str, object] | str | None
+    ) -> None:
         """Opens a store; the file need not exist.
 
         Arguments:
@@ -191,7 +192,7 @@ class RationaleStore:
         return lines
 
 
-def _record(raw: bytes) -> tuple[str, str | None, Any]:
+def _record(raw: bytes) -> tuple[str, str | None, object]:
     """Id, reasoning (None: refused) and fingerprint in a line.
 
     Raises: ValueError in words.
@@ -214,11 +215,11 @@ def _answer_in_words(problem: Problem) -> str:
     return problem.answer
 
 
-def _identity(fingerprint: Any) -> Any:
+def _identity(fingerprint: object) -> object:
     """What two loads of one model share, wherever its files came from."""
     return fingerprint.get("digest", fingerprint) if isinstance(fingerprint, Mapping) else fingerprint
 
 
-def _short(fingerprint: Any) -> str:
+def _short(fingerprint: object) -> str:
     text = fingerprint if isinstance(fingerprint, str) else json.dumps(fingerprint, sort_keys=True)
     return text if len(text) <= 120 else text[:117] + "..."

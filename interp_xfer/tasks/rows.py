@@ -9,7 +9,7 @@ import warnings
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 from interp_xfer.errors import DataError
 from interp_xfer.files.reading import parse_json
@@ -91,7 +91,7 @@ def parse_lines(task: Task, path: Path, prefix: str, what: str) -> Rows:
     return _parse(task, _file_rows(path, what), prefix, str(path))
 
 
-def require(row: Mapping[str, Any], key: str, *, blank: bool = False) -> str:
+def require(row: Mapping[str, object], key: str, *, blank: bool = False) -> str:
     """The text under `key`.
 
     Raises: DataError if it is missing, null, no string, or blank (unless `blank`).
@@ -108,7 +108,7 @@ def require(row: Mapping[str, Any], key: str, *, blank: bool = False) -> str:
     return value
 
 
-def row_id(row: Mapping[str, Any], key: str, fallback: str, prefix: str = "") -> str:
+def row_id(row: Mapping[str, object], key: str, fallback: str, prefix: str = "") -> str:
     """The id under `key`, a string or a whole number, behind `prefix`; `fallback` where it is missing, null or "".
 
     Raises: DataError if it is anything else.
@@ -121,7 +121,7 @@ def row_id(row: Mapping[str, Any], key: str, fallback: str, prefix: str = "") ->
     return prefix + require(row, key)
 
 
-def _parse(task: Task, numbered: Iterable[tuple[str, int, Any]], prefix: str, source: str) -> Rows:
+def _parse(task: Task, numbered: Iterable[tuple[str, int, object]], prefix: str, source: str) -> Rows:
     assert task.parse_row is not None
     problems: list[Problem] = []
     bad: list[BadRow] = []
@@ -145,13 +145,13 @@ def _parse(task: Task, numbered: Iterable[tuple[str, int, Any]], prefix: str, so
     return Rows(problems, bad)
 
 
-def _file_rows(path: Path, what: str) -> Iterator[tuple[str, int, Any]]:
+def _file_rows(path: Path, what: str) -> Iterator[tuple[str, int, object]]:
     number = -1
     for line in read_lines(path, what):
         if not line.problem and not line.text.strip():
             continue
         number += 1
-        row: Any
+        row: object
         try:
             row = DataError(line.problem) if line.problem else parse_json(line.text)
         except ValueError as error:
@@ -159,7 +159,7 @@ def _file_rows(path: Path, what: str) -> Iterator[tuple[str, int, Any]]:
         yield f"{path}, line {line.number}", number, row
 
 
-def _hub_rows(origin: HubSplit) -> Iterator[tuple[str, int, Any]]:
+def _hub_rows(origin: HubSplit) -> Iterator[tuple[str, int, object]]:
     number = 0
     for config in origin.configs:
         where = f"{origin.id} {config or ''} {origin.split}".replace("  ", " ")
@@ -168,7 +168,7 @@ def _hub_rows(origin: HubSplit) -> Iterator[tuple[str, int, Any]]:
             number += 1
 
 
-def _hub_table(origin: HubSplit, config: str | None) -> list[Any]:
+def _hub_table(origin: HubSplit, config: str | None) -> list[object]:
     """All rows of one configuration.
 
     Raises: DataError if they cannot be had, for whatever reason the hub client gives.

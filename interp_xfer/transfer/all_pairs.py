@@ -90,7 +90,6 @@ def carried_with_shuffles(
         progress: called with the number of texts done, `n_readings` times over the corpus.
     Returns: both.
     Raises: as `carried_directions`; ShapeError when one text holds more than half of the rows of its batch.
-    Source: house rule.
     """
     found = _carry(corpus, directions[:, None], alphas, pairs, n_draws, seed, progress)
     return Carried(found.every[:, 0], found.shuffled)

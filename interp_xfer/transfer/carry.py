@@ -138,7 +138,7 @@ def transfer_concept(concept: ConceptVectors, projection: ProjectionSet, calibra
 
 
 def require_fit(concept: ConceptVectors, mapping: LayerMap, projection: ProjectionSet) -> None:
-    """Nothing, if a projection is for the model of a concept and for a layer map.
+    """Raise FingerprintError unless a projection is for the model of a concept and for a layer map.
 
     Raises: FingerprintError otherwise.
     """
@@ -218,7 +218,7 @@ class SignedUnit(NamedTuple):
     vector: Float[Tensor, " d_child"]
     """Unit length, float32."""
     flipped: bool
-    """It pointed the wrong way and was turned round."""
+    """It pointed the wrong way and was flipped."""
 
 
 def signed_unit(direction: Float[Tensor, " d_child"], mean_difference: Float[Tensor, " d_child"]) -> SignedUnit:

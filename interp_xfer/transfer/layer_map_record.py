@@ -1,6 +1,6 @@
 """`interp-xfer map` as a file: a layer map, the two models it is for, and the questions it was measured on."""
 
-from typing import Any, Literal
+from typing import Literal
 
 from pydantic import model_validator
 
@@ -28,12 +28,12 @@ class LayerMapRecord(Record):
     """Of the contrast pairs, hashed as in `PromptHashes`."""
 
     @model_validator(mode="after")
-    def _of_these(self) -> Any:
+    def _of_these(self) -> "LayerMapRecord":
         require_depths(self.layer_map, self.parent, self.child, "the layer map")
         return self
 
     def require(self, source: str, parent: Fingerprint | None = None, child: Fingerprint | None = None) -> None:
-        """Nothing, if the map is for these models.
+        """Raise FingerprintError unless the map is for these models.
 
         Raises: FingerprintError naming both models and what differs.
         """

@@ -24,8 +24,6 @@ def paired_positions(parent_offsets: Offsets, child_offsets: Offsets) -> list[To
 
     Where several tokens of one tokenizer end at one character (bytes of a rare symbol), the last is taken: only then is
     the character complete.
-
-    Source: house rule.
     """
     parent_ends = {end: position for position, (start, end) in enumerate(parent_offsets) if end > start}
     child_ends = {end: position for position, (start, end) in enumerate(child_offsets) if end > start}

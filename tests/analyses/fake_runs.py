@@ -19,9 +19,10 @@ from interp_xfer.models import Fingerprint
 from interp_xfer.stats.paired import paired_difference
 from interp_xfer.steering.origins import ConceptOrigin, ConceptSettings, Corpus, ProjectionOrigin
 from interp_xfer.steering.vectors import SteeringVectors
-from interp_xfer.studies.cell_record import CellRecord, cell_record, item_records
+from interp_xfer.studies.cell_record import CellRecord, cell_record
 from interp_xfer.studies.config import Study
 from interp_xfer.studies.identity import Contents
+from interp_xfer.studies.item_record import item_records
 from interp_xfer.studies.run_store import RunStore
 from interp_xfer.tasks import Problem
 from interp_xfer.tasks.prompt_hashes import PromptHashes

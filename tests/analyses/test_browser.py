@@ -106,8 +106,13 @@ def test_demo_report(look, demo):
     seen, dom = look(demo)
     assert seen["errors"] == []
     assert [plot["id"].removeprefix("figure-") for plot in seen["plots"]] == [
-        "lambda-robustness", "inference-scaling", "flips", "concept-profile", "transfer-profile", "pc-alignment",
-    ]  # fmt: skip
+        "lambda-robustness",
+        "inference-scaling",
+        "flips",
+        "concept-profile",
+        "transfer-profile",
+        "pc-alignment",
+    ]
     for plot in seen["plots"]:
         assert plot["width"] > 300 and plot["height"] > 100 and plot["marks"] > 0, plot
     assert not seen["overflow"]
@@ -119,10 +124,10 @@ def test_demo_report(look, demo):
 def test_slider_shows_the_answers_of_its_strength(look, demo):
     seen, _ = look(demo)
     (cell,) = (found.model_dump(mode="json") for found in demo.read_cells())
-    items = [item for item in demo.read_items(cell["key"]) if item["split"] == "test" and item["arm"] == "sweep"]
+    items = [item for item in demo.read_items(cell["key"]) if item.swept]
     star = cell["validation"]["lambda_star"]
     for name, strength in (("before", star), ("atBaseline", 0.0), ("atLargest", 1.0)):
-        expected = [item["text"] for item in items if item["strength"] == strength][:4]
+        expected = [item.text for item in items if item.strength == strength][:4]
         assert seen[name] == expected
     assert seen["label"] == f"λ = {star:g} (λ*)"
     assert seen["baselineLabel"] == "baseline (λ = 0)"

@@ -8,14 +8,17 @@ import pytest
 
 def items(answers, truth, strengths):
     """answers[question][strength]: parsed answer or None."""
+    from interp_xfer.studies.item_record import ItemRecord
+
+    rest = {"question": "", "reference": "", "text": "", "rule": None, "stop_reason": "eos", "n_tokens": 1, "extra": {}}
+    swept = {"split": "test", "arm": "sweep", "timed_out": False, **rest}
     return [
-        {
-            "split": "test", "arm": "sweep", "strength": strength, "problem_id": str(question), "parsed": parsed,
-            "correct": parsed == truth[question],
-        }
+        ItemRecord(
+            problem_id=str(question), strength=strength, parsed=parsed, correct=parsed == truth[question], **swept
+        )
         for question, row in enumerate(answers)
         for strength, parsed in zip(strengths, row, strict=True)
-    ]  # fmt: skip
+    ]
 
 
 def test_bars_and_differences_equal_the_cell(demo):

@@ -18,19 +18,15 @@ def test_rows_equal_the_single_answers(demo):
     rows = compute(demo).rows
     assert len(rows) == 2 * 20
     for row in rows:
-        chosen = [
-            item
-            for item in items
-            if (item["split"], item["strength"], item["arm"]) == (row.split, row.strength, "sweep")
-        ]
+        chosen = [item for item in items if (item.split, item.strength, item.arm) == (row.split, row.strength, "sweep")]
         assert row.n == len(chosen) == (32 if row.split == "test" else 24)
-        assert row.correct == sum(item["correct"] for item in chosen)
+        assert row.correct == sum(item.correct for item in chosen)
         assert row.accuracy == row.correct / row.n
-        assert row.invalid == sum(item["parsed"] is None for item in chosen)
-        assert row.truncated == sum(item["stop_reason"] == "length" for item in chosen)
-        assert row.mean_tokens == pytest.approx(statistics.fmean(item["n_tokens"] for item in chosen))
+        assert row.invalid == sum(item.parsed is None for item in chosen)
+        assert row.truncated == sum(item.stop_reason == "length" for item in chosen)
+        assert row.mean_tokens == pytest.approx(statistics.fmean(item.n_tokens for item in chosen))
         assert row.is_lambda_star == (row.strength == cell["validation"]["lambda_star"])
-        texts = [item["text"].encode() for item in chosen]
+        texts = [item.text.encode() for item in chosen]
         ratio = statistics.fmean(len(zlib.compress(text, 6)) / len(text) for text in texts)
         assert row.compression == (pytest.approx(ratio) if row.split == "test" else None)
 
@@ -74,7 +70,7 @@ def test_shift_lengths(unit, tmp_path):
     write_cell(store, make_study(unit=unit))
     (cell,) = load_cells(store)
     norms = [40 + 760 * layer / 9 for layer in range(10)]
-    assert cell.steered_layers == tuple(range(10))
+    assert [c for _, c in cell.record.layer_map.pairs] == list(range(10))
     if unit == "raw":
         assert cell.shift_length(0.3) == 0.3
         assert cell.shift_share(0.3) == pytest.approx(0.3 * 10 * statistics.median(1 / norm for norm in norms))
@@ -94,7 +90,7 @@ def test_unsteered_layers_do_not_count(tmp_path):
     write_cell(store, make_study(layer_map="greedy"), strategy=greedy)
     (cell,) = load_cells(store)
     norms = [40 + 760 * layer / 9 for layer in range(6)]
-    assert cell.steered_layers == tuple(range(6))
+    assert [c for _, c in cell.record.layer_map.pairs] == list(range(6))
     assert cell.shift_length(1.0) == pytest.approx(statistics.median(norms) / 6)
 
 

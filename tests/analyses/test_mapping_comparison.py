@@ -74,9 +74,12 @@ def test_cells_against_their_baseline_are_those_of_the_records(grid):
     rows = [row for row in compute(grid).rows if row.axis == "cell"]
     assert {row.key for row in rows} == set(records)
     assert [row.label for row in rows if row.dataset == "sums"] == [
-        "cka, ridge, relative", "cka, random-orthogonal, relative", "greedy, ridge, relative",
-        "greedy, random-orthogonal, relative", "native, relative",
-    ]  # fmt: skip
+        "cka, ridge, relative",
+        "cka, random-orthogonal, relative",
+        "greedy, ridge, relative",
+        "greedy, random-orthogonal, relative",
+        "native, relative",
+    ]
     for row in rows:
         known = records[row.key]
         assert (row.gained, row.lost, row.n) == (known.fixed, known.broken, known.n)
@@ -126,11 +129,15 @@ def test_what_is_missing_is_said(tmp_path):
     store.write_plan({}, plan)
     missing = compute(store).missing
     assert missing == (
-        "sums, cka, procrustes: failed, ShapeError: too few rows", "another: not run yet",
+        "sums, cka, procrustes: failed, ShapeError: too few rows",
+        "another: not run yet",
         "identity: left out, widths differ",
-    )  # fmt: skip
+    )
     page = write_report(store).read_text(encoding="utf-8")
-    assert "the cell failed, ShapeError: too few rows" in page and "interp-xfer compare comparison.yaml" in page
+    assert (
+        "sums, cka, procrustes: failed, ShapeError: too few rows" in page
+        and "interp-xfer compare comparison.yaml" in page
+    )
 
 
 def test_cells_that_differ_in_mapping_alone_are_told_apart(grid):

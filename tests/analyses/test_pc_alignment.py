@@ -72,9 +72,13 @@ def test_layers_without_spread_and_few_pairs(demo):
     figure(table)
     three = torch.cat([flat, flat[:, :, :1]], dim=2)
     change_alignment(
-        demo, parent_scores=three, child_scores=torch.randn(10, 2, 3, 4), child_components=torch.randn(10, 3, 8),
-        carried=None, raw=None,
-    )  # fmt: skip
+        demo,
+        parent_scores=three,
+        child_scores=torch.randn(10, 2, 3, 4),
+        child_components=torch.randn(10, 3, 8),
+        carried=None,
+        raw=None,
+    )
     reason = dict(compute(demo).comparisons[0].absent)["overlap"]
     assert reason == "4 held-out pairs are too few for spans of 3 components"
 

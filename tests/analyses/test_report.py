@@ -184,7 +184,7 @@ def test_long_texts_are_cut_and_it_is_said(demo):
     from interp_xfer_analyses.page.report import write_report
 
     (cell,) = demo.read_cells()
-    demo.write_cell(cell, [{**item, "text": "x" * 5000} for item in demo.read_items(cell.key)])
+    demo.write_cell(cell, [item.model_copy(update={"text": "x" * 5000}) for item in demo.read_items(cell.key)])
     page = Page(write_report(demo).read_text(encoding="utf-8"))
     assert "(3500 more characters)" in page.text
     assert "Texts are cut after 1500 characters." in page.text

@@ -33,9 +33,7 @@ def add_record(store, seed=0, **changes):
     for window in windows[LAYERS:]:
         for strength in STRENGTHS:
             correct = (True, True, window[0] > 0, False)
-            arms += (
-                GeneratedArm(window=window, strength=strength, correct=correct, invalid=1, mean_tokens=9.0),
-            )  # fmt: skip
+            arms += (GeneratedArm(window=window, strength=strength, correct=correct, invalid=1, mean_tokens=9.0),)
     settings = SensitivitySettings(n_questions=QUESTIONS, strengths=STRENGTHS, window=5, n_random=DRAWS, n_generated=4)
     values = {
         "settings": settings,

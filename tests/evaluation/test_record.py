@@ -60,9 +60,13 @@ def test_what_a_search_says(models, made, tmp_path):
     assert values["parent"]["reference"] == "tiny/parent"
     said = {name: values[name] for name in ("operator", "tokens", "unit", "scoring", "n_shots", "max_new_tokens")}
     assert said == {
-        "operator": "add", "tokens": "all", "unit": "relative", "scoring": "generate", "n_shots": 0,
+        "operator": "add",
+        "tokens": "all",
+        "unit": "relative",
+        "scoring": "generate",
+        "n_shots": 0,
         "max_new_tokens": 3,
-    }  # fmt: skip
+    }
     assert (values["dataset"], values["split"]) == ("sums", "validation") and len(values["asked"]) == 6
     assert [(row["strength"], row["correct"]) for row in values["strengths"]] == [(0.0, 1), (0.1, 2), (0.2, 2)]
     assert SearchRecord.read(tmp_path / "s.json") == record

@@ -98,9 +98,13 @@ def test_lines_are_read_one_by_one_and_bad_ones_say_why(tmp_path):
     assert [line.number for line in lines] == [1, 2, 3, 4, 5, 6]
     assert [line.text for line in lines] == ["one", "", "", "y" * 10, "la\x0bt\u2028", ""]
     assert [line.problem for line in lines] == [
-        None, None, "invalid UTF-8 at byte 2 of the line", None, None,
+        None,
+        None,
+        "invalid UTF-8 at byte 2 of the line",
+        None,
+        None,
         "the line is longer than 10 bytes; nothing was read from there on",
-    ]  # fmt: skip
+    ]
     with pytest.raises(ArtifactError, match="data file .*it is a folder"):
         next(read_lines(tmp_path, "data file", error=ArtifactError))
 

@@ -93,7 +93,7 @@ def test_from_problems_to_a_cell_and_back(study, store, loads):
     assert record["generation_path"] == "shared prefix"
     assert set(record["wall_s"]) == {"extract_and_transfer", "search", "evaluate"}
     assert record["versions"]["transformer-lens"].startswith("4.")
-    check_against_items(record, store.read_items(keys(study).cell))
+    check_against_items(record, [item.to_dict() for item in store.read_items(keys(study).cell)])
 
     # The same call reads it, and loads nothing.
     loads.clear()
@@ -175,7 +175,7 @@ def test_interrupted_runs_leave_whole_artifacts_and_go_on_from_there(
     loads.clear()
     record = run_study(study, store).model_dump(mode="json")
     assert loads == reloaded and files(store)["cells"] == 1
-    check_against_items(record, store.read_items(keys(study).cell))
+    check_against_items(record, [item.to_dict() for item in store.read_items(keys(study).cell)])
 
 
 def test_answers_finished_before_an_interrupt_are_not_made_again(study, store, tmp_path, monkeypatch):

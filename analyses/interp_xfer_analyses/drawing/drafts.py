@@ -9,35 +9,37 @@ from typing import Any
 
 import plotly.graph_objects as go
 
+from interp_xfer.fields import Json
+
 
 class Draft:
     """Traces and layout of a figure under construction, in Plotly's own terms."""
 
     def __init__(self) -> None:
-        self.data: list[dict[str, Any]] = []
-        self.layout: dict[str, Any] = {"annotations": [], "meta": {}}
+        self.data: list[Json] = []
+        self.layout: Json = {"annotations": [], "meta": {}}
 
-    def scatter(self, **trace: Any) -> None:
+    def scatter(self, **trace: object) -> None:
         """Add a scatter trace."""
         self.data.append({"type": "scatter", **trace})
 
-    def bar(self, **trace: Any) -> None:
+    def bar(self, **trace: object) -> None:
         """Add a bar trace."""
         self.data.append({"type": "bar", **trace})
 
-    def heatmap(self, **trace: Any) -> None:
+    def heatmap(self, **trace: object) -> None:
         """Add a heat map."""
         self.data.append({"type": "heatmap", **trace})
 
-    def annotate(self, **annotation: Any) -> None:
+    def annotate(self, **annotation: object) -> None:
         """Add a text."""
         self.layout["annotations"].append({"showarrow": False, **annotation})
 
-    def set(self, changes: dict[str, Any] | None = None, /, **more: Any) -> None:
+    def set(self, changes: Json | None = None, /, **more: object) -> None:
         """Change the layout; nested dictionaries are merged."""
         _merge(self.layout, {**(changes or {}), **more})
 
-    def put(self, path: str, value: Any) -> None:
+    def put(self, path: str, value: object) -> None:
         """Change one place of the layout, such as "xaxis2.domain" or "annotations[3].x"."""
         *parents, last = path.replace("[", ".").replace("]", "").split(".")
         place: Any = self.layout
@@ -45,7 +47,7 @@ class Draft:
             place = place[int(name)] if isinstance(place, list) else place.setdefault(name, {})
         place[last] = value
 
-    def json(self) -> dict[str, Any]:
+    def json(self) -> Json:
         """What `Plotly.newPlot` takes."""
         return {"data": self.data, "layout": self.layout}
 
@@ -54,7 +56,7 @@ class Draft:
         return go.Figure(self.json())
 
 
-def _merge(target: dict[str, Any], changes: dict[str, Any]) -> None:
+def _merge(target: Json, changes: Json) -> None:
     for name, value in changes.items():
         if isinstance(value, dict) and isinstance(target.get(name), dict):
             _merge(target[name], value)

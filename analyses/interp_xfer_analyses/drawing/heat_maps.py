@@ -5,8 +5,8 @@ with white at chance.
 """
 
 from collections.abc import Sequence
-from typing import Any
 
+from interp_xfer.fields import Json
 from interp_xfer_analyses.drawing import style
 from interp_xfer_analyses.drawing.drafts import Draft
 from interp_xfer_analyses.drawing.panels import axes, axis_name
@@ -29,9 +29,13 @@ def add_heat_map(out: Draft, panel: int, grid: Sequence[Sequence[Cell]], colorax
     """
     n_child = len(grid[0]) if grid else 0
     out.heatmap(
-        x=list(range(n_child)), y=list(range(len(grid))), z=[list(row) for row in grid], coloraxis=coloraxis,
-        hovertemplate=f"child layer %{{x}}, parent layer %{{y}}<br>{hover} %{{z:.3f}}<extra></extra>", **axes(panel),
-    )  # fmt: skip
+        x=list(range(n_child)),
+        y=list(range(len(grid))),
+        z=[list(row) for row in grid],
+        coloraxis=coloraxis,
+        hovertemplate=f"child layer %{{x}}, parent layer %{{y}}<br>{hover} %{{z:.3f}}<extra></extra>",
+        **axes(panel),
+    )
     out.set(
         {
             axis_name("x", panel): {**_heat_axis(n_child), **layer_ticks(n_child)},
@@ -40,7 +44,7 @@ def add_heat_map(out: Draft, panel: int, grid: Sequence[Sequence[Cell]], colorax
     )
 
 
-def layer_ticks(n_layers: int) -> dict[str, Any]:
+def layer_ticks(n_layers: int) -> Json:
     """Ticks of an axis of layers: whole numbers, at most nine of them up to 450 layers."""
     return {"tick0": 0, "dtick": next(step for step in (1, 2, 5, 10, 20, 50) if n_layers <= 9 * step or step == 50)}
 
@@ -64,17 +68,21 @@ def add_map_line(
         colour: instead of that of the map.
     """
     layers = list(range(len(parent_of)))
-    common: dict[str, Any] = {"x": layers, "y": list(parent_of), "legendgroup": name, "connectgaps": False}
+    common: Json = {"x": layers, "y": list(parent_of), "legendgroup": name, "connectgaps": False}
     out.scatter(
         **common, mode="lines", line={"color": "white", "width": 4}, showlegend=False, hoverinfo="skip", **axes(panel)
     )
     colour, symbol = colour or MAP_COLOURS.get(name, style.GREY), MAP_SYMBOLS.get(name, "circle")
     out.scatter(
-        **common, mode="lines+markers", name=f"{name} map", showlegend=showlegend,
+        **common,
+        mode="lines+markers",
+        name=f"{name} map",
+        showlegend=showlegend,
         line={"color": colour, "width": 1.5},
         marker={"color": colour, "symbol": symbol, "size": 6, "line": {"color": "white", "width": 1}},
-        hovertemplate=f"{name}: child layer %{{x}} from parent layer %{{y}}<extra></extra>", **axes(panel),
-    )  # fmt: skip
+        hovertemplate=f"{name}: child layer %{{x}} from parent layer %{{y}}<extra></extra>",
+        **axes(panel),
+    )
 
 
 def place_colour_bars(out: Draft, bars: Sequence[tuple[str, int, str]]) -> Draft:
@@ -96,9 +104,9 @@ def place_colour_bars(out: Draft, bars: Sequence[tuple[str, int, str]]) -> Draft
     return out
 
 
-def _heat_axis(n: int) -> dict[str, Any]:
+def _heat_axis(n: int) -> Json:
     return {"range": [-0.5, n - 0.5], "showgrid": False, "zeroline": False}
 
 
-def _place(x: Sequence[float], y: Sequence[float]) -> dict[str, Any]:
+def _place(x: Sequence[float], y: Sequence[float]) -> Json:
     return {"x": x[1] + 0.006, "y": y[0], "yanchor": "bottom", "len": y[1] - y[0], "lenmode": "fraction", "xpad": 0}

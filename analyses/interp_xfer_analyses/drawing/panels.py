@@ -8,8 +8,8 @@ panels, as flat keys ("xaxis2.domain"); the report applies them on a phone.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from textwrap import wrap
-from typing import Any
 
+from interp_xfer.fields import Json
 from interp_xfer_analyses.drawing.drafts import Draft
 from interp_xfer_analyses.drawing.style import plain, template, wrapped
 
@@ -49,12 +49,15 @@ def axis_name(letter: str, index: int) -> str:
 def say(out: Draft, index: int, text: str) -> None:
     """Write into the middle of a panel why it is empty."""
     out.annotate(
-        text=wrapped(text, 40), x=0.5, y=0.5,
-        xref=f"x{_suffix(index)} domain", yref=f"y{_suffix(index)} domain",
-    )  # fmt: skip
+        text=wrapped(text, 40),
+        x=0.5,
+        y=0.5,
+        xref=f"x{_suffix(index)} domain",
+        yref=f"y{_suffix(index)} domain",
+    )
 
 
-def category_labels(out: Draft, index: int, labels: Sequence[str], characters: int = 20) -> dict[str, Any]:
+def category_labels(out: Draft, index: int, labels: Sequence[str], characters: int = 20) -> Json:
     """Show long row labels on the y axis, top to bottom; returns the narrow changes that wrap them.
 
     Arguments:
@@ -67,11 +70,15 @@ def category_labels(out: Draft, index: int, labels: Sequence[str], characters: i
     out.set(
         {
             name: {
-                "type": "category", "categoryorder": "array", "categoryarray": list(labels),
-                "range": [len(labels) - 0.5, -0.5], "tickvals": list(labels), "ticktext": [plain(x) for x in labels],
+                "type": "category",
+                "categoryorder": "array",
+                "categoryarray": list(labels),
+                "range": [len(labels) - 0.5, -0.5],
+                "tickvals": list(labels),
+                "ticktext": [plain(x) for x in labels],
             }
         }
-    )  # fmt: skip
+    )
     return {f"{name}.ticktext": [wrapped(x, characters) for x in labels], f"{name}.tickfont.size": 11}
 
 
@@ -80,7 +87,7 @@ def label_lines(labels: Sequence[str], characters: int = 20) -> int:
     return max((len(wrap(label, characters)) for label in labels), default=1)
 
 
-def arrange(out: Draft, content: Sequence[Panel], columns: int = 2, narrow: dict[str, Any] | None = None) -> Draft:
+def arrange(out: Draft, content: Sequence[Panel], columns: int = 2, narrow: Json | None = None) -> Draft:
     """The figure, with panels placed row by row, titles, axis titles and legend.
 
     Arguments:
@@ -144,7 +151,7 @@ def plain_length(label: str) -> int:
     return len(label.replace("&amp;", "&").replace("&lt;", "<").replace("&gt;", ">"))
 
 
-def _placed(content: Sequence[Panel], columns: int, width: int, legend: Sequence[int]) -> dict[str, Any]:
+def _placed(content: Sequence[Panel], columns: int, width: int, legend: Sequence[int]) -> Json:
     """Flat layout keys: heights, domains, titles, legend."""
     is_narrow = width == NARROW
     rows = [content[start : start + columns] for start in range(0, len(content), columns)]
@@ -159,9 +166,12 @@ def _placed(content: Sequence[Panel], columns: int, width: int, legend: Sequence
     bottom = _below(rows[-1])
     inner = float(sum(heights) + sum(gaps))
     total = top + inner + bottom
-    out: dict[str, Any] = {
-        "height": int(total), "margin.t": top, "margin.b": bottom, "legend.y": _round(1 - buttons / total),
-    }  # fmt: skip
+    out: Json = {
+        "height": int(total),
+        "margin.t": top,
+        "margin.b": bottom,
+        "legend.y": _round(1 - buttons / total),
+    }
     level, index = inner, 0
     for number, (row, height) in enumerate(zip(rows, heights, strict=True)):
         for column in range(len(row)):

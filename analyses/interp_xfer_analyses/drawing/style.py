@@ -7,8 +7,8 @@ text for dark pages.
 
 from collections.abc import Sequence
 from textwrap import wrap
-from typing import Any
 
+from interp_xfer.fields import Json
 from interp_xfer.stats import p_values
 
 BLUE, ORANGE, GREEN, VERMILLION = "#0072B2", "#E69F00", "#009E73", "#D55E00"
@@ -23,7 +23,7 @@ ARM_COLOURS = {"baseline": GREY, "lambda_star": BLUE, "vote": ORANGE}
 _SPACE = "\u00a0"  # between a number and its unit, so that lines do not break there
 
 
-def template() -> dict[str, Any]:
+def template() -> Json:
     """Fonts, transparent backgrounds, quiet grid: a Plotly template."""
     axis = {
         "gridcolor": "rgba(127,127,127,0.25)",
@@ -88,14 +88,14 @@ def p_text(p_value: float | None) -> str:
     return p_values.p_text(p_value).replace(" ", _SPACE)
 
 
-def strength_axis(strengths: Sequence[float]) -> dict[str, Any]:
+def strength_axis(strengths: Sequence[float]) -> Json:
     """Settings of an axis that keeps 0.01 to 1.0 readable: logarithmic, or one step each if some are not positive."""
     if not strengths or min(strengths) <= 0:
         return {"type": "category", "categoryarray": [f"{s:g}" for s in sorted(strengths)]}
     return log_axis(min(strengths), max(strengths))
 
 
-def log_axis(low: float, high: float) -> dict[str, Any]:
+def log_axis(low: float, high: float) -> Json:
     """Settings of a logarithmic axis with a tick at 1, 2, 5 of each decade, or at each decade when there are many."""
     ticks = [float(f"{m}e{e}") for e in range(-12, 13) for m in (1, 2, 5)]
     shown = [tick for tick in ticks if low * 0.99 <= tick <= high * 1.01]
@@ -105,6 +105,6 @@ def log_axis(low: float, high: float) -> dict[str, Any]:
     return {"type": "log", "tickvals": shown, "ticktext": [f"{tick:g}" for tick in shown]}
 
 
-def strength_values(strengths: Sequence[float], axis: dict[str, Any]) -> list[Any]:
+def strength_values(strengths: Sequence[float], axis: Json) -> list[str] | list[float]:
     """Coordinates on a `strength_axis`."""
     return [f"{s:g}" for s in strengths] if axis["type"] == "category" else list(strengths)

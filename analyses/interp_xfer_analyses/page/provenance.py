@@ -2,10 +2,9 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from interp_xfer.models.bundled import BUNDLED
-from interp_xfer.models.fingerprint import Fingerprint
+from interp_xfer.studies.config import Study
 from interp_xfer_analyses.cells import Cell, varying_settings
 from interp_xfer_analyses.tables import distinct
 
@@ -60,8 +59,7 @@ def provenance(cells: Sequence[Cell], command: str) -> Provenance:
 def _models(cells: Sequence[Cell]) -> tuple[Model, ...]:
     out: dict[str, Model] = {}
     for cell in cells:
-        for role in ("parent", "child"):
-            found: Fingerprint = getattr(cell.record, role)
+        for role, found in (("parent", cell.record.parent), ("child", cell.record.child)):
             values, reference = found.to_dict(), found.reference
             bundled = BUNDLED.get(reference.removeprefix("bundled:")) if reference.startswith("bundled:") else None
             fields = tuple((name, str(values[name])) for name in _SHOWN_FIELDS if values[name] is not None)
@@ -76,8 +74,8 @@ def _models(cells: Sequence[Cell]) -> tuple[Model, ...]:
 def _settings(cells: Sequence[Cell]) -> tuple[tuple[str, str], ...]:
     varying = varying_settings(cells)
     out = []
-    for name in {name: None for cell in cells for name in cell.settings}:
-        values = distinct(_text(cell.settings.get(name)) for cell in cells)
+    for name in Study.model_fields:
+        values = distinct(_text(getattr(cell.study, name)) for cell in cells)
         shown = "; ".join(values[:12]) + (f"; and {len(values) - 12} more" if len(values) > 12 else "")
         out.append((name, f"{shown} (differs between cells)" if name in varying else shown))
     return tuple(out)
@@ -106,9 +104,9 @@ def _prompts(cells: Sequence[Cell]) -> tuple[tuple[str, str], ...]:
     return tuple(out.values())[:_SHOWN_PROMPTS]
 
 
-def _text(value: Any) -> str:
+def _text(value: object) -> str:
     return (
         ", ".join(f"{item:g}" if isinstance(item, float) else str(item) for item in value)
-        if isinstance(value, list)
+        if isinstance(value, tuple)
         else ("none" if value is None else str(value))
     )

@@ -1,9 +1,9 @@
 """A run store that reads each file once: several analyses of one report need the same cells and answers."""
 
 from pathlib import Path
-from typing import Any
 
 from interp_xfer.studies.cell_record import CellRecord
+from interp_xfer.studies.item_record import ItemRecord
 from interp_xfer.studies.run_store import RunStore
 
 _ANSWERS_KEPT = 200_000  # some 200 MB; what does not fit is read again
@@ -15,7 +15,7 @@ class RememberingStore(RunStore):
     def __init__(self, root: Path | str) -> None:
         super().__init__(root)
         self._cells: list[CellRecord] | None = None
-        self._items: dict[str, list[dict[str, Any]]] = {}
+        self._items: dict[str, list[ItemRecord]] = {}
 
     def read_cells(self) -> list[CellRecord]:
         """All finished cells, read once."""
@@ -23,7 +23,7 @@ class RememberingStore(RunStore):
             self._cells = super().read_cells()
         return self._cells
 
-    def read_items(self, key: str) -> list[dict[str, Any]]:
+    def read_items(self, key: str) -> list[ItemRecord]:
         """The single answers of a cell, kept while there is room."""
         if key in self._items:
             return self._items[key]

@@ -10,12 +10,12 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, is_dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
+from interp_xfer.fields import Json
 from interp_xfer.files.artifacts import write_text
 from interp_xfer.studies.failures import failure_line
 from interp_xfer.studies.run_store import RunStore
@@ -85,7 +85,8 @@ def write_report(store: RunStore) -> Path:
     results, changed = tables["results-table"], tables["flips"]
     assert isinstance(results, ResultsTable) and isinstance(changed, Flips)
     samples = sample_generations(store, cells)
-    page = _environment().get_template("report.html.j2").render(
+    template = _environment().get_template("report.html.j2")
+    page = template.render(
         title=_title(cells),
         summary=summary(cells),
         missing=count_gaps((*cell_gaps(cells), *_failures(store))),
@@ -106,11 +107,11 @@ def write_report(store: RunStore) -> Path:
         style=_asset("report.css"),
         script=_asset("report.js"),
         plotly=Markup(get_plotlyjs()),
-    )  # fmt: skip
+    )
     return write_text(store.report, page)
 
 
-def script_json(value: Any) -> Markup:
+def script_json(value: object) -> Markup:
     """JSON that is safe inside a `<script>` element: no character of it can end the element or start markup."""
     text = json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
     for character in "<>&\u2028\u2029":
@@ -166,13 +167,13 @@ def _choices(analysis: Analysis, table: Table, keys: Sequence[str]) -> tuple[Cho
     return tuple(out)
 
 
-def _drawn(analysis: Analysis, table: Table) -> dict[str, Any]:
+def _drawn(analysis: Analysis, table: Table) -> Json:
     out = analysis.draw(table)
     out.put("meta.alt", f"{analysis.question} {analysis.describe(table)}")
-    return _rounded(out.json())
+    return {name: _rounded(part) for name, part in out.json().items()}
 
 
-def _rounded(value: Any) -> Any:
+def _rounded(value: object) -> object:
     """Five significant digits are more than a screen shows, and a third of the size of sixteen."""
     if isinstance(value, float):
         return float(f"{value:.5g}")
@@ -181,7 +182,7 @@ def _rounded(value: Any) -> Any:
     return {name: _rounded(item) for name, item in value.items()} if isinstance(value, dict) else value
 
 
-def _text(value: Any) -> str:
+def _text(value: object) -> str:
     if value is None:
         return "–"
     if isinstance(value, bool):
@@ -205,9 +206,9 @@ def _failures(store: RunStore) -> list[str]:
 
 
 def _limits(cells: Sequence[Cell]) -> list[str]:
-    sizes = sorted({arm.n for cell in cells if (arm := cell.arm("baseline")) is not None})
-    seeds = sorted({str(cell.settings.get("seed", 0)) for cell in cells})
-    ranked = all(cell.settings.get("scoring") == "likelihood" for cell in cells)
+    sizes = sorted({cell.test.n for cell in cells})
+    seeds = sorted({str(cell.study.seed) for cell in cells})
+    ranked = all(cell.study.scoring == "likelihood" for cell in cells)
     how = "Options ranked by likelihood, nothing is generated" if ranked else "Greedy decoding"
     out = [
         f"{how}; one prompt and one set of few-shot examples per data set. Prompt, seed and hardware alone can move "
@@ -216,9 +217,9 @@ def _limits(cells: Sequence[Cell]) -> list[str]:
         "No control directions are part of this report: that a random direction of the same length would change as "
         "much is not excluded.",
     ]
-    if any(cell.arm("vote") for cell in cells):
+    if any(cell.test.vote for cell in cells):
         out.append("The vote spends one generation per strength and is compared with a single one.")
-    if sizes and sizes[0] < 300:
+    if sizes[0] < 300:
         out.insert(0, f"Small: {sizes[0]} test questions in the smallest cell. Effects of a few points cannot be seen.")
     return out
 

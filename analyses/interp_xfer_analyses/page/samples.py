@@ -7,9 +7,9 @@ report of a large run stays small; what was cut is said.
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from interp_xfer.errors import MissingError
+from interp_xfer.studies.item_record import ItemRecord
 from interp_xfer.studies.run_store import RunStore
 from interp_xfer_analyses.cells import Cell
 
@@ -98,22 +98,20 @@ def clip(text: str, limit: int = _CHARACTERS) -> str:
     return text if len(text) <= limit else f"{text[:limit]} … ({len(text) - limit} more characters)"
 
 
-def outcome(item: dict[str, Any]) -> str:
+def outcome(item: ItemRecord) -> str:
     """Like "right (18)", "wrong (17)" or "no answer could be read", and whether the text was cut."""
-    if item["parsed"] is None:
+    if item.parsed is None:
         text = "no answer could be read"
-    elif item["correct"]:
-        text = f"right ({clip(str(item['parsed']), 60)})"
     else:
-        text = f"wrong ({clip(str(item['parsed']), 60)})"
-    return text + (", cut at the token limit" if item["stop_reason"] == "length" else "")
+        text = f"{'right' if item.correct else 'wrong'} ({clip(item.parsed, 60)})"
+    return text + (", cut at the token limit" if item.stop_reason == "length" else "")
 
 
-def _cell_samples(cell: Cell, items: Sequence[dict[str, Any]], n: int) -> CellSamples | None:
-    by_problem: dict[str, dict[float, dict[str, Any]]] = defaultdict(dict)
+def _cell_samples(cell: Cell, items: Sequence[ItemRecord], n: int) -> CellSamples | None:
+    by_problem: dict[str, dict[float, ItemRecord]] = defaultdict(dict)
     for item in items:
-        if item["split"] == "test" and item["arm"] == "sweep":
-            by_problem[item["problem_id"]][item["strength"]] = item
+        if item.swept and item.strength is not None:
+            by_problem[item.problem_id][item.strength] = item
     strengths = sorted({strength for answers in by_problem.values() for strength in answers})
     complete = [answers for answers in by_problem.values() if len(answers) == len(strengths)]
     if not complete or 0.0 not in strengths or len(strengths) < 2:
@@ -125,21 +123,16 @@ def _cell_samples(cell: Cell, items: Sequence[dict[str, Any]], n: int) -> CellSa
     )
 
 
-def _sample(answers: dict[float, dict[str, Any]], strengths: Sequence[float], labels: Sequence[str]) -> Sample:
+def _sample(answers: dict[float, ItemRecord], strengths: Sequence[float], labels: Sequence[str]) -> Sample:
     first = answers[0.0]
     return Sample(
-        problem_id=str(first["problem_id"]),
-        question=clip(str(first["question"])),
-        reference=clip(str(first["reference"]), 200),
+        problem_id=first.problem_id,
+        question=clip(first.question),
+        reference=clip(first.reference, 200),
         steps=tuple(
-            Step(
-                strength,
-                label,
-                clip(str(answers[strength]["text"])),
-                outcome(answers[strength]),
-                answers[strength]["correct"],
-            )
+            Step(strength, label, clip(item.text), outcome(item), item.correct)
             for strength, label in zip(strengths, labels, strict=True)
+            for item in (answers[strength],)
         ),
     )
 

@@ -56,40 +56,36 @@ def detectable(difference: Difference) -> str:
 
 
 def _one(cell: Cell) -> tuple[str, ...]:
-    baseline, star, vote = cell.arm("baseline"), cell.arm("lambda_star"), cell.arm("vote")
-    if baseline is None:
-        return (f"{cell.label}: there are no test results to summarise.",)
+    baseline, star, vote = cell.test.baseline, cell.test.lambda_star, cell.test.vote
     out = [
         f"Without steering, {cell.child} answers {baseline.correct} of {baseline.n} test questions of {cell.dataset}: "
         f"{_accuracy(baseline)}."
     ]
-    if star is not None:
-        how = f"at λ* = {_strength(star)} ({cell.unit}), {_chosen(cell)}"
-        if not cell.has_strength:
-            how = f"by {cell.record.study.operator}, which has no strength and is applied once"
-        out.append(f"Steered with the concept of {cell.parent} {how}, it answers {_accuracy(star)}: {_change(star)}.")
+    how = f"at λ* = {cell.lambda_star:g} ({cell.study.unit}), {_chosen(cell)}"
+    if not cell.has_strength:
+        how = f"by {cell.study.operator}, which has no strength and is applied once"
+    out.append(f"Steered with the concept of {cell.parent} {how}, it answers {_accuracy(star)}: {_change(star)}.")
     if vote is not None:
         out.append(
             f"The vote over {len(cell.grid)} strengths, which spends {len(cell.grid)} generations a question, answers "
             f"{_accuracy(vote)}: {_change(vote)}. {_unsteered(cell)}A vote among unsteered samples gains too; this run "
             f"does not compare with one."
         )
-    if star is not None and star.difference is not None:
+    if star.difference is not None:
         out.append(_sentence(detectable(star.difference)))
     out += _best_of_grid(cell)
-    if star is not None:
-        out.append(
-            f"Answers that could not be read: {baseline.invalid} at baseline, {star.invalid} at λ*; cut at the token "
-            f"limit: {baseline.truncated} and {star.truncated}; tokens per answer: {baseline.mean_tokens:.0f} and "
-            f"{star.mean_tokens:.0f}. Read by rule, baseline against λ*: {_rules(baseline, star)}. Steering often "
-            f"changes the form of answers rather than their reasoning."
-        )
+    out.append(
+        f"Answers that could not be read: {baseline.invalid} at baseline, {star.invalid} at λ*; cut at the token "
+        f"limit: {baseline.truncated} and {star.truncated}; tokens per answer: {baseline.mean_tokens:.0f} and "
+        f"{star.mean_tokens:.0f}. Read by rule, baseline against λ*: {_rules(baseline, star)}. Steering often "
+        f"changes the form of answers rather than their reasoning."
+    )
     return tuple(out)
 
 
 def _unsteered(cell: Cell) -> str:
     """How much of the vote is the model's own answer."""
-    found = cell.record.test.unsteered_votes
+    found = cell.test.unsteered_votes
     if found is None:
         return ""
     return (
@@ -113,21 +109,18 @@ def _sentence(text: str) -> str:
 
 def _many(cells: Sequence[Cell]) -> tuple[str, ...]:
     out = [f"{len(cells)} cells: {_number(cells, 'parent')}, {_number(cells, 'child')}, {_number(cells, 'dataset')}."]
-    for name, words in (("lambda_star", "At λ*, chosen on validation"), ("vote", "With the vote over strengths")):
-        found = [arm.difference for cell in cells if (arm := cell.arm(name)) is not None and arm.difference is not None]
+    differences, votes = (
+        [arm.difference for arm in arms if arm and arm.difference]
+        for arms in ([cell.test.lambda_star for cell in cells], [cell.test.vote for cell in cells])
+    )
+    for words, found in (("At λ*, chosen on validation", differences), ("With the vote over strengths", votes)):
         if found:
             out.append(f"{words}: {_tally(found)}")
-    baselines = [arm.n for cell in cells if (arm := cell.arm("baseline")) is not None]
-    differences = [
-        arm.difference for cell in cells if (arm := cell.arm("lambda_star")) is not None and arm.difference is not None
-    ]
-    if baselines and differences:
+    if differences:
+        sizes = [cell.test.n for cell in cells]
         typical = sorted(differences, key=lambda d: d.n)[len(differences) // 2]
-        size = f"{min(baselines)}" if min(baselines) == max(baselines) else f"{min(baselines)} to {max(baselines)}"
+        size = f"{min(sizes)}" if min(sizes) == max(sizes) else f"{min(sizes)} to {max(sizes)}"
         out.append(f"Each cell has {size} test questions. In a typical one: {detectable(typical)}")
-    without = sum(cell.arm("baseline") is None for cell in cells)
-    if without:
-        out.append(f"{without} cells have no test results.")
     return tuple(out)
 
 
@@ -169,22 +162,14 @@ def _change(arm: ArmRecord) -> str:
     )
 
 
-def _strength(arm: ArmRecord) -> str:
-    return "unknown" if arm.strength is None else f"{arm.strength:g}"
-
-
 def _chosen(cell: Cell) -> str:
-    n = cell.validation[0].n if cell.validation else 0
-    searched = len({point.strength for point in cell.validation} - {0.0})
-    if not n:
-        return "chosen outside this run"
-    if searched == 1:
+    if len(cell.grid) == 1:
         return "the only strength that was tried"
-    return f"the best of {searched} strengths on {n} validation questions"
+    return f"the best of {len(cell.grid)} strengths on {cell.record.validation.n} validation questions"
 
 
 def _best_of_grid(cell: Cell) -> list[str]:
-    best = cell.record.test.best_of_grid
+    best = cell.test.best_of_grid
     if best is None:
         return []
     if best.strength is None:

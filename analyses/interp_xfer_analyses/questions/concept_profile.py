@@ -81,12 +81,16 @@ def draw(table: ConceptProfile) -> Draft:
         rows = [row for row in table.rows if row.concept == name]
         colour = style.SERIES[number % len(style.SERIES)]
         out.scatter(
-            x=[row.layer for row in rows], y=[row.mean_cosine for row in rows], mode="lines+markers",
-            name=style.plain(name), showlegend=True,
+            x=[row.layer for row in rows],
+            y=[row.mean_cosine for row in rows],
+            mode="lines+markers",
+            name=style.plain(name),
+            showlegend=True,
             line={"color": colour, "dash": style.DASHES[number // len(style.SERIES) % 7]},
             marker={"symbol": style.SYMBOLS[number % len(style.SYMBOLS)], "size": 6},
-            hovertemplate="layer %{x}: %{y:.3f}", **axes(0),
-        )  # fmt: skip
+            hovertemplate="layer %{x}: %{y:.3f}",
+            **axes(0),
+        )
     low = min((row.mean_cosine for row in table.rows if row.mean_cosine is not None), default=0.0)
     out.set(xaxis=layer_ticks(1 + max(row.layer for row in table.rows)))
     out.set(yaxis={"range": [-1.05 if low < 0 else 0, 1.05]})

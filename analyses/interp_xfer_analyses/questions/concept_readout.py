@@ -161,15 +161,25 @@ def _add_draws(out: Draft, panel: int, rows: list[Row], band: bool) -> None:
         out.scatter(
             x=[*layers, *reversed(layers)],
             y=[*(row.highest for row in rows), *(row.lowest for row in reversed(rows))],
-            mode="lines", line={"width": 0}, fill="toself", fillcolor=style.fill(colour, 0.25),
-            name=f"{name}, lowest to highest", hoverinfo="skip", **axes(panel),
-        )  # fmt: skip
+            mode="lines",
+            line={"width": 0},
+            fill="toself",
+            fillcolor=style.fill(colour, 0.25),
+            name=f"{name}, lowest to highest",
+            hoverinfo="skip",
+            **axes(panel),
+        )
     out.scatter(
-        x=layers, y=[row.auroc for row in rows], mode="lines", line={"color": colour, "dash": dash},
-        name=f"{name}, mean", customdata=[[row.low, row.high, row.lowest, row.highest] for row in rows],
+        x=layers,
+        y=[row.auroc for row in rows],
+        mode="lines",
+        line={"color": colour, "dash": dash},
+        name=f"{name}, mean",
+        customdata=[[row.low, row.high, row.lowest, row.highest] for row in rows],
         hovertemplate=f"{name}, child layer %{{x}}: mean %{{y:.3f}} [%{{customdata[0]:.3f}}, %{{customdata[1]:.3f}}], "
-        "draws %{customdata[2]:.3f} to %{customdata[3]:.3f}<extra></extra>", **axes(panel),
-    )  # fmt: skip
+        "draws %{customdata[2]:.3f} to %{customdata[3]:.3f}<extra></extra>",
+        **axes(panel),
+    )
 
 
 def _add_source(out: Draft, panel: int, rows: list[Row], source: str, named: bool = False) -> None:
@@ -209,11 +219,16 @@ def _add_means(out: Draft, table: ConceptReadout, key: str) -> None:
     points.sort(key=lambda point: point[0])
     for middle, label, (low, high, colour, symbol) in points:
         out.scatter(
-            x=[middle], y=[label], mode="markers", showlegend=False, name=label,
+            x=[middle],
+            y=[label],
+            mode="markers",
+            showlegend=False,
+            name=label,
             marker={"color": colour, "symbol": symbol, "size": 8, "line": {"color": colour, "width": 2}},
             error_x={"array": [high - middle], "arrayminus": [middle - low], "color": colour, "width": 3},
-            hovertemplate=f"{label}: {middle:.3f} [{low:.3f}, {high:.3f}]<extra></extra>", **axes(3),
-        )  # fmt: skip
+            hovertemplate=f"{label}: {middle:.3f} [{low:.3f}, {high:.3f}]<extra></extra>",
+            **axes(3),
+        )
         out.scatter(
             x=[low - 0.008], y=[label], mode="text", text=[label], textposition="middle left", showlegend=False,
             hoverinfo="skip", textfont={"size": 12}, cliponaxis=False, **axes(3),
@@ -241,13 +256,18 @@ def _add_fits(out: Draft, rows: list[FitRow], name: str) -> None:
         series.append(("shuffled_r2", style.GREY, "longdash", "R² of wrongly paired tokens", True))
     for value, colour, dash, label, in_legend in series:
         out.scatter(
-            x=[row.child_layer for row in rows], y=[getattr(row, value) for row in rows], mode="lines+markers",
-            name=label, showlegend=in_legend, legendgroup=label if in_legend else name,
+            x=[row.child_layer for row in rows],
+            y=[getattr(row, value) for row in rows],
+            mode="lines+markers",
+            name=label,
+            showlegend=in_legend,
+            legendgroup=label if in_legend else name,
             line={"color": colour, "dash": dash, "width": 1.5},
             marker={"symbol": MAP_SYMBOLS[name], "size": 5 if value == "r2" else 1},
             customdata=[row.parent_layer for row in rows],
-            hovertemplate=f"{label}, child layer %{{x}} from %{{customdata}}: R² %{{y:.3f}}<extra></extra>", **axes(5),
-        )  # fmt: skip
+            hovertemplate=f"{label}, child layer %{{x}} from %{{customdata}}: R² %{{y:.3f}}<extra></extra>",
+            **axes(5),
+        )
 
 
 def _add_band(out: Draft, rows: list[Row], colour: str, panel: int) -> None:

@@ -6,11 +6,11 @@ reverse. Equal numbers of both are what chance alone gives (McNemar's test).
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import plotly.graph_objects as go
 
 from interp_xfer.errors import MissingError
+from interp_xfer.studies.item_record import ItemRecord
 from interp_xfer.studies.run_store import RunStore
 from interp_xfer_analyses.analysis import Analysis
 from interp_xfer_analyses.cells import Cell, load_cells
@@ -88,20 +88,20 @@ def compute(store: RunStore, texts_per_cell: int = 1000) -> Flips:
     missing = []
     for cell in load_cells(store):
         try:
-            items = [item for item in store.read_items(cell.key) if item["split"] == "test"]
+            items = [item for item in store.read_items(cell.key) if item.split == "test"]
         except MissingError:
             missing.append(f"{cell.label}: the single answers are missing")
             continue
-        baseline = {item["problem_id"]: item for item in items if item["arm"] == "sweep" and item["strength"] == 0}
+        baseline = {item.problem_id: item for item in items if item.swept and item.strength == 0}
         if not baseline:
             missing.append(f"{cell.label}: there are no baseline answers to compare with")
             continue
         kept = 0
         for arm, strength, answers in _arms(cell, items):
-            pairs = [(baseline[item["problem_id"]], item) for item in answers if item["problem_id"] in baseline]
-            changed = [(before, after) for before, after in pairs if before["correct"] != after["correct"]]
-            gained = sum(after["correct"] for _, after in changed)
-            right = sum(before["correct"] and after["correct"] for before, after in pairs)
+            pairs = [(baseline[item.problem_id], item) for item in answers if item.problem_id in baseline]
+            changed = [(before, after) for before, after in pairs if before.correct != after.correct]
+            gained = sum(after.correct for _, after in changed)
+            right = sum(before.correct and after.correct for before, after in pairs)
             lost = len(changed) - gained
             rows.append(
                 Row(
@@ -151,10 +151,13 @@ def _bars(rows: Sequence[Row]) -> Draft:
         barmode="overlay",
         bargap=0.35,
         xaxis={
-            "range": [-1.2 * edge, 1.2 * edge], "zeroline": True, "zerolinewidth": 2, "tickvals": ticks,
+            "range": [-1.2 * edge, 1.2 * edge],
+            "zeroline": True,
+            "zerolinewidth": 2,
+            "tickvals": ticks,
             "ticktext": [str(abs(tick)) for tick in ticks],
         },
-    )  # fmt: skip
+    )
     return arrange(out, content, columns=1, narrow=category_labels(out, 0, labels))
 
 
@@ -216,27 +219,27 @@ def _label(row: Row, several: bool) -> str:
     return f"{row.label}, {arm}" if several else arm
 
 
-def _arms(cell: Cell, items: Sequence[dict[str, Any]]) -> list[tuple[str, float | None, list[dict[str, Any]]]]:
-    star = [item for item in items if item["arm"] == "sweep" and item["strength"] == cell.lambda_star]
-    vote = [item for item in items if item["arm"] == "vote"]
+def _arms(cell: Cell, items: Sequence[ItemRecord]) -> list[tuple[str, float | None, list[ItemRecord]]]:
+    star = [item for item in items if item.swept and item.strength == cell.lambda_star]
+    vote = [item for item in items if item.arm == "vote"]
     found = [("lambda_star", cell.lambda_star, star), ("vote", None, vote)]
     return [entry for entry in found if entry[2]]
 
 
-def _flip(cell: Cell, arm: str, before: dict[str, Any], after: dict[str, Any]) -> Flip:
+def _flip(cell: Cell, arm: str, before: ItemRecord, after: ItemRecord) -> Flip:
     return Flip(
         key=cell.key,
         label=cell.label,
         arm=arm,
-        strength=after["strength"],
-        gained=bool(after["correct"]),
-        problem_id=str(after["problem_id"]),
-        question=str(after["question"]),
-        reference=str(after["reference"]),
-        baseline_text=str(before["text"]),
-        baseline_answer=before["parsed"],
-        text=str(after["text"]),
-        answer=after["parsed"],
+        strength=after.strength,
+        gained=after.correct,
+        problem_id=after.problem_id,
+        question=after.question,
+        reference=after.reference,
+        baseline_text=before.text,
+        baseline_answer=before.parsed,
+        text=after.text,
+        answer=after.parsed,
     )
 
 

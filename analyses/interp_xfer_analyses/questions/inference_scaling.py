@@ -36,7 +36,7 @@ def compute(store: RunStore) -> InferenceScaling:
     missing = list(cell_gaps(cells))
     curves = []
     for cell in cells:
-        if cell.arm("vote") is None:
+        if cell.test.vote is None:
             continue
         try:
             points = vote_curve(store.read_items(cell.key), cell.grid)
@@ -46,7 +46,7 @@ def compute(store: RunStore) -> InferenceScaling:
             curves.append(Curve(cell.key, points))
         else:
             missing.append(f"{cell.label}: the vote against k cannot be drawn from the single answers that are there")
-    rows = tuple(_row(cell, arm) for cell in cells for arm in cell.arms)
+    rows = tuple(_row(cell, arm) for cell in cells for arm in cell.test.arms)
     return InferenceScaling(rows, tuple(curves), tuple(missing))
 
 
@@ -100,7 +100,7 @@ def _row(cell: Cell, arm: ArmRecord) -> Row:
         parent=cell.parent,
         child=cell.child,
         dataset=cell.dataset,
-        unit=cell.unit,
+        unit=cell.study.unit,
         arm=arm.name,
         strength=arm.strength if cell.has_strength else None,
         generations=len(cell.grid) if arm.name == "vote" else 1,

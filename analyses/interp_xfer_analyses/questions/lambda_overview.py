@@ -76,14 +76,18 @@ def _line(out: Draft, panel: int, rows: list[Row], name: str, number: int, legen
         if not shown:
             continue
         out.scatter(
-            x=x, y=[row.accuracy for row in shown], mode="lines+markers", name=style.plain(name), legendgroup=name,
+            x=x,
+            y=[row.accuracy for row in shown],
+            mode="lines+markers",
+            name=style.plain(name),
+            legendgroup=name,
             showlegend=legend and where == panel,
             line={"color": colour, "width": 1.5, "dash": style.DASHES[number // len(style.SERIES) % 7]},
             marker={"color": colour, "size": 5, "symbol": style.SYMBOLS[number % 7]},
             customdata=[[row.low, row.high, row.strength] for row in shown],
             hovertemplate="λ = %{customdata[2]:g}: %{y:.1%} [%{customdata[0]:.1%}, %{customdata[1]:.1%}]",
             **axes(where),
-        )  # fmt: skip
+        )
         mark_lambda_star(out, where, x, shown, colour, name)
         if baseline and len(x) > 1:
             out.scatter(

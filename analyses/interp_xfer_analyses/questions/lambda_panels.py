@@ -92,11 +92,15 @@ def _rules(out: Draft, rows: Sequence[Row], axis: dict) -> None:
     for number, rule in enumerate(distinct(rule for row in rows for rule in row.rules)):
         colour = style.SERIES[number % len(style.SERIES)]
         out.scatter(
-            x=x, y=[row.rules.get(rule, 0.0) for row in rows], mode="lines+markers",
+            x=x,
+            y=[row.rules.get(rule, 0.0) for row in rows],
+            mode="lines+markers",
             name=f"read by {style.plain(rule)}",
-            line={"color": colour}, marker={"color": colour, "size": 5, "symbol": style.SYMBOLS[number % 6]},
-            hovertemplate="λ = %{x}: %{y:.1%}" + f"<extra>{style.plain(rule)}</extra>", **axes(_RULES),
-        )  # fmt: skip
+            line={"color": colour},
+            marker={"color": colour, "size": 5, "symbol": style.SYMBOLS[number % 6]},
+            hovertemplate="λ = %{x}: %{y:.1%}" + f"<extra>{style.plain(rule)}</extra>",
+            **axes(_RULES),
+        )
 
 
 def _axes(out: Draft, rows: Sequence[Row], axis: dict) -> None:
@@ -149,10 +153,15 @@ def mark_lambda_star(out: Draft, panel: int, x: list, rows: Sequence[Row], colou
     chosen = [(where, row.accuracy) for where, row in zip(x, rows, strict=True) if row.is_lambda_star]
     if chosen:
         out.scatter(
-            x=[where for where, _ in chosen], y=[accuracy for _, accuracy in chosen], mode="markers", hoverinfo="skip",
-            marker={"symbol": "star", "size": 14, "color": colour, "line": {"width": 0}}, showlegend=False,
-            legendgroup=group, **axes(panel),
-        )  # fmt: skip
+            x=[where for where, _ in chosen],
+            y=[accuracy for _, accuracy in chosen],
+            mode="markers",
+            hoverinfo="skip",
+            marker={"symbol": "star", "size": 14, "color": colour, "line": {"width": 0}},
+            showlegend=False,
+            legendgroup=group,
+            **axes(panel),
+        )
 
 
 def _telemetry(out: Draft, panel: int, split: _Split, axis: dict, value: Callable[[Row], float | None]) -> None:
@@ -161,11 +170,16 @@ def _telemetry(out: Draft, panel: int, split: _Split, axis: dict, value: Callabl
         return
     x = style.strength_values([row.strength for row in rows], axis)
     out.scatter(
-        x=x, y=[value(row) for row in rows], mode="lines+markers", legendgroup=split.name, showlegend=False,
+        x=x,
+        y=[value(row) for row in rows],
+        mode="lines+markers",
+        legendgroup=split.name,
+        showlegend=False,
         line={"color": split.colour, "dash": split.dash},
         marker={"color": split.colour, "size": 5, "symbol": split.symbol},
-        hovertemplate="λ = %{x}: %{y:.3~g}" + f"<extra>{split.name}</extra>", **axes(panel),
-    )  # fmt: skip
+        hovertemplate="λ = %{x}: %{y:.3~g}" + f"<extra>{split.name}</extra>",
+        **axes(panel),
+    )
     _baseline(out, panel, split, x, value)
 
 
@@ -176,12 +190,16 @@ def _baseline(out: Draft, panel: int, split: _Split, x: list, value: Callable[[R
         return
     line = len(x) > 1
     out.scatter(
-        x=[x[0], x[-1]] if line else x, y=[height] * (2 if line else 1), mode="lines" if line else "markers",
+        x=[x[0], x[-1]] if line else x,
+        y=[height] * (2 if line else 1),
+        mode="lines" if line else "markers",
         line={"color": split.colour, "dash": "dot", "width": 1.5},
         marker={"symbol": "line-ew", "size": 30, "line": {"width": 2, "color": split.colour}},
-        showlegend=False, legendgroup=split.name,
-        hovertemplate=f"baseline %{{y:.4~g}}<extra>{split.name}</extra>", **axes(panel),
-    )  # fmt: skip
+        showlegend=False,
+        legendgroup=split.name,
+        hovertemplate=f"baseline %{{y:.4~g}}<extra>{split.name}</extra>",
+        **axes(panel),
+    )
 
 
 def _legend_keys(out: Draft, rows: Sequence[Row]) -> None:

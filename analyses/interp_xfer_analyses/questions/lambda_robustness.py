@@ -14,16 +14,18 @@ so that raw and relative strengths never share an axis.
 
 import zlib
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
 
 import plotly.graph_objects as go
 
 from interp_xfer.errors import MissingError
+from interp_xfer.evaluation.record import Point
+from interp_xfer.studies.item_record import ItemRecord
 from interp_xfer.studies.run_store import RunStore
 from interp_xfer_analyses.analysis import Analysis
-from interp_xfer_analyses.cells import Cell, Point, cell_gaps, load_cells
+from interp_xfer_analyses.cells import Cell, cell_gaps, load_cells
 from interp_xfer_analyses.drawing import style
 from interp_xfer_analyses.drawing.drafts import Draft
 from interp_xfer_analyses.drawing.panels import empty_figure
@@ -57,8 +59,8 @@ def compute(store: RunStore) -> LambdaRobustness:
         except MissingError:
             ratios = {}
             missing.append(f"{cell.label}: the single answers are missing, so repetition in the texts is not shown")
-        for split, found in (("validation", cell.validation), ("test", cell.test)):
-            rows += [_row(cell, split, point, ratios) for point in found]
+        for split, part in (("validation", cell.record.validation), ("test", cell.test)):
+            rows += [_row(cell, split, point, ratios) for point in sorted(part.strengths, key=_strength)]
     return LambdaRobustness(tuple(rows), tuple(missing))
 
 
@@ -116,7 +118,7 @@ def _describe_cell(rows: Sequence[Row], name_it: bool) -> str:
     return text + (f"; λ* = {star.strength:g} gives {style.percent(star.accuracy)}." if star else ".")
 
 
-def _strength(row: Row) -> float:
+def _strength(row: Row | Point) -> float:
     return row.strength
 
 
@@ -124,14 +126,14 @@ def _accuracy(row: Row) -> float:
     return row.accuracy
 
 
-def _row(cell: Cell, split: str, point: Point, ratios: dict[float, float]) -> Row:
+def _row(cell: Cell, split: str, point: Point, ratios: Mapping[float | None, float]) -> Row:
     return Row(
         key=cell.key,
         label=cell.label,
         parent=cell.parent,
         child=cell.child,
         dataset=cell.dataset,
-        unit=cell.unit,
+        unit=cell.study.unit,
         split=split,
         strength=point.strength,
         is_lambda_star=cell.has_strength and point.strength == cell.lambda_star,
@@ -151,14 +153,13 @@ def _row(cell: Cell, split: str, point: Point, ratios: dict[float, float]) -> Ro
     )
 
 
-def _compression(items: Sequence[dict]) -> dict[float, float]:
-    ratios: dict[float, list[float]] = defaultdict(list)
+def _compression(items: Sequence[ItemRecord]) -> dict[float | None, float]:
+    ratios: dict[float | None, list[float]] = defaultdict(list)
     for item in items:
-        found = ratios[item["strength"]] if item["split"] == "test" and item["arm"] == "sweep" else None
-        if found is not None and item["text"] and len(found) < _TEXTS_COMPRESSED:
-            raw = item["text"].encode()
+        if item.swept and item.text and len(found := ratios[item.strength]) < _TEXTS_COMPRESSED:
+            raw = item.text.encode()
             found.append(len(zlib.compress(raw, 6)) / len(raw))
-    return {strength: sum(values) / len(values) for strength, values in ratios.items() if values}
+    return {strength: sum(values) / len(values) for strength, values in ratios.items()}
 
 
 ANALYSIS = Analysis(

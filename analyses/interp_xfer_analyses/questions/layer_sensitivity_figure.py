@@ -83,11 +83,16 @@ def _gradient(out: Draft, rows: list[Row], cell: MeasuredRow) -> None:
             continue
         slopes = [getattr(row, field) for row in rows]
         out.scatter(
-            x=layers, y=slopes, mode="lines+markers", name=name,
-            line={"color": colour, "dash": dash, "width": 1.5}, marker={"symbol": symbol, "size": 6, "color": colour},
+            x=layers,
+            y=slopes,
+            mode="lines+markers",
+            name=name,
+            line={"color": colour, "dash": dash, "width": 1.5},
+            marker={"symbol": symbol, "size": 6, "color": colour},
             error_y=_errors(slopes, [getattr(row, low) for row in rows], [getattr(row, high) for row in rows], colour),
-            hovertemplate="layer %{x}: %{y:.3f} nats per strength", **axes(0),
-        )  # fmt: skip
+            hovertemplate="layer %{x}: %{y:.3f} nats per strength",
+            **axes(0),
+        )
 
 
 def _singles(out: Draft, rows: list[SweepRow], strengths: list[float]) -> None:
@@ -121,7 +126,10 @@ def _windows(out: Draft, rows: list[SweepRow], strengths: list[float]) -> None:
             )  # fmt: skip
         if found:
             out.scatter(
-                x=_centres(found, number, len(strengths)), y=values, mode="markers", showlegend=False,
+                x=_centres(found, number, len(strengths)),
+                y=values,
+                mode="markers",
+                showlegend=False,
                 legendgroup=f"{strength:g}",
                 marker={"symbol": symbol, "size": 11, "color": colour, "line": {"color": "white", "width": 1.5}},
                 error_y=_errors(values, low, high, colour),
@@ -129,7 +137,7 @@ def _windows(out: Draft, rows: list[SweepRow], strengths: list[float]) -> None:
                 hovertemplate="layers %{customdata[0]} to %{customdata[1]}: %{customdata[2]:.3f} nats, "
                 "%{y:.3f} per strength",
                 **axes(2),
-            )  # fmt: skip
+            )
 
 
 def _answers(out: Draft, rows: list[AnswerRow], strengths: list[float]) -> None:
@@ -141,14 +149,18 @@ def _answers(out: Draft, rows: list[AnswerRow], strengths: list[float]) -> None:
             colour, symbol = _look(number)
             values, low, high = ([100 * getattr(row, field) for row in found] for field in ("delta", "low", "high"))
             out.scatter(
-                x=_centres(found, number, len(strengths)), y=values, mode="markers", showlegend=False,
-                legendgroup=f"{strength:g}", marker={"symbol": symbol, "size": 9, "color": colour},
+                x=_centres(found, number, len(strengths)),
+                y=values,
+                mode="markers",
+                showlegend=False,
+                legendgroup=f"{strength:g}",
+                marker={"symbol": symbol, "size": 9, "color": colour},
                 error_y=_errors(values, low, high, colour),
                 customdata=[[row.first, row.last, row.correct, row.n, row.unsteered] for row in found],
                 hovertemplate="layers %{customdata[0]} to %{customdata[1]}: %{customdata[2]} of %{customdata[3]} right "
                 "(unsteered %{customdata[4]})",
                 **axes(3),
-            )  # fmt: skip
+            )
 
 
 def _look(number: int) -> tuple[str, str]:
@@ -171,10 +183,14 @@ def _centres(rows: list[SweepRow] | list[AnswerRow], number: int, n: int) -> lis
 
 def _errors(values: list[float], low: list[float], high: list[float], colour: str) -> dict[str, object]:
     return {
-        "type": "data", "symmetric": False, "thickness": 1, "width": 0, "color": colour,
+        "type": "data",
+        "symmetric": False,
+        "thickness": 1,
+        "width": 0,
+        "color": colour,
         "array": [max(0.0, h - v) for v, h in zip(values, high, strict=True)],
         "arrayminus": [max(0.0, v - w) for v, w in zip(values, low, strict=True)],
-    }  # fmt: skip
+    }
 
 
 def _absent(out: Draft, panel: int, text: str) -> None:

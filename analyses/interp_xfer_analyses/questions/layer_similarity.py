@@ -143,16 +143,24 @@ def draw(table: LayerSimilarity) -> Draft:
         )  # fmt: skip
     held_out = [row for row in maps.get("cka", []) if row.held_out is not None]
     out.scatter(
-        x=[row.child_layer for row in held_out], y=[row.held_out for row in held_out], mode="lines",
-        name="CKA map on prompts that did not choose it", line={"color": MAP_COLOURS["cka"], "dash": "dot"},
-        hovertemplate="child layer %{x}: held-out CKA %{y:.3f}<extra></extra>", **axes(3),
-    )  # fmt: skip
+        x=[row.child_layer for row in held_out],
+        y=[row.held_out for row in held_out],
+        mode="lines",
+        name="CKA map on prompts that did not choose it",
+        line={"color": MAP_COLOURS["cka"], "dash": "dot"},
+        hovertemplate="child layer %{x}: held-out CKA %{y:.3f}<extra></extra>",
+        **axes(3),
+    )
     layers = [min(row.child_layer for row in rows), max(row.child_layer for row in rows)]
     out.scatter(
-        x=layers, y=[study.threshold_differences] * 2, mode="lines", name="chance (95 % of the largest)",
+        x=layers,
+        y=[study.threshold_differences] * 2,
+        mode="lines",
+        name="chance (95 % of the largest)",
         line={"color": style.GREY, "dash": "dash"},
-        hovertemplate="chance: %{y:.3f}<extra></extra>", **axes(3),
-    )  # fmt: skip
+        hovertemplate="chance: %{y:.3f}<extra></extra>",
+        **axes(3),
+    )
     lowest = min(0.0, *(min(row.cka_raw, row.cka_differences) for row in rows))
     highest = math.ceil(10 * max(max(row.cka_raw, row.cka_differences) for row in rows) - 1e-9) / 10
     out.set(

@@ -65,7 +65,7 @@ def compute(store: RunStore) -> MappingComparison:
         missing += [f"{cell.name}: not run yet" for cell in plan.cells if cell.key not in known]
         missing += [f"{left.name}: left out, {left.reason}" for left in plan.left_out]
     transfers = [cell for cell in cells if not cell.native]
-    if not any(len({cell.settings.get(axis) for cell in transfers}) > 1 for axis in AXES):
+    if not any(len({getattr(cell.study, axis) for cell in transfers}) > 1 for axis in AXES):
         reason = f"every cell has the same mapping, and a comparison needs at least two settings: {COMMAND}"
         return MappingComparison((), (reason, *missing))
     rows: list[Row] = []
@@ -124,10 +124,10 @@ def _size(row: Row) -> float:
 
 
 def _answers(store: RunStore, cell: Cell) -> _Answered:
-    items = [item for item in store.read_items(cell.key) if item["split"] == "test" and item["arm"] == "sweep"]
-    by_strength: dict[float, dict[str, bool]] = defaultdict(dict)
-    for item in items:
-        by_strength[item["strength"]][str(item["problem_id"])] = bool(item["correct"])
+    by_strength: dict[float | None, dict[str, bool]] = defaultdict(dict)
+    for item in store.read_items(cell.key):
+        if item.swept:
+            by_strength[item.strength][item.problem_id] = item.correct
     if 0.0 not in by_strength or cell.lambda_star not in by_strength:
         raise MissingError(f"{cell.label} has no test answers at its baseline and its chosen strength; run it again.")
     return _Answered(cell, by_strength[cell.lambda_star], by_strength[0.0])
@@ -139,9 +139,9 @@ def _compare_levels(dataset: str, answered: Sequence[_Answered]) -> list[Row]:
     for axis in AXES:
         contexts: dict[str, dict[str, _Answered]] = defaultdict(dict)
         for one in answered:
-            rest = {name: value for name, value in one.cell.settings.items() if name != axis}
-            contexts[repr(sorted(rest.items()))][str(one.cell.settings.get(axis))] = one
-        levels = axis_levels(axis, {str(one.cell.settings.get(axis)) for one in answered})
+            rest = one.cell.study.model_dump(exclude={axis})
+            contexts[repr(rest)][str(getattr(one.cell.study, axis))] = one
+        levels = axis_levels(axis, {str(getattr(one.cell.study, axis)) for one in answered})
         for first, second in combinations(levels, 2):
             both = [levels_of for levels_of in contexts.values() if first in levels_of and second in levels_of]
             each = [_differences(of[second].steered, of[first].steered) for of in both]
@@ -154,10 +154,10 @@ def _compare_baseline(dataset: str, answered: Sequence[_Answered]) -> list[Row]:
     pairs = distinct((one.cell.parent, one.cell.child) for one in answered if not one.cell.native)
     found = []
     for one in sorted(answered, key=lambda one: _place(one.cell)):
-        settings = one.cell.settings
-        mapping = "native" if one.cell.native else ", ".join(str(settings.get(axis)) for axis in AXES[:2])
+        study = one.cell.study
+        mapping = "native" if one.cell.native else f"{study.layer_map}, {study.projection}"
         models = f"{one.cell.parent} → {one.cell.child}: " if len(pairs) > 1 else ""
-        label = f"{models}{mapping}, {settings.get('unit', 'relative')}"
+        label = f"{models}{mapping}, {study.unit}"
         found.append((label, one))
     labels = [label for label, _ in found]
     unique = [one.cell.label if labels.count(label) > 1 else label for label, one in found]
@@ -170,7 +170,7 @@ def _compare_baseline(dataset: str, answered: Sequence[_Answered]) -> list[Row]:
 
 def _place(cell: Cell) -> tuple[object, ...]:
     """Native cells last, the others by their settings."""
-    ranks = [level_rank(str(cell.settings.get(axis))) for axis in AXES]
+    ranks = [level_rank(str(getattr(cell.study, axis))) for axis in AXES]
     return (cell.native, cell.parent, cell.child, *ranks, cell.label)
 
 
@@ -231,10 +231,10 @@ def _average(each: Sequence[Mapping[str, float]]) -> dict[str, float]:
 def _absent(dataset: str, cells: Sequence[Cell]) -> list[str]:
     """Combinations of the levels in use that no cell has."""
     out = []
-    levels = [axis_levels(axis, {str(cell.settings.get(axis)) for cell in cells}) for axis in AXES]
+    levels = [axis_levels(axis, {str(getattr(cell.study, axis)) for cell in cells}) for axis in AXES]
     for parent, child in distinct((cell.parent, cell.child) for cell in cells):
         there = {
-            tuple(str(cell.settings.get(axis)) for axis in AXES)
+            tuple(str(getattr(cell.study, axis)) for axis in AXES)
             for cell in cells
             if (cell.parent, cell.child) == (parent, child)
         }

@@ -49,9 +49,14 @@ def draw_rows(rows: Sequence[Row]) -> Draft:
                 seen.add(is_cell)
         out.set({axis_name("x", panel): {"range": [-edge, edge], "zeroline": True, "zerolinewidth": 2}})
     out.scatter(
-        x=[None], y=[None], mode="markers", name="filled: p < .05, adjusted", hoverinfo="skip",
-        marker={"color": style.GREY, "size": 9, "symbol": "circle"}, **axes(0),
-    )  # fmt: skip
+        x=[None],
+        y=[None],
+        mode="markers",
+        name="filled: p < .05, adjusted",
+        hoverinfo="skip",
+        marker={"color": style.GREY, "size": 9, "symbol": "circle"},
+        **axes(0),
+    )
     return arrange(out, content, columns=1, narrow=narrow)
 
 

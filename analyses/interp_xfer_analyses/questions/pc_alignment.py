@@ -197,7 +197,7 @@ def _at(grid: Sequence[Sequence[float]] | None, p: int, c: int) -> float | None:
 
 
 def _reason(cell: Cell) -> str:
-    study = cell.record.study
+    study = cell.study
     n_pairs = min(study.n_pairs, study.n_aligned)
     return why_not_aligned(n_pairs, study.n_calibration) or "the comparison failed, or was removed from the run"
 

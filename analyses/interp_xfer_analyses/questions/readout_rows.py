@@ -86,7 +86,7 @@ class DrawRow:
     """Mean over layers of the lowest draw."""
     highest: float
     n_flipped: tuple[int, ...]
-    """Draw -> child layers whose direction was turned round."""
+    """Draw -> child layers whose direction was flipped."""
 
 
 @dataclass(frozen=True)

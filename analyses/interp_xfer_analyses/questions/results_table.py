@@ -66,10 +66,10 @@ class Row:
     child: str
     dataset: str
     unit: str
-    n: int | None
+    n: int
     lambda_star_strength: float | None
-    baseline: ArmResult | None
-    lambda_star: ArmResult | None
+    baseline: ArmResult
+    lambda_star: ArmResult
     vote: ArmResult | None
     published: Published | None
 
@@ -98,11 +98,11 @@ def figure(table: ResultsTable) -> go.Figure:
 
 def draw(table: ResultsTable) -> Draft:
     """The figure before it is checked."""
-    rows = [row for row in table.rows if row.lambda_star is not None and row.lambda_star.delta is not None]
+    rows = [row for row in table.rows if row.lambda_star.delta is not None]
     if not rows:
         return empty_figure("No paired differences to draw: " + "; ".join(table.missing))
     datasets = distinct(row.dataset for row in rows)
-    ends = [x for row in rows if row.lambda_star for x in (row.lambda_star.delta_low, row.lambda_star.delta_high)]
+    ends = [x for row in rows for x in (row.lambda_star.delta_low, row.lambda_star.delta_high)]
     edge = 1.1 * max(1.0, *(abs(in_points(x)) for x in ends))
     out, content, narrow = Draft(), [], {}
     for panel, dataset in enumerate(datasets):
@@ -118,7 +118,7 @@ def draw(table: ResultsTable) -> Draft:
 
 
 def _forest(out: Draft, panel: int, rows: Sequence[Row], labels: Sequence[str]) -> None:
-    found = [row.lambda_star for row in rows if row.lambda_star]
+    found = [row.lambda_star for row in rows]
     delta, low, high = (
         [in_points(getattr(arm, name)) for arm in found] for name in ("delta", "delta_low", "delta_high")
     )
@@ -134,11 +134,15 @@ def _forest(out: Draft, panel: int, rows: Sequence[Row], labels: Sequence[str]) 
     if reported:
         out.scatter(
             x=[100 * (facts.lambda_star - facts.baseline) for _, facts in reported],
-            y=[label for label, _ in reported], mode="markers", name="published (no interval given)",
-            legendgroup="published", showlegend=panel == 0,
+            y=[label for label, _ in reported],
+            mode="markers",
+            name="published (no interval given)",
+            legendgroup="published",
+            showlegend=panel == 0,
             marker={"symbol": "diamond-open", "size": 11, "color": style.ORANGE, "line": {"width": 2}},
-            hovertemplate="%{y}<br>published %{x:+.2f} points<extra></extra>", **axes(panel),
-        )  # fmt: skip
+            hovertemplate="%{y}<br>published %{x:+.2f} points<extra></extra>",
+            **axes(panel),
+        )
 
 
 def _row_label(row: Row) -> str:
@@ -149,7 +153,7 @@ def _row_label(row: Row) -> str:
 
 def describe(table: ResultsTable) -> str:
     """The numbers that matter, in one or two sentences."""
-    arms = [row.lambda_star for row in table.rows if row.lambda_star and row.lambda_star.delta is not None]
+    arms = [row.lambda_star for row in table.rows if row.lambda_star.delta is not None]
     better, worse = sum(arm.better for arm in arms), sum(arm.worse for arm in arms)
     cells = "1 cell" if len(table.rows) == 1 else f"{len(table.rows)} cells"
     text = f"{cells}; at λ* {better} above the baseline with p < .05, {worse} below."
@@ -158,27 +162,23 @@ def describe(table: ResultsTable) -> str:
 
 
 def _row(cell: Cell) -> Row:
-    baseline = cell.arm("baseline")
-    star = cell.arm("lambda_star")
     return Row(
         key=cell.key,
         label=cell.label,
         parent=cell.parent,
         child=cell.child,
         dataset=cell.dataset,
-        unit=cell.unit,
-        n=baseline.n if baseline else None,
-        lambda_star_strength=None if not cell.has_strength else star.strength if star else cell.lambda_star,
-        baseline=_arm(baseline),
-        lambda_star=_arm(star),
-        vote=_arm(cell.arm("vote")),
+        unit=cell.study.unit,
+        n=cell.test.n,
+        lambda_star_strength=cell.lambda_star if cell.has_strength else None,
+        baseline=_arm(cell.test.baseline),
+        lambda_star=_arm(cell.test.lambda_star),
+        vote=cell.test.vote and _arm(cell.test.vote),
         published=published(cell.parent, cell.child, cell.dataset),
     )
 
 
-def _arm(arm: ArmRecord | None) -> ArmResult | None:
-    if arm is None:
-        return None
+def _arm(arm: ArmRecord) -> ArmResult:
     found = arm.difference
     clear = found is not None and found.p_value < ALPHA
     return ArmResult(

@@ -134,24 +134,44 @@ def _changes(out: Draft, panel: int, rows: Sequence[Row]) -> None:
 def _vote_curve(out: Draft, panel: int, curve: Sequence[VotePoint], baseline: Row | None) -> None:
     k = [point.k for point in curve]
     out.scatter(
-        x=[*k, *reversed(k)], y=[*(p.highest for p in curve), *(p.lowest for p in reversed(curve))], mode="none",
-        fill="toself", fillcolor=style.fill(style.ORANGE), name="range over sets of k", hoverinfo="skip",
+        x=[*k, *reversed(k)],
+        y=[*(p.highest for p in curve), *(p.lowest for p in reversed(curve))],
+        mode="none",
+        fill="toself",
+        fillcolor=style.fill(style.ORANGE),
+        name="range over sets of k",
+        hoverinfo="skip",
         **axes(panel),
-    )  # fmt: skip
+    )
     out.scatter(
-        x=k, y=[point.accuracy for point in curve], mode="lines+markers", name="vote over k, mean",
-        line={"color": style.ORANGE}, hovertemplate="k = %{x}: %{y:.1%}<extra>vote</extra>", **axes(panel),
-    )  # fmt: skip
+        x=k,
+        y=[point.accuracy for point in curve],
+        mode="lines+markers",
+        name="vote over k, mean",
+        line={"color": style.ORANGE},
+        hovertemplate="k = %{x}: %{y:.1%}<extra>vote</extra>",
+        **axes(panel),
+    )
     out.scatter(
-        x=k, y=[point.any_right for point in curve], mode="lines+markers", name="one of k is right (bound)",
-        line={"color": style.GREEN, "dash": "dash"}, marker={"symbol": "diamond"},
-        hovertemplate="k = %{x}: %{y:.1%}<extra>bound</extra>", **axes(panel),
-    )  # fmt: skip
+        x=k,
+        y=[point.any_right for point in curve],
+        mode="lines+markers",
+        name="one of k is right (bound)",
+        line={"color": style.GREEN, "dash": "dash"},
+        marker={"symbol": "diamond"},
+        hovertemplate="k = %{x}: %{y:.1%}<extra>bound</extra>",
+        **axes(panel),
+    )
     if baseline:
         out.scatter(
-            x=[k[0], k[-1]], y=[baseline.accuracy] * 2, mode="lines", name="baseline, k = 1",
-            line={"color": style.GREY, "dash": "dot"}, hovertemplate="baseline %{y:.1%}<extra></extra>", **axes(panel),
-        )  # fmt: skip
+            x=[k[0], k[-1]],
+            y=[baseline.accuracy] * 2,
+            mode="lines",
+            name="baseline, k = 1",
+            line={"color": style.GREY, "dash": "dot"},
+            hovertemplate="baseline %{y:.1%}<extra></extra>",
+            **axes(panel),
+        )
     ticks = sorted({1, *range(5, k[-1], 5), k[-1]})
     out.set(
         {

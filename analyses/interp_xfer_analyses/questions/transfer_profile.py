@@ -1,8 +1,8 @@
-"""How well does each child layer's map carry the parent over, and where was the sign turned?
+"""How well does each child layer's map carry the parent over, and where was the sign flipped?
 
 Per child layer: which parent layer feeds it, how much of the child's activation the map predicts on texts it was not
 fitted on (out-of-fold R²), whether the mapped direction pointed the wrong way on the child's own labelled pairs and was
-turned round, and the median residual norm, which decides how large a shift one unit of strength is.
+flipped, and the median residual norm, which decides how large a shift one unit of strength is.
 """
 
 from collections.abc import Sequence
@@ -112,16 +112,26 @@ def _lines(rows: Sequence[Row], names: Sequence[str]) -> Draft:
             )  # fmt: skip
         if any(row.r2_along is not None for row in shown):
             out.scatter(
-                x=[row.layer for row in shown], y=[row.r2_along for row in shown], mode="markers",
-                name="R² along the direction", legendgroup="along", showlegend=number == 0,
+                x=[row.layer for row in shown],
+                y=[row.r2_along for row in shown],
+                mode="markers",
+                name="R² along the direction",
+                legendgroup="along",
+                showlegend=number == 0,
                 marker={"color": style.SERIES[number], "size": 6, "symbol": "circle-open"},
-                hovertemplate="child layer %{x}: %{y:.3~g} along the direction<extra></extra>", **axes(1),
-            )  # fmt: skip
-    for symbol, text in (("circle", "sign kept"), ("triangle-down-open", "sign turned in the child")):
+                hovertemplate="child layer %{x}: %{y:.3~g} along the direction<extra></extra>",
+                **axes(1),
+            )
+    for symbol, text in (("circle", "sign kept"), ("triangle-down-open", "sign flipped in the child")):
         out.scatter(
-            x=[None], y=[None], mode="markers", name=text, marker={"symbol": symbol, "color": style.GREY, "size": 8},
-            hoverinfo="skip", **axes(0),
-        )  # fmt: skip
+            x=[None],
+            y=[None],
+            mode="markers",
+            name=text,
+            marker={"symbol": symbol, "color": style.GREY, "size": 8},
+            hoverinfo="skip",
+            **axes(0),
+        )
     norms = [row.residual_norm for row in rows if row.residual_norm]
     out.set(yaxis={"rangemode": "tozero"}, yaxis2={"rangemode": "tozero"})
     if norms:
@@ -161,7 +171,7 @@ def describe(table: TransferProfile) -> str:
         steered = [row for row in rows if row.parent_layer is not None]
         text = f"{name}: {len(steered)} of {len(rows)} child layers are steered"
         if steered:
-            text += f", the sign was turned at {sum(bool(row.flipped) for row in steered)}"
+            text += f", the sign was flipped at {sum(bool(row.flipped) for row in steered)}"
         fits = [row.r2 for row in steered if row.r2 is not None]
         if fits:
             text += f"; out-of-fold R² {min(fits):.2f} to {max(fits):.2f}"
@@ -182,7 +192,7 @@ def describe(table: TransferProfile) -> str:
 def _note(row: Row) -> str:
     if row.parent_layer is None:
         return "not steered"
-    return f"from parent layer {row.parent_layer}, sign {'turned' if row.flipped else 'kept'}"
+    return f"from parent layer {row.parent_layer}, sign {'flipped' if row.flipped else 'kept'}"
 
 
 def rows_of(made: CellRecord | SteeringVectors, label: str, key: str = "") -> list[Row]:
@@ -216,7 +226,7 @@ def _gaps(cell: Cell, rows: list[Row]) -> list[str]:
     if unsteered:
         gaps.append(f"child layers {', '.join(map(str, unsteered))} have no parent layer and are not steered")
     if all(row.r2 is None for row in rows):
-        gaps.append(f"there is no out-of-fold R² (projection: {cell.record.study.projection})")
+        gaps.append(f"there is no out-of-fold R² (projection: {cell.study.projection})")
     fits = cell.record.projection.fits or {}
     edge = [layer for layer, fit in fits.items() if fit.get("alpha") in (ALPHAS[0], ALPHAS[-1])]
     if edge:
@@ -237,7 +247,7 @@ ANALYSIS = Analysis(
     "Per child layer: the parent layer it was fed from, how much of its activation the map predicts on texts "
     "it was not fitted on (R² of all coordinates; hollow: along the carried direction alone, which can be far "
     "lower), and the median length of its residual stream. Open triangles: the mapped direction pointed the "
-    "wrong way on the child's own labelled pairs and was turned round.",
-    "A map between unrelated layers has an R² of 0 or less. How many layers are turned round is no test: "
+    "wrong way on the child's own labelled pairs and was flipped.",
+    "A map between unrelated layers has an R² of 0 or less. How many layers are flipped is no test: "
     "neighbouring layers are not independent.",
 )

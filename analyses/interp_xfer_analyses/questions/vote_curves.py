@@ -8,11 +8,11 @@ way of choosing could reach.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
 from interp_xfer.streams import stream
+from interp_xfer.studies.item_record import ItemRecord
 
 _DRAWS = 40
 
@@ -32,7 +32,7 @@ class VotePoint:
     n_sets: int
 
 
-def vote_curve(items: Sequence[dict[str, Any]], grid: Sequence[float], seed: int = 0) -> tuple[VotePoint, ...]:
+def vote_curve(items: Sequence[ItemRecord], grid: Sequence[float], seed: int = 0) -> tuple[VotePoint, ...]:
     """Accuracy against k = 1 .. number of strengths.
 
     Arguments:
@@ -58,12 +58,12 @@ def vote_curve(items: Sequence[dict[str, Any]], grid: Sequence[float], seed: int
     )
 
 
-def _answers(items: Sequence[dict[str, Any]], grid: Sequence[float]) -> tuple[np.ndarray, np.ndarray]:
+def _answers(items: Sequence[ItemRecord], grid: Sequence[float]) -> tuple[np.ndarray, np.ndarray]:
     """(questions, strengths): code of each answer, -1 for invalid ones, and whether it is right."""
-    found: dict[float, dict[str, dict[str, Any]]] = {strength: {} for strength in grid}
+    found: dict[float, dict[str, ItemRecord]] = {strength: {} for strength in grid}
     for item in items:
-        if item["split"] == "test" and item["arm"] == "sweep" and item["strength"] in found:
-            found[item["strength"]][item["problem_id"]] = item
+        if item.swept and item.strength in found:
+            found[item.strength][item.problem_id] = item
     n_questions = max((len(answers) for answers in found.values()), default=0)
     complete = [answers for answers in found.values() if answers and len(answers) == n_questions]
     questions = list(complete[0]) if complete else []
@@ -73,9 +73,9 @@ def _answers(items: Sequence[dict[str, Any]], grid: Sequence[float]) -> tuple[np
         known: dict[str, int] = {}
         for column, answers in enumerate(complete):
             item = answers[question]
-            right[row, column] = item["correct"]
-            if item["parsed"] is not None:
-                codes[row, column] = known.setdefault(item["parsed"], len(known))
+            right[row, column] = item.correct
+            if item.parsed is not None:
+                codes[row, column] = known.setdefault(item.parsed, len(known))
     return codes, right
 
 

@@ -74,7 +74,6 @@ def label_mentions(sentence: str, choices: Choices, stated: bool) -> list[Mentio
         choices: of the item.
         stated: the sentence states an answer: labels in lower case, and of the other alphabet, count too.
     Returns: the item's own labels with their positions.
-    Source: house rule.
     """
     own = {choice.label for choice in choices}
     found: dict[int, Mention] = {}

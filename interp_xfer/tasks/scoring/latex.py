@@ -155,7 +155,6 @@ def strip_wrapping(answer: str) -> str:
     Arguments:
         answer: for instance the content of a box.
     Returns: the inner text.
-    Source: house rule.
     """
     previous = None
     while previous != answer:

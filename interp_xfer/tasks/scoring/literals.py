@@ -64,7 +64,6 @@ def plain(text: str) -> str:
     Arguments:
         text: any text.
     Returns: the same text; only characters of numbers differ.
-    Source: house rule.
     """
     if text.isascii():
         return text

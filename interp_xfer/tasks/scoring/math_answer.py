@@ -354,7 +354,6 @@ def canonical_unit(name: str, power: str = "") -> str:
         name: as written, words only.
         power: "", "^2", "^{3}" ...
     Returns: singular; "" where the words are no unit (they hold figures, or brackets).
-    Source: house rule.
     """
     words = re.sub(r"[.\\]", " ", name.casefold()).replace("/", " / ").split()
     exponent = re.sub(r"\D", "", power)

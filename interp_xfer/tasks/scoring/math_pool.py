@@ -19,9 +19,10 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 from interp_xfer.errors import DataError
+from interp_xfer.fields import Json
 
 DEFAULT_LIMIT_S = 5.0
 _START_LIMIT_S = 300.0
@@ -103,13 +104,13 @@ class MathPool:
         self._known |= {text: each for text, each in found.items() if each.failure is None}
         return out
 
-    def _ask(self, requests: Sequence[dict[str, str]]) -> list[dict[str, Any]]:
+    def _ask(self, requests: Sequence[dict[str, str]]) -> list[Json]:
         if len(requests) <= 1 or self.n_workers == 1:
             return [self._one(request) for request in requests]
         with ThreadPoolExecutor(self.n_workers) as threads:
             return list(threads.map(self._one, requests))
 
-    def _one(self, request: dict[str, str]) -> dict[str, Any]:
+    def _one(self, request: dict[str, str]) -> Json:
         if max(map(len, request.values())) > _MAX_CHARACTERS:
             return {**_NO_REPLY, "failure": "too_long"}
         worker = self._idle.get()
@@ -130,10 +131,10 @@ class MathPool:
         self.close()
 
 
-_NO_REPLY: dict[str, Any] = {"equal": False, "canonical": None, "numeric": None, "exact": False, "failure": None}
+_NO_REPLY: Json = {"equal": False, "canonical": None, "numeric": None, "exact": False, "failure": None}
 
 
-def _expression(reply: dict[str, Any]) -> Expression:
+def _expression(reply: Json) -> Expression:
     numeric = reply["numeric"]
     return Expression(reply["canonical"], tuple(numeric) if numeric else None, reply["exact"], reply["failure"])
 
@@ -145,7 +146,7 @@ class _Worker:
         self._limit_s = limit_s
         self._process: subprocess.Popen[str] | None = None
 
-    def ask(self, request: dict[str, str]) -> dict[str, Any]:
+    def ask(self, request: dict[str, str]) -> Json:
         if self._process is None:
             # The first request pays for the imports; they do not count towards its limit.
             self._process = self._start()
@@ -180,7 +181,7 @@ class _Worker:
             errors="surrogatepass",
         )
 
-    def _exchange(self, request: dict[str, str] | None, wall_s: float) -> dict[str, Any]:
+    def _exchange(self, request: dict[str, str] | None, wall_s: float) -> Json:
         """The reply to a request (None: the line with which a worker says that it is ready)."""
         process = self._process
         assert process is not None and process.stdin is not None and process.stdout is not None

@@ -38,7 +38,6 @@ def plain_maths(text: str) -> str:
     Arguments:
         text: running text, with or without TeX.
     Returns: "\frac12" is "\frac(1)2", "9\;500" is "9,500", "5²" is "5^2", "≤" is one sign with spaces around it.
-    Source: house rule.
     """
     text = plain(text)
     if not text.isascii():

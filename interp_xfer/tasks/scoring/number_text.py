@@ -379,7 +379,6 @@ def canonical_number(text: str) -> str | None:
     Arguments:
         text: for instance a reference answer.
     Returns: integer, finite decimal or reduced fraction; idempotent.
-    Source: house rule.
     """
     text = plain_maths(text.strip().rstrip(".").removesuffix("\\")).strip()
     found = find_values(text, calculate=False)

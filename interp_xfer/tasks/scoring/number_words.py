@@ -28,7 +28,6 @@ def find_number_words(text: str) -> list[Mention]:
     Arguments:
         text: a sentence.
     Returns: canonical values with their positions.
-    Source: house rule.
     """
     found = []
     for match in _NUMBER.finditer(text):

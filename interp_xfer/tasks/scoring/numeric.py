@@ -194,7 +194,6 @@ def read_value(line: str) -> str | None:
     Arguments:
         line: a statement, the rest of a `####` line, or the content of a box.
     Returns: canonical number; `MANY` for several different ones; None where it states none.
-    Source: house rule.
     """
     found = read_with_sentence(line)
     return found[0] if found else None
@@ -281,7 +280,6 @@ def judge_numbers(texts: Sequence[str], problems: Sequence[Problem]) -> list[Sco
         problems: one for each; `answer` is a number.
     Returns: readings in order. `extra`: the patterns of lm-eval's two filters on this text, which need not be the text
         that its own harness would have generated: `strict_pattern`, `flexible_pattern`.
-    Source: house rule.
     """
     readings = []
     for text, problem in zip(texts, problems, strict=True):

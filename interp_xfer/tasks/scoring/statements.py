@@ -124,7 +124,6 @@ def tail(text: str) -> str:
     Arguments:
         text: an answer of any length.
     Returns: at most `TAIL_CHARACTERS` characters.
-    Source: house rule.
     """
     if len(text) <= TAIL_CHARACTERS:
         return text
@@ -265,7 +264,6 @@ def boxed_answer_end(text: str, accept: Callable[[str], bool]) -> int | None:
         text: an answer, so far or whole.
         accept: whether the content of a box is an answer.
     Returns: the end of that sentence, the same for every longer text; None where there is none.
-    Source: house rule.
     """
     if "boxed" not in text and "fbox" not in text:
         return None
