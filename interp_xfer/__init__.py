@@ -11,9 +11,10 @@ if TYPE_CHECKING:
     from interp_xfer_analyses.plot import plot
 
     from interp_xfer.concepts.extract import ConceptVectors, extract_concept
-    from interp_xfer.evaluation.answers import AnswerTable, GenerationSettings
+    from interp_xfer.evaluation.answers import AnswerTable
     from interp_xfer.evaluation.evaluate import Evaluation, evaluate
     from interp_xfer.evaluation.search import PAPER_GRID, SearchResult, search_lambda
+    from interp_xfer.evaluation.settings import GenerationSettings
     from interp_xfer.maths.layer_maps import LayerMap
     from interp_xfer.measures.component_alignment import ComponentAlignment
     from interp_xfer.models import LoadedModel, load_model, wrap_model
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
 
 _HOME = {
     "AnswerTable": "evaluation.answers",
-    "GenerationSettings": "evaluation.answers",
+    "GenerationSettings": "evaluation.settings",
     "ConceptVectors": "concepts.extract",
     "extract_concept": "concepts.extract",
     "Evaluation": "evaluation.evaluate",

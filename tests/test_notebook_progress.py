@@ -7,9 +7,9 @@ import pytest
 from tiny_models import random_steering, scripted_engine
 
 from interp_xfer.concepts.extract import extract_concept
-from interp_xfer.evaluation.answers import GenerationSettings
 from interp_xfer.evaluation.evaluate import evaluate
 from interp_xfer.evaluation.search import search_lambda
+from interp_xfer.evaluation.settings import GenerationSettings
 from interp_xfer.maths.layer_maps import proportional
 from interp_xfer.passes.activations import activations
 from interp_xfer.progress import in_notebook, no_progress, shown_progress

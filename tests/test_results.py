@@ -10,9 +10,9 @@ from tiny_models import D_MODEL, N_LAYERS, random_steering, scripted_engine
 import interp_xfer
 from interp_xfer.concepts.extract import extract_concept
 from interp_xfer.errors import ArtifactError
-from interp_xfer.evaluation.answers import GenerationSettings
 from interp_xfer.evaluation.evaluate import evaluate
 from interp_xfer.evaluation.search import SearchResult, search_lambda
+from interp_xfer.evaluation.settings import GenerationSettings
 from interp_xfer.measures.component_alignment import measure_alignment
 from interp_xfer.tasks import contrast_pairs, get_task, load_problems, projection_texts
 from interp_xfer.transfer.carry import calibrate, transfer_concept

@@ -1,7 +1,7 @@
 """Comparing mappings: many cells from one file, run one after another."""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -9,6 +9,11 @@ from interp_xfer_cli.display import points, print_rows, shown_step
 from interp_xfer_cli.options import DeviceOption, MaxMemoryOption, in_bytes, parse_settings
 from interp_xfer_cli.places import NamedRunOut
 from interp_xfer_cli.studies import DEMO
+
+if TYPE_CHECKING:
+    from interp_xfer.fields import Json
+    from interp_xfer.studies.run_store import RunStore
+    from interp_xfer.studies.runner import Outcome
 
 _LISTED = "Comma-separated; "
 
@@ -49,7 +54,7 @@ def compare(
         "layer_maps": layer_maps, "projections": projections, "units": units, "parents": parents,
         "children": children, "datasets": datasets,
     }  # fmt: skip
-    chosen: dict[str, Any] = {name: _parts(text) for name, text in lists.items() if text is not None}
+    chosen: Json = {name: _parts(text) for name, text in lists.items() if text is not None}
     if native is not None:
         chosen["native"] = native
     base = dict(DEMO) if study is None else read_settings(study)
@@ -77,7 +82,7 @@ def compare(
         raise typer.Exit(1)
 
 
-def _report(store: Any) -> None:
+def _report(store: "RunStore") -> None:
     from interp_xfer_analyses.export_images import export_analysis
     from interp_xfer_analyses.page.report import write_report
 
@@ -86,14 +91,15 @@ def _report(store: Any) -> None:
     typer.echo(f"report {write_report(store)}")
 
 
-def _say(outcome: Any) -> None:
+def _say(outcome: "Outcome") -> None:
     """One line about a cell that is finished."""
     where = f"cell {outcome.number} of {outcome.total}: {outcome.cell.name}"
-    if outcome.status == "failed":
+    if outcome.record is None:
         typer.echo(f"{where}: FAILED, {outcome.error}")
         return
     test = outcome.record.test
     change = test.lambda_star.difference
+    assert change is not None  # every arm but the baseline has one
     typer.echo(
         f"{where}: baseline {points(test.baseline.accuracy)} %, lambda* {test.lambda_star.strength:g} "
         f"{100 * change.delta:+.1f} points [{100 * change.low:+.1f}, {100 * change.high:+.1f}]"
@@ -105,7 +111,7 @@ def _parts(text: str) -> list[str]:
     return [part.strip() for part in text.split(",") if part.strip()]
 
 
-def _replaced(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
+def _replaced(base: "Json", changes: "Json") -> "Json":
     """A list on the command line replaces a single setting of the file, and the other way round."""
     from interp_xfer.studies.comparison import LISTS
 

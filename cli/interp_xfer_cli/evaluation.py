@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -34,6 +34,14 @@ from interp_xfer_cli.options import (
 from interp_xfer_cli.places import EvaluationOut, SearchOut
 
 SteeringOption = Annotated[Path, typer.Option("--steering", help="Directory written by `interp-xfer transfer`.")]
+
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from interp_xfer.evaluation.record import Point
+    from interp_xfer.evaluation.settings import GenerationSettings
+    from interp_xfer.tasks import Task
 
 
 def register(app: typer.Typer) -> None:
@@ -159,7 +167,7 @@ def evaluate(
     typer.echo(f"wrote {out}")
 
 
-def _task(dataset: str, system_prompt: Path | None, few_shot: Path | None) -> Any:
+def _task(dataset: str, system_prompt: Path | None, few_shot: Path | None) -> "Task":
     from interp_xfer import get_task
     from interp_xfer.tasks import load_few_shot, load_system_prompt
 
@@ -179,7 +187,7 @@ def _settings(
     max_new_tokens: int | None,
     max_memory: int | None,
     scoring: Scoring,
-) -> Any:
+) -> "GenerationSettings":
     from interp_xfer import GenerationSettings
 
     return GenerationSettings(
@@ -193,7 +201,7 @@ def _settings(
     )
 
 
-def _print_strengths(title: str, rows: Any) -> None:
+def _print_strengths(title: str, rows: "Sequence[Point]") -> None:
     columns = (
         "strength",
         "right",

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -13,6 +13,9 @@ from interp_xfer_cli import tables
 _NAMES = "see `interp-xfer presets`"
 
 MethodOption = Annotated[str, typer.Option("--method", parser=tables.METHOD, help=f"Of extraction; {_NAMES}.")]
+if TYPE_CHECKING:
+    from interp_xfer.fields import Json
+
 ParentOption = Annotated[
     str,
     typer.Option("--parent", help="Model with the concept: org/name[@rev], folder, gguf:PATH, bundled:NAME."),
@@ -121,7 +124,7 @@ def parse_grid(text: str | None) -> tuple[float, ...]:
     return grid
 
 
-def parse_settings(assignments: list[str]) -> dict[str, Any]:
+def parse_settings(assignments: list[str]) -> "Json":
     """`key=value` pairs; values are read as YAML, so that 3, true and [0.1, 0.2] mean what they look like.
 
     Raises: ConfigError for an entry without `=`, or with a value that is not YAML of plain settings.
@@ -130,7 +133,7 @@ def parse_settings(assignments: list[str]) -> dict[str, Any]:
     from interp_xfer.files.plain_yaml import parse_yaml
     from interp_xfer.words import shown
 
-    out: dict[str, Any] = {}
+    out: Json = {}
     for assignment in assignments:
         key, separator, value = assignment.partition("=")
         if not separator or not key.strip():

@@ -10,7 +10,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 import torch
 from jaxtyping import Float
@@ -21,7 +21,7 @@ from interp_xfer.checks import require_unit
 from interp_xfer.choices import Centering
 from interp_xfer.concepts.methods import DEFAULT, METHODS, Extraction, unit_direction
 from interp_xfer.errors import DataError, ShapeError
-from interp_xfer.fields import Digest, damaged
+from interp_xfer.fields import Digest, Json, damaged
 from interp_xfer.files.records import Record, require_tensors
 from interp_xfer.maths.directions import difference_cosines, mean_difference, resolve_sign
 from interp_xfer.models import Fingerprint, LoadedModel
@@ -74,7 +74,7 @@ class ConceptVectors:
             f"{self.model.d_model}, {s.method} of {s.n_pairs} pairs, cosine with the mean {cosines})"
         )
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> Json:
         """Plain JSON: all but the vectors, which `save` keeps."""
         return {**self._description.to_dict(), **{name: numbers(getattr(self, name).tolist()) for name in _PER_LAYER}}
 

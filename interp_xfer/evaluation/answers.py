@@ -9,15 +9,15 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 from jaxtyping import Bool
 from pandas import DataFrame
 from torch import Tensor
 
-from interp_xfer.choices import Scoring, StrengthUnit, TokenScope
 from interp_xfer.errors import ConfigError, DataError
+from interp_xfer.evaluation.settings import GenerationSettings
 from interp_xfer.fields import STRICT, Json
 from interp_xfer.files.records import Record
 from interp_xfer.generation import FinishedAnswers, IsComplete, SweepEngine, tokenise_prompt
@@ -28,27 +28,6 @@ from interp_xfer.stats.intervals import Interval, wilson_interval
 from interp_xfer.steering.vectors import SteeringVectors
 from interp_xfer.tasks import Problem, Task, get_task, likelihood_prompt, render_prompt
 from interp_xfer.tasks.scoring.private_reasoning import left_open
-
-
-@dataclass(frozen=True)
-class GenerationSettings:
-    """How questions are asked and answers steered; the same for every arm of a comparison."""
-
-    n_shots: int = 5
-    """Few-shot examples (the paper: 5)."""
-    max_new_tokens: int | None = None
-    """None: the task's own limit."""
-    unit: StrengthUnit = "relative"
-    operator: str = "add"
-    tokens: TokenScope = "all"
-    system_prompt: str | None = None
-    """None: the task's own; "" for none."""
-    enable_thinking: bool = False
-    """Passed to chat templates that know it (Qwen3)."""
-    max_memory: int | None = None
-    """Bytes for all that a sweep adds to the model; None: half of what is free."""
-    scoring: Scoring = "generate"
-    """`likelihood` ranks options instead of generating; prompts are then plain text, without a system prompt."""
 
 
 @dataclass(frozen=True)
@@ -131,7 +110,7 @@ class AnswerTable:
         low, high = min(self.strengths), max(self.strengths)
         return f"AnswerTable({len(self.problems)} problems at {len(self.strengths)} strengths, {low:g} to {high:g})"
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> Json:
         """Plain JSON: everything."""
         return _File(table=self.without_places()).to_dict()["table"]
 

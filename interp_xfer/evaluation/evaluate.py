@@ -7,7 +7,7 @@ paired difference from the baseline on the same questions.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 from pandas import DataFrame
@@ -16,7 +16,6 @@ from interp_xfer.evaluation.answers import (
     Answer,
     AnswerTable,
     ArmSummary,
-    GenerationSettings,
     answer_problems,
     engine_for,
     require_unseen,
@@ -24,6 +23,7 @@ from interp_xfer.evaluation.answers import (
     voted,
 )
 from interp_xfer.evaluation.search import PAPER_GRID, check_grid, strength_rows
+from interp_xfer.evaluation.settings import GenerationSettings
 from interp_xfer.evaluation.vote import UnsteeredVotes, unsteered_votes, vote
 from interp_xfer.fields import Json, damaged
 from interp_xfer.files.records import Record
@@ -80,7 +80,7 @@ class Evaluation:
     def __repr__(self) -> str:
         return f"Evaluation({'; '.join(map(str, self.arms))})"
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> Json:
         """Plain JSON, without the single answers: the arms by name, and what was counted at every strength."""
         return {"arms": {arm.name: arm.to_dict() for arm in self.arms}, "strengths": strength_rows(self.table)}
 
@@ -178,7 +178,7 @@ def _evaluated(table: AnswerTable, strength: float, grid: tuple[float, ...]) -> 
     )
 
 
-def _arm_row(arm: Arm) -> dict[str, Any]:
+def _arm_row(arm: Arm) -> Json:
     values = arm.to_dict()
     change = values.pop("difference") or {}
     return {"arm": arm.name, **values, **{f"change_{name}": value for name, value in change.items()}}

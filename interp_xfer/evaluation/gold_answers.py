@@ -11,7 +11,7 @@ else (a word that would grow across the border) apart, as in generation. Options
 from collections.abc import Sequence
 
 from interp_xfer.errors import ConfigError, DataError
-from interp_xfer.evaluation.answers import GenerationSettings
+from interp_xfer.evaluation.settings import GenerationSettings
 from interp_xfer.likelihood.options import option_row, plain_likelihood_prompt, require_choices
 from interp_xfer.models import LoadedModel
 from interp_xfer.passes.teacher_forcing import TargetRow

@@ -13,9 +13,10 @@ from pydantic import model_validator
 
 from interp_xfer.choices import Scoring, StrengthUnit, TokenScope
 from interp_xfer.errors import ConfigError
-from interp_xfer.evaluation.answers import AnswerTable, GenerationSettings
+from interp_xfer.evaluation.answers import AnswerTable
 from interp_xfer.evaluation.evaluate import Arm, Evaluation
 from interp_xfer.evaluation.search import SearchResult, smallest_of_the_best
+from interp_xfer.evaluation.settings import GenerationSettings
 from interp_xfer.fields import Cosine, Count, Digest, Fraction, Json, NotNegative, Positive
 from interp_xfer.files.records import Record
 from interp_xfer.models import Fingerprint

@@ -9,14 +9,15 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from pandas import DataFrame
 
 from interp_xfer.bounds import MAX_STRENGTH, MAX_STRENGTHS
 from interp_xfer.errors import ConfigError
-from interp_xfer.evaluation.answers import AnswerTable, GenerationSettings, answer_problems, engine_for, require_unseen
-from interp_xfer.fields import damaged
+from interp_xfer.evaluation.answers import AnswerTable, answer_problems, engine_for, require_unseen
+from interp_xfer.evaluation.settings import GenerationSettings
+from interp_xfer.fields import Json, damaged
 from interp_xfer.files.records import Record
 from interp_xfer.generation import FinishedAnswers, SweepEngine
 from interp_xfer.models import LoadedModel
@@ -45,7 +46,7 @@ class SearchResult:
         best, baseline = self.table.summary(self.best), self.table.summary(0.0)
         return f"SearchResult(best {self.best:g} of {len(self.grid)} strengths: {best}, baseline {baseline})"
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> Json:
         """Plain JSON, without the single answers: accuracy and what else was counted at every strength."""
         return {"best": self.best, "grid": list(self.grid), "strengths": strength_rows(self.table)}
 
@@ -76,7 +77,7 @@ class _SearchFile(Record):
     table: AnswerTable
 
 
-def strength_rows(table: AnswerTable) -> list[dict[str, Any]]:
+def strength_rows(table: AnswerTable) -> list[Json]:
     """Plain JSON of the summary at each strength, in the order in which they were run."""
     return [{"strength": strength, **table.summary(strength).to_dict()} for strength in table.strengths]
 

@@ -8,7 +8,7 @@ import os
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from interp_xfer.files.writing import explained
 
@@ -37,7 +37,7 @@ class Lines(NamedTuple):
                 os.truncate(path, path.stat().st_size - len(self.torn))
 
 
-def json_lines(objects: Iterable[Mapping[str, Any]]) -> str:
+def json_lines(objects: Iterable[Mapping[str, object]]) -> str:
     """One line for each object.
 
     Raises: ValueError for a number that JSON lacks.
@@ -45,7 +45,7 @@ def json_lines(objects: Iterable[Mapping[str, Any]]) -> str:
     return "".join(json.dumps(each, ensure_ascii=False, allow_nan=False) + "\n" for each in objects)
 
 
-def append_lines(path: Path, objects: Iterable[Mapping[str, Any]]) -> None:
+def append_lines(path: Path, objects: Iterable[Mapping[str, object]]) -> None:
     """Add lines to a file, which is made if it is not there: all of them, or none on an error.
 
     Raises: WriteError if the file cannot be written.

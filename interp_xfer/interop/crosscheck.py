@@ -21,8 +21,9 @@ from typing import Literal
 from pydantic import JsonValue
 
 from interp_xfer.errors import ConfigError, DataError, SteeringError
-from interp_xfer.evaluation.answers import Answer, GenerationSettings, answer_problems, make_engine
+from interp_xfer.evaluation.answers import Answer, answer_problems, make_engine
 from interp_xfer.evaluation.record import Answered, Conditions, answered
+from interp_xfer.evaluation.settings import GenerationSettings
 from interp_xfer.fields import Count, Fraction, Json, NotNegative
 from interp_xfer.interop.lm_eval import choice_task, require_lm_eval, run_harness, text_task
 from interp_xfer.likelihood.options import require_choices

@@ -10,7 +10,7 @@ from importlib import import_module
 from typing import Any
 
 from interp_xfer.errors import ConfigError, ModelError, SteeringError
-from interp_xfer.evaluation.answers import GenerationSettings
+from interp_xfer.evaluation.settings import GenerationSettings
 from interp_xfer.fields import Json
 from interp_xfer.models import LoadedModel
 from interp_xfer.steering.hooks import steer

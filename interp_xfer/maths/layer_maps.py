@@ -16,7 +16,7 @@ similarity from activations and says whether the map is better than chance.
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
@@ -27,7 +27,7 @@ from torch import Tensor
 
 from interp_xfer.checks import require_finite
 from interp_xfer.errors import ConfigError, LayerError
-from interp_xfer.fields import STRICT, Fraction, Layer, Layers, checked
+from interp_xfer.fields import STRICT, Fraction, Json, Layer, Layers, checked
 from interp_xfer.stats.p_values import p_text
 from interp_xfer.streams import random_order, stream
 
@@ -133,7 +133,7 @@ class LayerMap:
             parts.append(_judged("placement", self.p_random_map, chance))
         return "; ".join(parts) or "not tested against chance"
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> Json:
         """Plain JSON: lists, numbers, strings and None."""
         return {key: _as_lists(value) for key, value in asdict(self).items()}
 
@@ -147,7 +147,7 @@ class LayerMap:
         )
 
     @classmethod
-    def from_dict(cls, values: Mapping[str, Any], source: str = "a layer map") -> "LayerMap":
+    def from_dict(cls, values: Json, source: str = "a layer map") -> "LayerMap":
         """The map that `to_dict` wrote.
 
         Raises: ArtifactError naming `source` for values that are missing, unknown or not allowed, such as a layer that

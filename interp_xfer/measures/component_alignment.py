@@ -18,7 +18,7 @@ contrast differences, the concept itself taken out by centring, take the place o
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 from einops import einsum
@@ -30,7 +30,7 @@ from interp_xfer.checks import require_finite
 from interp_xfer.concepts.extract import ConceptVectors, Members, concept_from_differences, contrast_members
 from interp_xfer.concepts.methods import Extraction
 from interp_xfer.errors import LeakError, ShapeError
-from interp_xfer.fields import Digest, NotNegative, Positive, damaged
+from interp_xfer.fields import Digest, Json, NotNegative, Positive, damaged
 from interp_xfer.files.records import Record, require_tensors
 from interp_xfer.maths.directions import further_components
 from interp_xfer.maths.random_directions import random_covariance_matched
@@ -109,7 +109,7 @@ class ComponentAlignment:
     def _spaces(self) -> dict[str, CosineMatrix | None]:
         return {"carried": self.carried, "raw": self.raw}
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> Json:
         """Plain JSON: cosines of first components by space, parent layer and child layer; `save` keeps the rest."""
         cosines = {name: matrix and matrix.cosines.float().tolist() for name, matrix in self._spaces.items()}
         return {**self._description.to_dict(), "cosines": cosines}

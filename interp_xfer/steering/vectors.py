@@ -4,7 +4,7 @@ import hashlib
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import torch
@@ -15,7 +15,7 @@ from torch import Tensor
 from interp_xfer.checks import require_finite, require_unit
 from interp_xfer.choices import StrengthUnit
 from interp_xfer.errors import ConfigError, LayerError, ShapeError
-from interp_xfer.fields import Digest, damaged
+from interp_xfer.fields import Digest, Json, damaged
 from interp_xfer.files.records import Record, require_tensors
 from interp_xfer.maths.layer_maps import LayerMap
 from interp_xfer.models import Fingerprint, LoadedModel
@@ -203,7 +203,7 @@ class SteeringVectors:
             return tuple(float(norm) / len(self.steered_layers) for norm in self.residual_norms)
         raise ConfigError(f"strength unit {unit!r} is not one of {', '.join(STRENGTH_UNITS)}.")
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> Json:
         """Plain JSON: all but the vectors, which `save` keeps."""
         return {**self._description.to_dict(), "residual_norms": numbers(self.residual_norms.tolist())}
 

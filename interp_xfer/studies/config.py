@@ -12,8 +12,8 @@ from interp_xfer.bounds import MAX_NEW_TOKENS, MAX_PROBLEMS, MAX_SHOTS, MAX_STRE
 from interp_xfer.choices import Centering, DTypeName, Scoring, StrengthUnit, TokenScope, WeightProcessing
 from interp_xfer.concepts.methods import METHODS, Extraction
 from interp_xfer.errors import ConfigError
-from interp_xfer.evaluation.answers import GenerationSettings
 from interp_xfer.evaluation.search import PAPER_GRID, check_grid
+from interp_xfer.evaluation.settings import GenerationSettings
 from interp_xfer.fields import Json
 from interp_xfer.files.plain_yaml import parse_yaml
 from interp_xfer.files.user_files import read_text

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, replace
 
-from interp_xfer.evaluation.answers import GenerationSettings
+from interp_xfer.evaluation.settings import GenerationSettings
 from interp_xfer.studies.config import Study
 
 

@@ -23,8 +23,9 @@ from torch import Tensor
 from interp_xfer.arms.controls import ControlSources, make_control
 from interp_xfer.concepts.extract import concept_from_differences, contrast_members
 from interp_xfer.errors import ArtifactError, ConfigError, DataError, ModelError
-from interp_xfer.evaluation.answers import AnswerTable, GenerationSettings, answer_problems, make_engine
+from interp_xfer.evaluation.answers import AnswerTable, answer_problems, make_engine
 from interp_xfer.evaluation.gold_answers import gold_rows
+from interp_xfer.evaluation.settings import GenerationSettings
 from interp_xfer.likelihood.gradients import answer_gradients, directional_derivatives
 from interp_xfer.likelihood.layer_sweep import LayerSweep, Window, single_layers, sweep_windows, tiled_windows, windowed
 from interp_xfer.maths.gradient_nulls import covariance_deviation, isotropic_deviation

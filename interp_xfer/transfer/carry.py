@@ -11,7 +11,7 @@ For child layer c with parent layer p = layer_map(c):
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 import torch
 from einops import reduce
@@ -21,7 +21,7 @@ from torch import Tensor
 
 from interp_xfer.concepts.extract import ConceptVectors, Members, members_and_norms
 from interp_xfer.errors import FingerprintError, LeakError, ShapeError
-from interp_xfer.fields import Digest, Positive
+from interp_xfer.fields import Digest, Json, Positive
 from interp_xfer.files.records import Record, require_tensors
 from interp_xfer.maths.layer_maps import LayerMap, proportional
 from interp_xfer.models import Fingerprint, LoadedModel, require_same_model
@@ -52,7 +52,7 @@ class Calibration:
         norms, n = span(self.residual_norms.tolist(), 1), len(self.residual_norms)
         return f"Calibration({self.child.reference}: {self.n_pairs} pairs, {n} residual norms {norms})"
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> Json:
         """Plain JSON: all but the mean differences and what they were taken of."""
         return {**self._description.to_dict(), "residual_norms": numbers(self.residual_norms.tolist())}
 

@@ -2,13 +2,13 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from pandas import DataFrame
 from torch import Tensor
 
 from interp_xfer.errors import ShapeError
-from interp_xfer.fields import Count, Digest, damaged
+from interp_xfer.fields import Count, Digest, Json, damaged
 from interp_xfer.files.records import Record, require_tensors
 from interp_xfer.maths.layer_maps import LayerMap
 from interp_xfer.maths.linear_maps import Projection
@@ -55,7 +55,7 @@ class ProjectionSet:
         models = f"{self.parent.reference} -> {self.child.reference}"
         return f"ProjectionSet({self.kind}, {models}: {len(self.maps)} maps of {shape}{quality})"
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> Json:
         """Plain JSON: all but the maps themselves, which `save` keeps."""
         return self._description.to_dict()
 

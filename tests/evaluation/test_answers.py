@@ -7,15 +7,8 @@ import pytest
 from tiny_models import random_steering, scripted_engine, tiny
 
 from interp_xfer.errors import ConfigError, DataError
-from interp_xfer.evaluation.answers import (
-    Answer,
-    AnswerTable,
-    GenerationSettings,
-    answer_problems,
-    make_engine,
-    summarise,
-    voted,
-)
+from interp_xfer.evaluation.answers import Answer, AnswerTable, answer_problems, make_engine, summarise, voted
+from interp_xfer.evaluation.settings import GenerationSettings
 from interp_xfer.evaluation.vote import vote
 from interp_xfer.generation import Generation
 from interp_xfer.tasks import get_task, load_problems

@@ -10,8 +10,8 @@ from statsmodels.stats.proportion import proportion_confint
 from tiny_models import random_steering, scripted_engine
 
 from interp_xfer.errors import ConfigError, LeakError
-from interp_xfer.evaluation.answers import GenerationSettings
 from interp_xfer.evaluation.evaluate import evaluate, unsteered_in_vote
+from interp_xfer.evaluation.settings import GenerationSettings
 from interp_xfer.tasks import load_problems
 from interp_xfer.tasks.prompt_hashes import PromptHashes
 

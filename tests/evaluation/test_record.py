@@ -7,7 +7,6 @@ import pytest
 from tiny_models import random_steering, scripted_engine
 
 from interp_xfer.errors import ArtifactError, ConfigError, LeakError
-from interp_xfer.evaluation.answers import GenerationSettings
 from interp_xfer.evaluation.evaluate import evaluate
 from interp_xfer.evaluation.record import (
     EvaluationRecord,
@@ -17,6 +16,7 @@ from interp_xfer.evaluation.record import (
     search_record,
 )
 from interp_xfer.evaluation.search import search_lambda
+from interp_xfer.evaluation.settings import GenerationSettings
 from interp_xfer.files.records import checksum
 from interp_xfer.tasks import get_task, load_problems
 

@@ -9,9 +9,10 @@ from hypothesis import strategies as st
 from tiny_models import random_steering, scripted_engine, tiny
 
 from interp_xfer.errors import ConfigError, FingerprintError, LeakError, SteeringError
-from interp_xfer.evaluation.answers import GenerationSettings, answer_problems
+from interp_xfer.evaluation.answers import answer_problems
 from interp_xfer.evaluation.evaluate import evaluate
 from interp_xfer.evaluation.search import PAPER_GRID, check_grid, search_lambda
+from interp_xfer.evaluation.settings import GenerationSettings
 from interp_xfer.generation import SweepEngine
 from interp_xfer.tasks import Problem, load_problems
 from interp_xfer.tasks.prompt_hashes import PromptHashes

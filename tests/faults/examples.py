@@ -149,10 +149,10 @@ def _make_stages(root: Path, concept: Path, transfer: Path) -> None:
     from tiny_models import random_steering
 
     from interp_xfer.concepts.extract import ConceptVectors
-    from interp_xfer.evaluation.answers import GenerationSettings
     from interp_xfer.evaluation.evaluate import evaluate
     from interp_xfer.evaluation.record import conditions, evaluation_record, search_record
     from interp_xfer.evaluation.search import search_lambda
+    from interp_xfer.evaluation.settings import GenerationSettings
     from interp_xfer.interop.crosscheck import Crosscheck, crosscheck_record
     from interp_xfer.maths.layer_maps import LayerMap
     from interp_xfer.models import load_model

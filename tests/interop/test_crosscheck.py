@@ -12,8 +12,8 @@ from tiny_models import make_tokenizer, random_steering, tiny
 from typer.testing import CliRunner
 
 from interp_xfer.errors import ConfigError, SteeringError
-from interp_xfer.evaluation.answers import GenerationSettings
 from interp_xfer.evaluation.record import conditions
+from interp_xfer.evaluation.settings import GenerationSettings
 from interp_xfer.interop.crosscheck import Crosscheck, CrosscheckRecord, crosscheck, crosscheck_record
 from interp_xfer.interop.lm_eval import require_lm_eval
 from interp_xfer.steering.hooks import Steerer

@@ -38,8 +38,8 @@ def test_token_scopes_are_those_of_the_option_likelihoods(models, architecture, 
     """`score_options` steers all layers of its vectors over whole rows: the window of all layers must agree."""
     from test_options import EXAMPLES, PROBLEMS
 
-    from interp_xfer.evaluation.answers import GenerationSettings
     from interp_xfer.evaluation.gold_answers import gold_rows
+    from interp_xfer.evaluation.settings import GenerationSettings
     from interp_xfer.tasks import get_task
 
     model, task = models[architecture], get_task("arc_challenge")

@@ -9,10 +9,11 @@ import torch
 from tiny_models import ARCHITECTURES, D_MODEL, FAST, hf_model, make_tokenizer, random_steering, tiny, unchecked
 
 from interp_xfer.errors import ConfigError, DataError, SteeringError
-from interp_xfer.evaluation.answers import GenerationSettings, answer_problems, make_engine
+from interp_xfer.evaluation.answers import answer_problems, make_engine
 from interp_xfer.evaluation.evaluate import evaluate
 from interp_xfer.evaluation.gold_answers import gold_rows
 from interp_xfer.evaluation.search import search_lambda
+from interp_xfer.evaluation.settings import GenerationSettings
 from interp_xfer.likelihood.options import OptionScores, option_row, require_choices, score_options
 from interp_xfer.tasks import Choice, Problem, get_task, likelihood_prompt, load_problems
 

@@ -7,7 +7,8 @@ import torch
 from tiny_models import ARCHITECTURES, config, hf_model, make_tokenizer, random_steering, tiny, token_prompts
 
 from interp_xfer.errors import ModelError, SteeringError
-from interp_xfer.evaluation.answers import GenerationSettings, answer_problems, make_engine
+from interp_xfer.evaluation.answers import answer_problems, make_engine
+from interp_xfer.evaluation.settings import GenerationSettings
 from interp_xfer.generation import SweepEngine, TokenPrompt
 from interp_xfer.models import bridge_check, loading, wrap_model
 from interp_xfer.passes.activations import last_token_activations

@@ -3,7 +3,7 @@
 import pytest
 
 from interp_xfer.errors import ConfigError
-from interp_xfer.evaluation.answers import GenerationSettings
+from interp_xfer.evaluation.settings import GenerationSettings
 from interp_xfer.studies.comparison import make_comparison, plan_comparison
 from interp_xfer.studies.config import Study, make_study
 from interp_xfer.studies.execution import Execution

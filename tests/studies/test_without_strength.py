@@ -5,9 +5,9 @@ import json
 import pytest
 from tiny_models import random_steering, scripted_engine
 
-from interp_xfer.evaluation.answers import GenerationSettings
 from interp_xfer.evaluation.evaluate import evaluate
 from interp_xfer.evaluation.search import PAPER_GRID, search_lambda
+from interp_xfer.evaluation.settings import GenerationSettings
 from interp_xfer.generation import SweepEngine
 from interp_xfer.steering.operators import OPERATORS, has_strength, strength_grid
 from interp_xfer.studies.comparison import make_comparison, plan_comparison
