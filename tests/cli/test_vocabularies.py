@@ -152,7 +152,8 @@ def test_stages(folders, science, call, run, tmp_path, row):
     call("search", row, *few, "--grid", "0.1,1", "--out", tmp_path / "search")
     call("evaluate", row, *few, "--grid", "0.1,1", *search)
     if importlib.util.find_spec("lm_eval") is not None and not covered("crosscheck", row):
-        scopes = (*few, "--strength", 0.1) if value("TokenScope", row) == "all" else (*child, *DATA, "--n", 2)
+        short = (*child, *DATA, "--n", 2, "--n-shots", 0, "--max-new-tokens", 3)
+        scopes = (*few, "--strength", 0.1) if value("TokenScope", row) == "all" else short
         call("crosscheck", row, *scopes, "--out", tmp_path / "crosscheck")
     if not covered("rationales", row):
         written = ("--limit", 2, "--n-shots", 0, "--max-new-tokens", 3, "--out", tmp_path / "rationales")
