@@ -1,4 +1,4 @@
-"""The table of layer maps. A new one is a function of `LayerMapInputs` and an entry."""
+"""The table of layer maps, controls last. A new one is a function of `LayerMapInputs` and an entry."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -61,11 +61,11 @@ _FEWEST = 8  # fewer pairs cannot be halved into two estimates
 LAYER_MAPS: Table[LayerMapKind] = Table(
     "layer map",
     (
-        LayerMapKind("greedy", "n -> n, as in the paper", lambda i: greedy(i.n_parent, i.n_child)),
-        LayerMapKind("proportional", "equal relative depth", lambda i: proportional(i.n_parent, i.n_child)),
         LayerMapKind("cka", "best monotone path through CKA", partial(_measured, method="monotone"), True, _FEWEST),
-        LayerMapKind("cka-argmax", "largest CKA of each layer", partial(_measured, method="argmax"), True, _FEWEST),
         LayerMapKind("optimal-transport", "cheapest plan", partial(_measured, method="transport"), True, _FEWEST),
+        LayerMapKind("cka-argmax", "largest CKA of each layer", partial(_measured, method="argmax"), True, _FEWEST),
+        LayerMapKind("proportional", "equal relative depth", lambda i: proportional(i.n_parent, i.n_child)),
+        LayerMapKind("greedy", "n -> n, as in the paper", lambda i: greedy(i.n_parent, i.n_child)),
         LayerMapKind("random-monotone", "control", lambda i: random_monotone(i.n_parent, i.n_child, i.seed)),
     ),
     lambda name, function: LayerMapKind(name, "a function", function),

@@ -1,4 +1,4 @@
-"""The table of linear maps from parent to child. A new one is a function and an entry.
+"""The table of linear maps from parent to child, controls last. A new one is a function and an entry.
 
 A map is fitted on paired rows, or made from both widths alone. A function given in place of a name takes the `Moments`
 of paired rows and returns W (d_parent, d_child); its R² is measured out of fold like that of the others.
@@ -70,14 +70,14 @@ LINEAR_MAPS: Table[LinearMapKind] = Table(
         LinearMapKind("procrustes", "rotation and one scale", lambda s, w, seed: fit_procrustes(s)),
         LinearMapKind("low-rank", "between leading components", lambda s, w, seed: fit_low_rank(s)),
         LinearMapKind(
+            "identity", "coordinates copied", make=lambda d_parent, d_child, seed, pair: identity(d_parent, d_child)
+        ),
+        LinearMapKind(
             "shuffled-pairs",
             "control: ridge on wrong pairs",
             lambda s, w, seed: fit_ridge(s, seed=seed),
             is_ridge=True,
             wrong_pairs=True,
-        ),
-        LinearMapKind(
-            "identity", "coordinates copied", make=lambda d_parent, d_child, seed, pair: identity(d_parent, d_child)
         ),
         LinearMapKind("random-orthogonal", "control: a random rotation", make=random_orthogonal),
     ),

@@ -165,7 +165,7 @@ def test_layer_maps_by_name(models):
     assert map_layers(parent, child, strategy="random-monotone", seed=3) == map_layers(
         parent, child, strategy="random-monotone", seed=3
     )
-    with pytest.raises(ConfigError, match="unknown layer map 'nearest'; choose from greedy, proportional"):
+    with pytest.raises(ConfigError, match="unknown layer map 'nearest'; choose from cka, optimal-transport"):
         map_layers(parent, child, strategy="nearest")
 
 

@@ -3,16 +3,16 @@
 from collections.abc import Collection
 from dataclasses import dataclass
 
+from interp_xfer.maths.layer_map_kinds import LAYER_MAPS
+from interp_xfer.maths.linear_map_kinds import LINEAR_MAPS
+from interp_xfer.steering.vectors import STRENGTH_UNITS
+
 AXES = ("layer_map", "projection", "unit")
 """Settings that are compared."""
 
 AXIS_NAMES = {"layer_map": "Layer map", "projection": "Projection", "unit": "Unit", "cell": "Each cell − baseline"}
 
-_ORDER = (
-    "cka", "optimal-transport", "cka-argmax", "proportional", "greedy", "random-monotone",
-    "ridge", "procrustes", "low-rank", "identity", "shuffled-pairs", "random-orthogonal",
-    "relative", "raw",
-)  # fmt: skip
+_ORDER = (*LAYER_MAPS, *LINEAR_MAPS, *STRENGTH_UNITS)
 """Controls last, so that a difference reads "real minus control"."""
 
 
