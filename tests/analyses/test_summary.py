@@ -1,5 +1,7 @@
 """Words follow the numbers: verdicts, detectable effects, tallies."""
 
+from dataclasses import replace
+
 import pytest
 
 
@@ -93,3 +95,28 @@ def test_best_of_grid_says_what_was_tested(demo, best, words):
     cell = load_cells(demo)[0]
     test = cell.record.test.model_copy(update={"best_of_grid": best and BestOfGrid(**best)})
     assert _best_of_grid(replace(cell, record=cell.record.model_copy(update={"test": test}))) == words
+
+
+@pytest.mark.parametrize(
+    ("idle", "words"),
+    [
+        (0, "every strength changes some text. "),
+        (1, "1 strength changes no"),
+        (3, "3 strengths change no text at all. "),
+    ],
+)
+def test_strengths_without_effect_are_counted_in_words(demo, idle, words):
+    from interp_xfer_analyses.cells import load_cells
+    from interp_xfer_analyses.page.summary import _unsteered
+
+    (cell,) = load_cells(demo)
+    votes = replace(cell.record.test.unsteered_votes, idle=idle)
+    test = cell.record.test.model_copy(update={"unsteered_votes": votes})
+    record = cell.record.model_copy(update={"test": test})
+    assert words in _unsteered(replace(cell, record=record))
+
+
+def test_the_page_names_the_test_behind_its_p(demo):
+    from interp_xfer_analyses.page.report import write_report
+
+    assert "McNemar's score test" in write_report(demo).read_text(encoding="utf-8").replace("&#39;", "'")

@@ -88,10 +88,11 @@ def _unsteered(cell: Cell) -> str:
     found = cell.test.unsteered_votes
     if found is None:
         return ""
+    idle = {0: "every strength changes some text", 1: "1 strength changes no text at all"}
     return (
         f"In {found.answers} of {found.n_questions} questions most of the {found.n_strengths} strengths give the "
-        f"unsteered answer, so that there the vote is the baseline before anyone votes; {found.idle} strengths change "
-        f"no text at all. "
+        f"unsteered answer, so that there the vote is the baseline before anyone votes; "
+        f"{idle.get(found.idle, f'{found.idle} strengths change no text at all')}. "
     )
 
 
