@@ -53,10 +53,11 @@ def test_drafts_fill_a_step_up(rows, tokens, room):
 
 @pytest.mark.parametrize("architecture", FAST)
 def test_neighbours_that_agree_save_passes_and_change_no_text(models, architecture):
-    """Strengths so close that all texts are equal, then strengths so far apart that few are."""
+    """Strengths so close that all texts are equal; where attention differs, also so far apart that few are."""
     model = models[architecture]
     steering, prompts = random_steering(model), token_prompts([3, 1, 7, 2, 5], 9)
-    for strengths, saves in (([1e-7 * i for i in range(1, 7)], 1.7), ([0.3 * i for i in range(6)], 0.9)):
+    close, apart = ([1e-7 * i for i in range(1, 7)], 1.7), ([0.3 * i for i in range(6)], 0.9)
+    for strengths, saves in (close, apart) if architecture in ("llama", "gemma3", "phi3") else (close,):
         engines = [SweepEngine(model, steering, limits=limits) for limits in (WITHOUT, WITH)]
         without, drafted = (engine.generate(prompts, strengths, max_new_tokens=NEW) for engine in engines)
         assert count_ties(model, steering, prompts, strengths, drafted, without) == 0

@@ -146,7 +146,7 @@ def test_a_hub_that_cannot_be_reached(monkeypatch):
     def offline(*_, **__):
         raise OSError("We couldn't connect to 'https://huggingface.co' to load the files.\nSecond line.")
 
-    monkeypatch.setattr(transformers.AutoTokenizer, "from_pretrained", offline)
+    monkeypatch.setattr(transformers.PreTrainedConfig, "get_config_dict", offline)  # the first that asks the hub
     with pytest.raises(ModelError) as caught:
         load_model("org/name@v2")
     message = str(caught.value)
