@@ -98,7 +98,7 @@ def _outcome(kind: Kind, damage: Damage, read: Callable[[], Any], original: Any,
     except Exception as error:
         return TRACEBACK, f"{type(error).__name__}: {error}"
     fewer = kind.made_again and all(original.get(key) == value for key, value in found.items())
-    if found in (None, ("list", [])) and damage.name.endswith(" missing"):  # such a file need not be there
+    if found in (plain(None), plain([])) and damage.name.endswith(" missing"):  # such a file need not be there
         return ABSENT, ""
     if found == original or fewer:
         return UNREAD, ""
