@@ -12,8 +12,9 @@ READY := $(VENV)/.ready-$(EXTRAS)
 demo: $(READY)
 	$(BIN)/interp-xfer demo --out runs/demo
 
-# Everything that has to hold: lint, format, types, tests.
-test: lint types unit
+# Everything that has to hold: lint, format, types, tests; side by side, as the types are checked by one process.
+test: $(READY)
+	$(MAKE) -j3 lint types unit
 
 setup: $(READY)
 

@@ -104,5 +104,5 @@ def test_sums_is_neither_hopeless_nor_solved(child):
     from interp_xfer.evaluation.answers import answer_problems
     from interp_xfer.generation import SweepEngine
 
-    table = answer_problems(SweepEngine(child), load_problems("sums", "test", 40), [0.0], GenerationSettings())
+    table = answer_problems(SweepEngine(child), load_problems("sums", "test", 24), [0.0], GenerationSettings())
     assert 0.2 < table.summary(0.0).accuracy.estimate < 0.8

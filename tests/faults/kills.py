@@ -23,7 +23,7 @@ def count(full: bool = False, root: Path | None = None) -> dict[str, int]:
     """Kills by what came of them: "equal", "different", "left behind", "not resumed".
 
     Arguments:
-        full: kill at every change; otherwise at five, spread over the run.
+        full: kill at every change; otherwise at three, spread over the run.
         root: where to work; None: a temporary folder.
     """
     if root is None:
@@ -44,7 +44,7 @@ def count(full: bool = False, root: Path | None = None) -> dict[str, int]:
     assert code == 0, "the undisturbed run failed"
     expected = contents(root / "undisturbed")
     found: Counter[str] = Counter(equal=0, different=0)
-    for kill_at in range(1, n_changes + 1) if full else spread(n_changes, 5):
+    for kill_at in range(1, n_changes + 1) if full else spread(n_changes, 3):
         name = f"killed-{kill_at}"
         code, _ = run(name, kill_at)
         assert code == _KILLED, f"the run was not killed at change {kill_at} of {n_changes}: exit {code}"
